@@ -1,0 +1,1 @@
+//! A device and its drivers: correct ones and mutants

@@ -1,0 +1,1 @@
+//! Strategies that drive many runs and merge what they find

@@ -1,0 +1,1 @@
+//! Builds a world from a scenario, runs or explores it, judges it, reports

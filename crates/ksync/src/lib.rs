@@ -1,0 +1,1 @@
+//! What kernel code blocks on, under the validator and the scheduler

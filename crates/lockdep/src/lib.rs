@@ -1,0 +1,1 @@
+//! A lock-dependency validator after the kernel's: classes, maps, chains, reports as values

@@ -1,0 +1,188 @@
+//! Page-table entries with real bits.
+
+use crate::Pfn;
+use std::fmt;
+
+/// A leaf page-table entry, x86-64 bits: present 0, writable 1, user 2, accessed 5, dirty 6, global/protnone 8,
+/// frame number 12..52. A non-present, non-zero entry is a swap or migration entry (type in bits 59..64, offset in
+/// bits 12..52, so that all three forms print alike; Linux inverts the offset for L1TF, which has no effect here).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+pub struct Pte(pub u64);
+
+/// What an entry means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PteKind {
+    /// No entry.
+    None,
+    /// Maps a frame.
+    Present,
+    /// The page is in swap, in this slot.
+    Swap {
+        /// Slot number.
+        slot: u64,
+    },
+    /// The page is being migrated; a fault waits.
+    Migration {
+        /// The frame it is leaving.
+        pfn: Pfn,
+    },
+}
+
+impl Pte {
+    /// No entry.
+    pub const NONE: Pte = Pte(0);
+    const PRESENT: u64 = 1;
+    const WRITE: u64 = 1 << 1;
+    const USER: u64 = 1 << 2;
+    const ACCESSED: u64 = 1 << 5;
+    const DIRTY: u64 = 1 << 6;
+    /// Software bit 9, as Linux's `_PAGE_SPECIAL`: no page struct behind it (the zero page, PFN mappings).
+    const SPECIAL: u64 = 1 << 9;
+    const PFN_SHIFT: u32 = 12;
+    const PFN_MASK: u64 = ((1 << 52) - 1) & !((1 << Self::PFN_SHIFT) - 1);
+    const TYPE_SHIFT: u32 = 59;
+    const TYPE_SWAP: u64 = 1 << Self::TYPE_SHIFT;
+    const TYPE_MIGRATION: u64 = 2 << Self::TYPE_SHIFT;
+    const TYPE_MASK: u64 = !0 << Self::TYPE_SHIFT;
+
+    /// A present user entry that maps `pfn`, accessed, not dirty, read-only.
+    #[must_use]
+    pub const fn present(pfn: Pfn) -> Pte {
+        Pte(Self::PRESENT | Self::USER | Self::ACCESSED | (pfn.0 << Self::PFN_SHIFT))
+    }
+
+    /// A swap entry for `slot`.
+    #[must_use]
+    pub const fn swap(slot: u64) -> Pte {
+        Pte(Self::TYPE_SWAP | (slot << Self::PFN_SHIFT))
+    }
+
+    /// A migration entry for the frame being left.
+    #[must_use]
+    pub const fn migration(pfn: Pfn) -> Pte {
+        Pte(Self::TYPE_MIGRATION | (pfn.0 << Self::PFN_SHIFT))
+    }
+
+    /// What it means.
+    #[must_use]
+    pub const fn kind(self) -> PteKind {
+        let body = (self.0 & Self::PFN_MASK) >> Self::PFN_SHIFT;
+        if self.0 & Self::PRESENT != 0 {
+            PteKind::Present
+        } else if self.0 & Self::TYPE_MASK == Self::TYPE_SWAP {
+            PteKind::Swap { slot: body }
+        } else if self.0 & Self::TYPE_MASK == Self::TYPE_MIGRATION {
+            PteKind::Migration { pfn: Pfn(body) }
+        } else {
+            PteKind::None
+        }
+    }
+
+    /// The frame of a present entry.
+    #[must_use]
+    pub const fn pfn(self) -> Option<Pfn> {
+        if self.is_present() { Some(Pfn((self.0 & Self::PFN_MASK) >> Self::PFN_SHIFT)) } else { None }
+    }
+
+    /// Whether it maps a frame.
+    #[must_use]
+    pub const fn is_present(self) -> bool {
+        self.0 & Self::PRESENT != 0
+    }
+
+    /// Whether there is no entry at all.
+    #[must_use]
+    pub const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Present and writable.
+    #[must_use]
+    pub const fn is_writable(self) -> bool {
+        self.0 & (Self::PRESENT | Self::WRITE) == (Self::PRESENT | Self::WRITE)
+    }
+
+    /// The dirty bit.
+    #[must_use]
+    pub const fn is_dirty(self) -> bool {
+        self.0 & Self::DIRTY != 0
+    }
+
+    /// The accessed bit.
+    #[must_use]
+    pub const fn is_young(self) -> bool {
+        self.0 & Self::ACCESSED != 0
+    }
+
+    /// No page struct behind it.
+    #[must_use]
+    pub const fn is_special(self) -> bool {
+        self.0 & Self::SPECIAL != 0
+    }
+
+    /// With the write bit set or cleared.
+    #[must_use]
+    pub const fn with_write(self, on: bool) -> Pte {
+        self.with(Self::WRITE, on)
+    }
+
+    /// With the dirty bit set or cleared.
+    #[must_use]
+    pub const fn with_dirty(self, on: bool) -> Pte {
+        self.with(Self::DIRTY, on)
+    }
+
+    /// With the accessed bit set or cleared.
+    #[must_use]
+    pub const fn with_young(self, on: bool) -> Pte {
+        self.with(Self::ACCESSED, on)
+    }
+
+    /// With the special bit set or cleared.
+    #[must_use]
+    pub const fn with_special(self, on: bool) -> Pte {
+        self.with(Self::SPECIAL, on)
+    }
+
+    const fn with(self, bit: u64, on: bool) -> Pte {
+        if on { Pte(self.0 | bit) } else { Pte(self.0 & !bit) }
+    }
+}
+
+impl fmt::Display for Pte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            PteKind::None => f.write_str("none"),
+            PteKind::Swap { slot } => write!(f, "swap:{slot}"),
+            PteKind::Migration { pfn } => write!(f, "migration:{pfn}"),
+            PteKind::Present => {
+                let pfn = (self.0 & Self::PFN_MASK) >> Self::PFN_SHIFT;
+                let w = if self.is_writable() { 'w' } else { 'r' };
+                write!(f, "{pfn}:{w}{}", if self.is_dirty() { "d" } else { "" })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Pte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pte({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_forms_do_not_overlap() {
+        let p = Pte::present(Pfn(7)).with_write(true).with_dirty(true);
+        assert_eq!((p.kind(), p.pfn()), (PteKind::Present, Some(Pfn(7))));
+        assert_eq!(Pte::swap(7).kind(), PteKind::Swap { slot: 7 });
+        assert_eq!(Pte::migration(Pfn(7)).kind(), PteKind::Migration { pfn: Pfn(7) });
+        assert_eq!(Pte::NONE.kind(), PteKind::None);
+        assert_eq!(Pte::swap(0).kind(), PteKind::Swap { slot: 0 });
+        assert!(!Pte::swap(3).is_writable() && Pte::swap(3).pfn().is_none());
+        assert_eq!(p.to_string(), "7:wd");
+    }
+}

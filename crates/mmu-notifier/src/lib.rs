@@ -1,0 +1,1 @@
+//! MMU notifier subscriptions of one address space, hooks in lockdep maps

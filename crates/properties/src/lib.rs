@@ -1,0 +1,1 @@
+//! The oracles: rules over events and snapshots, findings as values

@@ -1,0 +1,1 @@
+//! Scenario text to syntax tree and back, with diagnostics; executes nothing

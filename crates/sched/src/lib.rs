@@ -1,0 +1,1 @@
+//! Tasks as stackful coroutines, choices, schedules, run outcomes

@@ -1,0 +1,1 @@
+//! The closed event vocabulary, observers, a stable text form and the run hash

@@ -1,0 +1,2 @@
+//! The `shootdown` binary.
+fn main() {}

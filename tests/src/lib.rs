@@ -1,0 +1,1 @@
+//! Cross-crate tests: recorded ground truth, determinism, floors, properties
