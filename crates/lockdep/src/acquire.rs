@@ -35,29 +35,19 @@ impl Acquire {
     /// Waits, exclusive, checked.
     #[must_use]
     pub const fn exclusive() -> Self {
-        Self {
-            read: Read::Exclusive,
-            trylock: false,
-            check: true,
-        }
+        Self { read: Read::Exclusive, trylock: false, check: true }
     }
 
     /// Waits, shared and not recursive (read 1), checked.
     #[must_use]
     pub const fn shared() -> Self {
-        Self {
-            read: Read::Shared,
-            ..Self::exclusive()
-        }
+        Self { read: Read::Shared, ..Self::exclusive() }
     }
 
     /// Waits, shared and recursive (read 2), checked.
     #[must_use]
     pub const fn recursive() -> Self {
-        Self {
-            read: Read::Recursive,
-            ..Self::exclusive()
-        }
+        Self { read: Read::Recursive, ..Self::exclusive() }
     }
 
     /// The same without waiting.
@@ -89,10 +79,7 @@ impl Site {
     #[must_use]
     #[track_caller]
     pub fn here() -> Self {
-        Self {
-            location: Location::caller(),
-            frame: None,
-        }
+        Self { location: Location::caller(), frame: None }
     }
 
     /// The same place with a frame.
@@ -163,10 +150,6 @@ impl LockKey {
     }
 
     pub(crate) const fn how(self) -> Acquire {
-        Acquire {
-            read: self.read(),
-            trylock: self.trylock(),
-            check: self.check(),
-        }
+        Acquire { read: self.read(), trylock: self.trylock(), check: self.check() }
     }
 }

@@ -58,10 +58,7 @@ impl ChainSet {
     /// Builds the canonical form: `paths` outermost lock first, `class_of` resolves a class number.
     pub(crate) fn from_paths<'c>(paths: &[Vec<LockKey>], class_of: impl Fn(u32) -> &'c Class) -> Self {
         Self::from_chains(
-            paths
-                .iter()
-                .map(|path| path.iter().map(|key| (class_of(key.class().0), key.how())).collect())
-                .collect(),
+            paths.iter().map(|path| path.iter().map(|key| (class_of(key.class().0), key.how())).collect()).collect(),
         )
     }
 
@@ -81,37 +78,22 @@ impl ChainSet {
         let mut chains: Vec<Vec<Link>> = chains
             .into_iter()
             .filter(|chain| !chain.is_empty())
-            .map(|chain| {
-                chain
-                    .into_iter()
-                    .map(|(class, how)| Link {
-                        class: number(class),
-                        how,
-                    })
-                    .collect()
-            })
+            .map(|chain| chain.into_iter().map(|(class, how)| Link { class: number(class), how }).collect())
             .collect();
         // A beginning sorts directly before its first continuation, so looking one ahead finds every implied chain.
         chains.sort_unstable();
         chains.dedup();
-        let implied: Vec<bool> = (0..chains.len())
-            .map(|i| chains.get(i + 1).is_some_and(|next| next.starts_with(&chains[i])))
-            .collect();
+        let implied: Vec<bool> =
+            (0..chains.len()).map(|i| chains.get(i + 1).is_some_and(|next| next.starts_with(&chains[i]))).collect();
         let mut implied = implied.into_iter();
         chains.retain(|_| !implied.next().unwrap_or(false));
-        Self {
-            classes: classes.into_iter().cloned().collect(),
-            chains,
-        }
+        Self { classes: classes.into_iter().cloned().collect(), chains }
     }
 
     /// The chains with their classes spelt out.
     pub(crate) fn resolved(&self) -> impl Iterator<Item = Vec<(&Class, Acquire)>> {
-        self.chains.iter().map(|chain| {
-            chain
-                .iter()
-                .map(|link| (&self.classes[link.class as usize], link.how))
-                .collect()
-        })
+        self.chains
+            .iter()
+            .map(|chain| chain.iter().map(|link| (&self.classes[link.class as usize], link.how)).collect())
     }
 }

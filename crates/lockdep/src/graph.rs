@@ -177,13 +177,7 @@ impl<S> Graph<S> {
         let edges = &mut self.edges;
         *self.index.entry((from, to)).or_insert_with(|| {
             let id = EdgeId(u32::try_from(edges.len()).expect("fewer than 2^32 dependencies"));
-            edges.push(EdgeSlot {
-                from,
-                to,
-                kinds: Kinds::default(),
-                seen: SmallVec::new(),
-                epoch: 0,
-            });
+            edges.push(EdgeSlot { from, to, kinds: Kinds::default(), seen: SmallVec::new(), epoch: 0 });
             id
         })
     }
@@ -232,13 +226,7 @@ impl<S> Graph<S> {
     ///
     /// Among several shortest paths the one whose edges were added first is taken.
     pub(crate) fn closing_path(&mut self, prev: u32, kind: EdgeKind, next: u32) -> Option<Vec<Step>> {
-        let Self {
-            epoch,
-            edges,
-            out,
-            search,
-            ..
-        } = self;
+        let Self { epoch, edges, out, search, .. } = self;
         let end = search.run(next, kind.ends_recursive(), prev, kind.starts_shared(), |class, queue| {
             let Some(out) = out.get(class as usize).filter(|out| out.epoch == *epoch) else {
                 return;
@@ -282,12 +270,7 @@ impl Search {
     ) -> Option<u32> {
         self.stamp += 1;
         self.queue.clear();
-        self.push(Node {
-            class: start,
-            only_xr,
-            parent: 0,
-            step: None,
-        });
+        self.push(Node { class: start, only_xr, parent: 0, step: None });
         let mut head = 0;
         while head < self.queue.len() {
             let node = self.queue[head];

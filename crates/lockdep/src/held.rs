@@ -70,11 +70,7 @@ impl Held {
     /// An empty stack of the task `comm/pid`. Depth is not limited.
     #[must_use]
     pub fn new(comm: impl Into<String>, pid: u32) -> Self {
-        Self {
-            locks: Vec::with_capacity(8),
-            comm: comm.into(),
-            pid,
-        }
+        Self { locks: Vec::with_capacity(8), comm: comm.into(), pid }
     }
 
     /// Forgets what is held, keeping name and storage. For a task torn down or started again; reports nothing.

@@ -99,9 +99,5 @@ fn cycles(names: &[String], edges: &[(u32, u32, EdgeKind)]) -> Vec<Finding> {
 
 fn finding(kind: ReportKind, steps: Vec<CycleStep>) -> Finding {
     let steps = CycleStep::canonical(steps);
-    Finding {
-        kind,
-        id: ReportId::of_cycle(kind, &steps),
-        steps,
-    }
+    Finding { kind, id: ReportId::of_cycle(kind, &steps), steps }
 }

@@ -52,11 +52,7 @@ impl Tables {
         if let Some(id) = self.class_index.get(spec) {
             return *id;
         }
-        assert!(
-            self.classes.len() < LockKey::MAX_CLASSES,
-            "more than {} lock classes",
-            LockKey::MAX_CLASSES
-        );
+        assert!(self.classes.len() < LockKey::MAX_CLASSES, "more than {} lock classes", LockKey::MAX_CLASSES);
         let id = ClassId(self.classes.len() as u32);
         self.classes.push(spec.into());
         self.class_index.insert(spec.into(), id);
@@ -131,11 +127,7 @@ impl Lockdep {
             return Arc::clone(known);
         }
         let verdict = Arc::new(judge(chains));
-        self.verdicts
-            .lock()
-            .entry(chains.clone())
-            .or_insert(verdict)
-            .clone()
+        self.verdicts.lock().entry(chains.clone()).or_insert(verdict).clone()
     }
 
     /// Adds a run's chains to the union over all runs.

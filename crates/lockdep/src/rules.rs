@@ -11,8 +11,7 @@ pub(crate) type Taken = (u32, Acquire);
 /// Held locks collide whether they are checked or not, tried or not; only `next` must be validated at all.
 /// Linux: `check_deadlock()`.
 pub(crate) fn collision(held: &[Taken], next: Taken) -> Option<usize> {
-    held.iter()
-        .position(|prev| prev.0 == next.0 && !(next.1.read == Read::Recursive && prev.1.read != Read::Exclusive))
+    held.iter().position(|prev| prev.0 == next.0 && !(next.1.read == Read::Recursive && prev.1.read != Read::Exclusive))
 }
 
 /// The dependencies that taking `next` creates: (index of the held lock, kind), innermost first.
