@@ -1,0 +1,84 @@
+//! What is asked of the schedule (`order`) and of the run (`assert`).
+
+use super::Name;
+use crate::span::Spanned;
+use crate::words::words;
+
+/// `TASK@POINT < TASK@POINT`: the left happens before the right. A chain `a < b < c` is two pins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pin {
+    /// What happens first.
+    pub before: Spanned<PinPoint>,
+    /// What waits for it.
+    pub after: Spanned<PinPoint>,
+}
+
+/// The first time a task reaches a sync point.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct PinPoint {
+    /// The task.
+    pub task: String,
+    /// The sync point: `notifier.range_start`, `DEVICE.LOCK`, `DEVICE.OPERATION`, `user.NAME`.
+    pub point: String,
+}
+
+/// What must be true of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Assertion {
+    /// `WHAT == N`
+    Count {
+        /// What is counted.
+        counted: Counted,
+        /// How.
+        comparison: Spanned<Comparison>,
+        /// Against what.
+        value: Spanned<u64>,
+    },
+    /// `[no] edge "A" -> "B"`: the validator learnt that B was taken under A, or did not.
+    Edge {
+        /// Whether the edge must be there (else it must not).
+        present: bool,
+        /// The lock class held.
+        from: Name,
+        /// The lock class taken under it.
+        to: Name,
+    },
+}
+
+/// What an assertion counts over a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Counted {
+    /// `callbacks DEVICE.CALLBACK`: calls delivered.
+    Callbacks {
+        /// The device.
+        device: Name,
+        /// The callback.
+        callback: Name,
+    },
+    /// `acquired CLASS`: acquisitions of locks or maps of this class.
+    Acquired {
+        /// The lock class.
+        class: Name,
+    },
+    /// `allocations under CLASS`: allocations made while a lock of this class was held.
+    AllocationsUnder {
+        /// The lock class.
+        class: Name,
+    },
+    /// `reclaim_invalidations`: callbacks delivered on behalf of reclaim.
+    ReclaimInvalidations,
+    /// `blocked_tasks`: tasks that could not go on at the end.
+    BlockedTasks,
+}
+
+words! {
+    /// How a count is compared.
+    pub enum Comparison {
+        /// Equal.
+        Equal = "==",
+        /// At least.
+        AtLeast = ">=",
+        /// At most.
+        AtMost = "<=",
+    }
+}

@@ -1,0 +1,157 @@
+//! `task` and its statements.
+
+use super::{Parsed, Parser, Reported};
+use crate::ast::{Argument, LockMode, Name, Statement, Task};
+use crate::lexer::TokenKind;
+use crate::lost::Namespace;
+use crate::span::Spanned;
+use crate::words::{TaskWord, Word};
+
+impl Parser<'_> {
+    /// `task NAME { .. }`, after `task`.
+    pub(super) fn task(&mut self) -> Parsed<Spanned<Task>> {
+        let start = self.pos - 1;
+        let name = self.header(|p| p.declared("a task's name", Namespace::Task))?;
+        let body = self.task_block()?;
+        let task = Task { name: name.ok_or(Reported)?, body };
+        Ok(Spanned::new(task, self.span_since(start)))
+    }
+
+    fn task_block(&mut self) -> Parsed<Vec<Spanned<Statement>>> {
+        let words = self.known_words::<TaskWord>();
+        let starters: Vec<&str> = words.iter().map(|w| w.word()).collect();
+        self.block(&starters, |p| {
+            let start = p.pos;
+            let statement = if p.word().is_some() && *p.kind_ahead(1) == TokenKind::Dot {
+                p.call()?
+            } else {
+                p.corrected_among("a statement", &words, &[], |p, word, _| p.statement(word))?
+            };
+            Ok(Spanned::new(statement, p.span_since(start)))
+        })
+    }
+
+    /// The words of `W` that the caller supports.
+    pub(super) fn known_words<W: Word>(&self) -> Vec<W> {
+        let known = |w: &W| self.known.statements.contains(w.word());
+        W::ALL.iter().copied().filter(known).collect()
+    }
+
+    fn statement(&mut self, word: TaskWord) -> Parsed<Statement> {
+        Ok(match word {
+            TaskWord::Mmap => Statement::Mmap {
+                mm: self.mm_name()?,
+                range: self.range()?,
+                prot: self.prot()?,
+                mapping: self.mapping()?,
+            },
+            TaskWord::Munmap => Statement::Munmap { mm: self.mm_name()?, range: self.range()? },
+            TaskWord::Mprotect => Statement::Mprotect { mm: self.mm_name()?, range: self.range()?, prot: self.prot()? },
+            TaskWord::Brk => Statement::Brk { mm: self.mm_name()?, addr: self.addr()? },
+            TaskWord::Read => Statement::Read { mm: self.mm_name()?, addr: self.addr()? },
+            TaskWord::Write => {
+                Statement::Write { mm: self.mm_name()?, addr: self.addr()?, value: self.optional_number() }
+            }
+            TaskWord::Touch => Statement::Touch { mm: self.mm_name()?, range: self.range()? },
+            TaskWord::Exit => Statement::Exit { mm: self.mm_name()? },
+            TaskWord::Alloc => Statement::Alloc { nr_pages: self.page_count()?, gfp: self.gfp()? },
+            TaskWord::Reclaim => self.reclaim()?,
+            TaskWord::Swapin => Statement::Swapin { mm: self.mm_name()?, range: self.range()? },
+            TaskWord::With => self.with_device_lock()?,
+            TaskWord::Repeat => self.repeat()?,
+            TaskWord::Register => Statement::Register { device: self.device_name()? },
+            TaskWord::Unregister => Statement::Unregister { device: self.device_name()? },
+            TaskWord::Sync => Statement::Sync { name: self.sync_name()? },
+            TaskWord::Yield => Statement::Yield,
+        })
+    }
+
+    pub(super) fn mm_name(&mut self) -> Parsed<Name> {
+        self.name("an mm's name")
+    }
+
+    fn device_name(&mut self) -> Parsed<Name> {
+        self.name("a device's name")
+    }
+
+    pub(super) fn sync_name(&mut self) -> Parsed<Name> {
+        self.declared("a sync point's name", Namespace::Sync)
+    }
+
+    pub(super) fn page_count(&mut self) -> Parsed<Spanned<u64>> {
+        self.count("a number of pages", u64::from(u32::MAX))
+    }
+
+    fn optional_number(&mut self) -> Option<Spanned<u64>> {
+        match *self.kind() {
+            TokenKind::Number(value) => Some(Spanned::new(value, self.bump())),
+            _ => None,
+        }
+    }
+
+    /// `reclaim MM RANGE` or `reclaim N pages`.
+    fn reclaim(&mut self) -> Parsed<Statement> {
+        if self.word().is_some() {
+            return Ok(Statement::ReclaimRange { mm: self.mm_name()?, range: self.range()? });
+        }
+        if !matches!(self.kind(), TokenKind::Number(_) | TokenKind::Error) {
+            return Err(self.expected("an mm and a range, or a number and `pages`"));
+        }
+        let nr_pages = self.page_count()?;
+        if self.eat_word("pages").is_none() {
+            return Err(self.expected("`pages`"));
+        }
+        Ok(Statement::ReclaimPages { nr_pages })
+    }
+
+    /// `with [read|write] DEVICE.LOCK { .. }`, after `with`.
+    fn with_device_lock(&mut self) -> Parsed<Statement> {
+        let header = self.header(|p| {
+            let mode = p.lock_mode();
+            let device = p.device_name()?;
+            if *p.kind() != TokenKind::Dot {
+                let help = format!("a lock is written `{}.LOCK`", device.node);
+                return Err(p.expected_with_help("`.` and the lock's name", Some(help)));
+            }
+            p.bump();
+            Ok((mode, device, p.name("a lock's name")?))
+        })?;
+        let body = self.task_block()?;
+        let (mode, device, lock) = header.ok_or(Reported)?;
+        Ok(Statement::With { device, lock, mode, body })
+    }
+
+    /// `read` or `write`, if a name follows it (else it is the name).
+    pub(super) fn lock_mode(&mut self) -> Option<Spanned<LockMode>> {
+        let mode = self.word().and_then(LockMode::from_word)?;
+        (*self.kind_ahead(1) == TokenKind::Word).then(|| Spanned::new(mode, self.bump()))
+    }
+
+    fn repeat(&mut self) -> Parsed<Statement> {
+        let times = self.header(|p| p.count("a number of times", u64::from(u32::MAX)))?;
+        let body = self.task_block()?;
+        let times = times.ok_or(Reported)?;
+        Ok(Statement::Repeat { times: Spanned::new(*times as u32, times.span), body })
+    }
+
+    /// `DEVICE.OPERATION ARG..`
+    fn call(&mut self) -> Parsed<Statement> {
+        let device = self.device_name()?;
+        self.expect(&TokenKind::Dot, "`.`")?;
+        let operation = self.name("an operation's name")?;
+        let mut arguments = Vec::new();
+        while matches!(self.kind(), TokenKind::Number(_)) {
+            arguments.push(self.argument()?);
+        }
+        Ok(Statement::Call { device, operation, arguments })
+    }
+
+    fn argument(&mut self) -> Parsed<Spanned<Argument>> {
+        if *self.kind_ahead(1) == TokenKind::DotDot {
+            let range = self.range()?;
+            return Ok(Spanned::new(Argument::Range(*range), range.span));
+        }
+        let number = self.number("a number")?;
+        Ok(Spanned::new(Argument::Number(*number), number.span))
+    }
+}
