@@ -80,13 +80,8 @@ impl ChainSet {
             .filter(|chain| !chain.is_empty())
             .map(|chain| chain.into_iter().map(|(class, how)| Link { class: number(class), how }).collect())
             .collect();
-        // A beginning sorts directly before its first continuation, so looking one ahead finds every implied chain.
         chains.sort_unstable();
         chains.dedup();
-        let implied: Vec<bool> =
-            (0..chains.len()).map(|i| chains.get(i + 1).is_some_and(|next| next.starts_with(&chains[i]))).collect();
-        let mut implied = implied.into_iter();
-        chains.retain(|_| !implied.next().unwrap_or(false));
         Self { classes: classes.into_iter().cloned().collect(), chains }
     }
 

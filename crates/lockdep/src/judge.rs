@@ -43,15 +43,13 @@ pub(crate) fn judge(chains: &ChainSet) -> Judgement {
     let mut found: Vec<(u32, u32, EdgeKind)> = Vec::new();
     for chain in chains.chains() {
         let path: Vec<Taken> = chain.iter().map(|link| (link.class, link.how)).collect();
-        for (depth, next) in path.iter().enumerate() {
-            let held = &path[..depth];
-            if next.1.trylock || !next.1.check {
-                continue;
-            }
-            match collision(held, *next) {
-                Some(prev) => findings.push(recursion(&names, held[prev], *next)),
-                None => found.extend(dependencies(held, *next).map(|(at, kind)| (held[at].0, next.0, kind))),
-            }
+        // Only what the last lock adds: the run took the beginning for validated, or it is a chain of the set itself.
+        let Some((next, held)) = path.split_last().filter(|(next, _)| next.1.check && !next.1.trylock) else {
+            continue;
+        };
+        match collision(held, *next) {
+            Some(prev) => findings.push(recursion(&names, held[prev], *next)),
+            None => found.extend(dependencies(held, *next).map(|(at, kind)| (held[at].0, next.0, kind))),
         }
     }
     found.sort_unstable();

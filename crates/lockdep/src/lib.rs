@@ -40,9 +40,9 @@
 //! | release of an inner lock validates the rest again | `run.rs` | `reacquire_held_locks()` |
 //!
 //! Deviations, all on the louder side. The search is complete where the kernel's can lose a strong path behind a weak one.
-//! A chain is identified with trylock and check in it, where the kernel's key has neither. It goes on after a report: a
-//! dependency that closed a cycle is kept like any other, and each distinct cycle (by names and kinds) is reported once
-//! per run. There are no fixed tables.
+//! It goes on after a report: a dependency that closed a cycle is kept like any other, and each distinct cycle (by names
+//! and kinds) is reported once per run. There are no fixed tables. Kept although it loses dependencies: of chains that
+//! differ in trylock or check alone, a run validates the first, since the kernel's chain key holds neither.
 //!
 //! # What a warm acquire costs
 //!

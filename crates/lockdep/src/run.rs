@@ -69,11 +69,20 @@ struct DependencySites {
     taken: Site,
 }
 
+/// A chain without regard to trylock and check, which the kernel's chain key leaves out (`hlock_id()`).
+///
+/// The kernel validates the first chain of a key and takes every later one for the same. So does a run, since verdicts
+/// are to be the kernel's: which of them came first is a fact of the run, and its [`ChainSet`] says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct KernelChain(u32);
+
 /// What a chain says, worked out once: see `rules.rs`.
 #[derive(Debug, Default)]
 struct Plan {
     /// The key of the chain's last lock.
     key: LockKey,
+    /// The chain as the kernel tells chains apart: indexes [`Run::validated`].
+    kernel_chain: KernelChain,
     /// Depth of the held lock that its last lock collides with.
     collision: Option<u32>,
     /// Depth of the held lock, the edge's number in the run's graph, its kind.
@@ -115,6 +124,9 @@ pub struct Run {
     plans: Vec<Option<Plan>>,
     /// The chains with `seen[..].epoch == epoch`, in order.
     chains: Vec<ChainId>,
+    kernel_index: HashMap<(KernelChain, ClassId, Read), KernelChain, FxBuildHasher>,
+    /// Indexed by kernel chain: the epoch in which one was validated, and which it was.
+    validated: Vec<(u32, ChainId)>,
     graph: Graph<DependencySites>,
     /// Indexed by class: the epoch it is valid for.
     usage: Vec<(u32, Usage)>,
@@ -140,6 +152,8 @@ impl Run {
             seen: Vec::new(),
             plans: Vec::new(),
             chains: Vec::new(),
+            kernel_index: HashMap::default(),
+            validated: vec![(0, ChainId::ROOT)],
             graph: Graph::new(),
             usage: Vec::new(),
             reports: Vec::new(),
@@ -165,6 +179,7 @@ impl Run {
         if self.epoch == 0 {
             self.epoch = 1;
             self.seen.fill(Seen::default());
+            self.validated.fill((0, ChainId::ROOT));
             self.usage.fill((0, Usage::default()));
         }
     }
@@ -244,10 +259,15 @@ impl Run {
         &self.reports
     }
 
-    /// The chains this run met, in canonical form. Allocates; for the end of a run.
+    /// The chains this run met and did not take for one it had validated before, in canonical form.
+    ///
+    /// Allocates; for the end of a run.
     #[must_use]
     pub fn chains(&self) -> ChainSet {
-        self.lockdep.chain_set(self.chains.iter().copied())
+        self.lockdep.chain_set(self.chains.iter().copied().filter(|chain| {
+            let plan = self.plan(*chain);
+            !plan.key.validates() || self.validated[plan.kernel_chain.0 as usize] == (self.epoch, *chain)
+        }))
     }
 
     /// The dependencies this run learnt, sorted by names.
@@ -323,6 +343,9 @@ impl Run {
         self.chains.push(lock.chain);
         self.mark_usage(lock);
         self.learn(lock.chain);
+        if !self.must_validate(lock.chain) {
+            return Verdict::Ok;
+        }
         if let Some(prev) = self.plan(lock.chain).collision {
             let prev = held.locks[prev as usize];
             let detail = self.with_tables(|run, tables| Detail::Recursive {
@@ -331,6 +354,7 @@ impl Run {
             });
             self.report(held, depth, site, detail);
         }
+        // A collision is a cycle of its own: there are no dependencies then, which would only repeat it.
         for i in 0..self.plan(lock.chain).dependencies.len() {
             let (at, edge, kind) = self.plan(lock.chain).dependencies[i];
             self.depend(held, depth, at as usize, edge, kind, lock, site);
@@ -368,6 +392,17 @@ impl Run {
         }
     }
 
+    /// Whether a chain that is new in this run is validated. Linux: `lookup_chain_cache_add()`.
+    fn must_validate(&mut self, chain: ChainId) -> bool {
+        let plan = self.plan(chain);
+        let (validates, at) = (plan.key.validates(), plan.kernel_chain.0 as usize);
+        if !validates || self.validated[at].0 == self.epoch {
+            return false;
+        }
+        self.validated[at] = (self.epoch, chain);
+        true
+    }
+
     /// Works out what a chain says, once per [`Run`] object.
     fn learn(&mut self, chain: ChainId) {
         if self.plans[chain.index()].is_some() {
@@ -378,10 +413,9 @@ impl Run {
         let Some(((next, held), key)) = taken.split_last().zip(path.last()) else {
             unreachable!("the root is not a chain that anything completes")
         };
-        let mut plan = Plan { key: *key, ..Plan::default() };
+        let mut plan = Plan { key: *key, kernel_chain: self.kernel_chain(&path), ..Plan::default() };
         if key.validates() {
             plan.collision = collision(held, *next).map(|at| at as u32);
-            // A collision is a cycle of its own: its dependencies would only repeat it.
             if plan.collision.is_none() {
                 plan.dependencies = dependencies(held, *next)
                     .map(|(at, kind)| (at as u32, self.graph.edge_id(held[at].0, next.0), kind))
@@ -389,6 +423,17 @@ impl Run {
             }
         }
         self.plans[chain.index()] = Some(plan);
+    }
+
+    fn kernel_chain(&mut self, path: &[LockKey]) -> KernelChain {
+        path.iter().fold(KernelChain::default(), |parent, key| {
+            let new = KernelChain(self.validated.len() as u32);
+            let id = *self.kernel_index.entry((parent, key.class(), key.read())).or_insert(new);
+            if id == new {
+                self.validated.push((0, ChainId::ROOT));
+            }
+            id
+        })
     }
 
     fn plan(&self, chain: ChainId) -> &Plan {
