@@ -1,0 +1,273 @@
+//! The engine: its state, and everything that does not switch.
+
+use crate::outcome::StopReason;
+use crate::panic_hook;
+use crate::stack::StackPool;
+use crate::task::Task;
+use crate::{Choice, ChoiceKind, Config, Op, Outcome, Schedule, Scheduler, TaskState};
+use mm_types::{Name, ObjId, TaskId};
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+/// The task id of the setup context.
+pub(crate) const SETUP: TaskId = TaskId(0);
+
+/// The engine of one world: tasks, clock, choices. Single threaded; tasks call back into it while it runs, so every
+/// method takes `&self`. See the crate's documentation for the protocol.
+pub struct Sched {
+    pub(crate) config: Config,
+    /// The task that executes now. Never other than [`SETUP`] unless this thread is on that task's stack.
+    pub(crate) current: Cell<TaskId>,
+    pub(crate) running: Cell<bool>,
+    pub(crate) tearing_down: Cell<bool>,
+    pub(crate) steps: Cell<u64>,
+    /// `max_steps`, or 0 once the run is to end at the next scheduling point, so that one comparison sees both.
+    pub(crate) limit: Cell<u64>,
+    pub(crate) now_ns: Cell<u64>,
+    /// Who decides. Not null only within `run` or `setup`, whose argument it points to.
+    pub(crate) scheduler: Cell<*mut (dyn Scheduler + 'static)>,
+    /// Never borrowed across a switch or a call of foreign code other than the scheduler's.
+    pub(crate) state: RefCell<State>,
+}
+
+pub(crate) struct State {
+    /// Indexed by task id; entry 0 is the setup context.
+    pub(crate) tasks: Vec<Task>,
+    /// invariant: ascending
+    pub(crate) runnable: Vec<TaskId>,
+    /// Who waits on what, in order of arrival.
+    pub(crate) waiters: Vec<(ObjId, TaskId)>,
+    /// Pending timeouts of blocked tasks, in order of arrival.
+    pub(crate) deadlines: Vec<(u64, TaskId)>,
+    pub(crate) schedule: Vec<Choice>,
+    /// Chosen to be resumed next.
+    pub(crate) next: Option<TaskId>,
+    /// How the run ends, once that is known.
+    pub(crate) ending: Option<Outcome>,
+    pub(crate) stacks: StackPool,
+}
+
+impl Sched {
+    /// An engine without tasks.
+    #[must_use]
+    pub fn new(config: Config) -> Sched {
+        let sched = Sched {
+            config,
+            current: Cell::new(SETUP),
+            running: Cell::new(false),
+            tearing_down: Cell::new(false),
+            steps: Cell::new(0),
+            limit: Cell::new(config.max_steps),
+            now_ns: Cell::new(0),
+            scheduler: Cell::new(crate::run::no_scheduler()),
+            state: RefCell::new(State {
+                tasks: Vec::new(),
+                runnable: Vec::new(),
+                waiters: Vec::new(),
+                deadlines: Vec::new(),
+                schedule: Vec::new(),
+                next: None,
+                ending: None,
+                stacks: StackPool::new(config.stack_size, config.measure_stack),
+            }),
+        };
+        sched.reset();
+        sched
+    }
+
+    /// Makes the engine as new, keeping stacks and arenas. Tasks that never ran are dropped unrun.
+    ///
+    /// # Panics
+    /// If called during a run.
+    pub fn reset(&self) {
+        assert!(!self.running.get(), "Sched::reset during a run");
+        // Bodies may own anything, even something that calls back: they are dropped outside the borrow.
+        while let Some(task) = self.pop_task() {
+            drop(task);
+        }
+        let mut state = self.state.borrow_mut();
+        state.tasks.push(Task::new(Name::new("setup"), None));
+        state.runnable.clear();
+        state.waiters.clear();
+        state.deadlines.clear();
+        state.schedule.clear();
+        state.next = None;
+        state.ending = None;
+        drop(state);
+        self.tearing_down.set(false);
+        self.steps.set(0);
+        self.limit.set(self.config.max_steps);
+        self.now_ns.set(0);
+    }
+
+    fn pop_task(&self) -> Option<Task> {
+        self.state.borrow_mut().tasks.pop()
+    }
+
+    /// Creates a task that executes `body`; it is runnable at once. Ids are given from 1 in order of creation.
+    ///
+    /// Before the run, or from a task. Not a scheduling point: call [`Sched::visible`] before, if others can tell.
+    /// While the run is torn down the task is counted, but its body is dropped unrun.
+    pub fn spawn(&self, name: Name, body: Box<dyn FnOnce() + 'static>) -> TaskId {
+        let mut state = self.state.borrow_mut();
+        let id = TaskId(state.tasks.len() as u32);
+        if self.tearing_down.get() {
+            state.tasks.push(Task { state: TaskState::Unwound, ..Task::new(name, None) });
+            drop(state);
+            drop(body);
+        } else {
+            state.tasks.push(Task::new(name, Some(body)));
+            state.runnable.push(id);
+        }
+        id
+    }
+
+    /// The task that executes now; `TaskId(0)`, the setup context, outside tasks.
+    #[must_use]
+    #[inline]
+    pub fn current(&self) -> TaskId {
+        self.current.get()
+    }
+
+    /// Whether a task executes now.
+    #[must_use]
+    #[inline]
+    pub fn in_task(&self) -> bool {
+        self.current.get() != SETUP
+    }
+
+    /// Whether what executes now is being unwound: the run has ended other than by every task returning, or the
+    /// current task is panicking. Guards dropped now drop silently; nothing switches, blocks or records.
+    ///
+    /// Stays set after such a run until [`Sched::reset`]. Code of a task that catches unwinding must, when this is
+    /// set, go on unwinding.
+    #[must_use]
+    #[inline]
+    pub fn tearing_down(&self) -> bool {
+        self.tearing_down.get() || std::thread::panicking()
+    }
+
+    /// Decides something other than which task runs: a number in `0..options`, recorded.
+    ///
+    /// With one option there is nothing to decide. Without a scheduler (in the setup context outside
+    /// [`Sched::setup`]) and while tearing down it is option 0, unrecorded. If the scheduler cannot answer, it is
+    /// option 0 and the run ends at the next scheduling point as [`Outcome::Diverged`].
+    ///
+    /// # Panics
+    /// If `options` is 0.
+    pub fn choose(&self, kind: ChoiceKind, options: u32) -> u32 {
+        assert!(options > 0, "a choice of {kind:?} without options");
+        if options == 1 || self.tearing_down() {
+            return 0;
+        }
+        let Some(taken) = self.ask(|scheduler| scheduler.choose(kind, options)) else { return 0 };
+        if taken >= options {
+            self.end(self.diverged());
+            return 0;
+        }
+        if self.config.record {
+            self.state.borrow_mut().schedule.push(Choice { kind, options, taken });
+        }
+        taken
+    }
+
+    pub(crate) fn diverged(&self) -> Outcome {
+        match self.ask(|scheduler| scheduler.divergence()).flatten() {
+            Some(divergence) => Outcome::Diverged { at: divergence.at, why: divergence.why },
+            None => panic!("a scheduler chose an option that does not exist and reports no divergence"),
+        }
+    }
+
+    /// Ends the run at the current task's next scheduling point. The first reason counts.
+    pub fn stop(&self, reason: StopReason) {
+        if !self.tearing_down() {
+            self.end(Outcome::Stopped(reason));
+        }
+    }
+
+    /// Lets the run end with `outcome` at the next scheduling point, unless it already ends otherwise.
+    pub(crate) fn end(&self, outcome: Outcome) {
+        self.state.borrow_mut().ending.get_or_insert(outcome);
+        self.limit.set(0);
+    }
+
+    /// Scheduling points so far: visible operations and waits.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
+    /// The choices recorded so far.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        Schedule(self.state.borrow().schedule.clone())
+    }
+
+    /// The name that `task` was spawned with; `setup` for task 0.
+    ///
+    /// # Panics
+    /// If there is no such task.
+    #[must_use]
+    pub fn task_name(&self, task: TaskId) -> Name {
+        self.state.borrow().tasks[task.0 as usize].name
+    }
+
+    /// How many tasks were spawned.
+    #[must_use]
+    pub fn tasks(&self) -> u32 {
+        self.state.borrow().tasks.len() as u32 - 1
+    }
+
+    /// What `task` is doing; the setup context is always runnable.
+    ///
+    /// # Panics
+    /// If there is no such task.
+    #[must_use]
+    pub fn state(&self, task: TaskId) -> TaskState {
+        self.state.borrow().tasks[task.0 as usize].state
+    }
+
+    /// The visible operation that `task` stands before, or performed last if it is the current one.
+    ///
+    /// # Panics
+    /// If there is no such task.
+    #[must_use]
+    pub fn next_op(&self, task: TaskId) -> Op {
+        self.state.borrow().tasks[task.0 as usize].op
+    }
+
+    /// An id for an object that the current context creates, from a counter of its own.
+    #[must_use]
+    pub fn new_obj(&self) -> ObjId {
+        let current = self.current.get();
+        let mut state = self.state.borrow_mut();
+        let task = &mut state.tasks[current.0 as usize];
+        task.objects += 1;
+        ObjId::created(current, task.objects)
+    }
+
+    /// The most bytes of stack that any task used; 0 unless [`Config::measure_stack`] is set. Kept by a reset.
+    #[must_use]
+    pub fn stack_high_water(&self) -> usize {
+        self.state.borrow().stacks.high_water()
+    }
+
+    /// Stacks mapped since the engine was made; none is unmapped before the engine is dropped.
+    #[must_use]
+    pub fn stacks_created(&self) -> usize {
+        self.state.borrow().stacks.created()
+    }
+}
+
+impl fmt::Debug for Sched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sched")
+            .field("current", &self.current.get())
+            .field("steps", &self.steps.get())
+            .field("now_ns", &self.now_ns.get())
+            .field("running", &self.running.get())
+            .field("tearing_down", &self.tearing_down.get())
+            .field("in_task", &panic_hook::in_task())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,332 @@
+//! Everything that switches: scheduling points, the run loop, teardown.
+//!
+//! The run loop resumes the task in `state.next`. A task that reaches a scheduling point decides for itself who is
+//! next and suspends only if that is another; a task that ends leaves the decision to the loop. Once `state.ending`
+//! is set, whoever sees it first returns to the loop and never comes back.
+
+use crate::engine::{SETUP, Sched, State};
+use crate::panic_hook::{self, CaughtPanic};
+use crate::task::{TaskCoroutine, TaskYielder};
+use crate::{Choice, ChoiceKind, Op, Outcome, SchedView, Scheduler, TaskState};
+use corosensei::CoroutineResult;
+use mm_types::TaskId;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+impl Sched {
+    /// Runs until every task has returned or the run ends otherwise, deciding by `scheduler`.
+    ///
+    /// On return every task has returned or been unwound, and its stack is back in the pool. After
+    /// [`Outcome::Finished`] more tasks may be spawned and run; after any other outcome only after [`Sched::reset`].
+    ///
+    /// # Panics
+    /// If called from a task (of any world), or after a run that was torn down. A panic of `scheduler` between tasks
+    /// goes through, after the teardown.
+    pub fn run(&self, scheduler: &mut dyn Scheduler) -> Outcome {
+        self.run_observed(scheduler, &mut |_| ())
+    }
+
+    /// As [`Sched::run`], and calls `before_teardown` when the outcome is known but nothing has been unwound yet, so
+    /// that it sees who holds and waits for what. It is called in the setup context.
+    ///
+    /// # Panics
+    /// As [`Sched::run`].
+    pub fn run_observed(&self, scheduler: &mut dyn Scheduler, before_teardown: &mut dyn FnMut(&Outcome)) -> Outcome {
+        assert!(!panic_hook::in_task(), "a task may not run a world");
+        assert!(!self.running.get(), "Sched::run during a run");
+        assert!(!self.tearing_down.get(), "Sched::run after a run that was torn down: reset first");
+        let running = Running::new(self, scheduler);
+        let outcome = self.drive();
+        before_teardown(&outcome);
+        if outcome != Outcome::Finished {
+            self.tear_down();
+        }
+        drop(running);
+        outcome
+    }
+
+    /// Executes `f` in the setup context with `scheduler` deciding the choices that it makes. They are recorded at
+    /// the front of the run's schedule: a run that uses this must use it when it is replayed.
+    ///
+    /// # Panics
+    /// If called during a run.
+    pub fn setup<R>(&self, scheduler: &mut dyn Scheduler, f: impl FnOnce() -> R) -> R {
+        assert!(!self.running.get(), "Sched::setup during a run");
+        let _deciding = Deciding::new(self, scheduler);
+        f()
+    }
+
+    /// A scheduling point: the current task is about to perform `op`, and another may be chosen to go first. Returns
+    /// when this task's turn has come.
+    ///
+    /// Does nothing in the setup context and while tearing down.
+    #[inline]
+    pub fn visible(&self, op: Op) {
+        let me = self.current.get();
+        if me == SETUP || self.tearing_down() {
+            return;
+        }
+        if self.count_step() {
+            self.suspend_for_good();
+        }
+        let mut state = self.state.borrow_mut();
+        state.tasks[me.0 as usize].op = op;
+        if state.runnable.len() == 1 {
+            return;
+        }
+        let next = self.pick(&mut state, Some(me));
+        if next == Some(me) {
+            return;
+        }
+        state.next = next;
+        let yielder = state.tasks[me.0 as usize].yielder;
+        drop(state);
+        suspend(yielder);
+    }
+
+    /// Counts a step; true if the run ends here.
+    #[inline]
+    pub(crate) fn count_step(&self) -> bool {
+        let steps = self.steps.get() + 1;
+        self.steps.set(steps);
+        steps > self.limit.get()
+    }
+
+    /// The current task never runs again, except to be unwound.
+    #[cold]
+    pub(crate) fn suspend_for_good(&self) {
+        self.end(Outcome::MaxSteps);
+        let yielder = self.state.borrow().tasks[self.current.get().0 as usize].yielder;
+        suspend(yielder);
+        unreachable!("a task goes on after the end of its run");
+    }
+
+    /// The current task, `me`, has been taken off the runnable tasks: lets another run until it is back. Without a
+    /// switch if `me` is at once the one to go on (the clock jumped to its own deadline).
+    pub(crate) fn switch_away(&self, me: TaskId) {
+        let mut state = self.state.borrow_mut();
+        let next = self.pick(&mut state, None);
+        if next == Some(me) {
+            return;
+        }
+        state.next = next;
+        let yielder = state.tasks[me.0 as usize].yielder;
+        drop(state);
+        suspend(yielder);
+    }
+
+    /// Decides who runs next. None if the run ends, and then `state.ending` says how.
+    #[inline]
+    fn pick(&self, state: &mut State, current: Option<TaskId>) -> Option<TaskId> {
+        if state.runnable.is_empty() {
+            self.jump(state);
+        }
+        let options = state.runnable.len();
+        if options < 2 {
+            if options == 0 {
+                state.ending.get_or_insert_with(|| nothing_runnable(&state.tasks));
+            }
+            return state.runnable.first().copied();
+        }
+        let view = SchedView { runnable: &state.runnable, current, step: self.steps.get(), tasks: &state.tasks };
+        let index = self.ask(|scheduler| scheduler.next_task(&view)).expect("a run has a scheduler");
+        let Some(&next) = state.runnable.get(index) else {
+            state.ending.get_or_insert_with(|| self.diverged());
+            return None;
+        };
+        if self.config.record {
+            let (options, taken) = (options as u32, index as u32);
+            state.schedule.push(Choice { kind: ChoiceKind::Task, options, taken });
+        }
+        Some(next)
+    }
+
+    fn drive(&self) -> Outcome {
+        loop {
+            let mut state = self.state.borrow_mut();
+            let next = state.next.take().or_else(|| match state.ending {
+                None => self.pick(&mut state, None),
+                Some(_) => None,
+            });
+            let Some(next) = next else {
+                return state.ending.take().expect("a run without a next task has ended");
+            };
+            let started = state.tasks[next.0 as usize].coroutine.take();
+            drop(state);
+            let coroutine = started.unwrap_or_else(|| self.start(next));
+            self.resume(next, coroutine);
+        }
+    }
+
+    fn resume(&self, id: TaskId, mut coroutine: TaskCoroutine) {
+        self.current.set(id);
+        panic_hook::set_in_task(true);
+        let result = coroutine.resume(());
+        panic_hook::set_in_task(false);
+        self.current.set(SETUP);
+        let state = &mut *self.state.borrow_mut();
+        match result {
+            CoroutineResult::Yield(()) => state.tasks[id.0 as usize].coroutine = Some(coroutine),
+            CoroutineResult::Return(()) => {
+                state.tasks[id.0 as usize].state = TaskState::Finished;
+                state.runnable.retain(|&other| other != id);
+                state.stacks.put(coroutine.into_stack());
+            }
+        }
+    }
+
+    /// A coroutine for the body of task `id`, not yet resumed.
+    fn start(&self, id: TaskId) -> TaskCoroutine {
+        let mut state = self.state.borrow_mut();
+        let stack = state.stacks.take();
+        let body = state.tasks[id.0 as usize].body.take().expect("a task that was not started has a body");
+        let sched = ptr::from_ref(self);
+        TaskCoroutine::with_stack(stack, move |yielder: &TaskYielder, ()| {
+            #[expect(unsafe_code, reason = "a coroutine's closure is 'static, the engine is not")]
+            // SAFETY: this executes within `run`, which borrows the engine: `Running` unwinds every coroutine before
+            // `run` is left, also by a panic, and nothing else resumes one.
+            let sched = unsafe { &*sched };
+            sched.task_main(id, yielder, body);
+        })
+    }
+
+    /// The root of every task's stack. Nothing unwinds out of it.
+    fn task_main(&self, id: TaskId, yielder: &TaskYielder, body: Box<dyn FnOnce()>) {
+        self.state.borrow_mut().tasks[id.0 as usize].yielder = yielder;
+        let Err(payload) = catch_unwind(AssertUnwindSafe(body)) else { return };
+        // While tearing down it is the unwinding that we started: returning tells the coroutine library that it is
+        // complete, as well as rethrowing would and at half the price.
+        if !self.tearing_down.get() {
+            let CaughtPanic { message, location } = panic_hook::caught(&*payload);
+            self.end(Outcome::Panicked { task: id, message, location });
+        }
+    }
+
+    /// Unwinds every task that has not returned.
+    fn tear_down(&self) {
+        self.tearing_down.set(true);
+        // Before anything unwinds: destructors that wake must find nobody.
+        let mut state = self.state.borrow_mut();
+        state.waiters.clear();
+        state.deadlines.clear();
+        drop(state);
+        for id in 1..=self.tasks() {
+            self.unwind(TaskId(id));
+        }
+        let mut state = self.state.borrow_mut();
+        state.runnable.clear();
+        state.next = None;
+        state.ending = None;
+    }
+
+    fn has_live_tasks(&self) -> bool {
+        let state = self.state.borrow();
+        state.tasks[1..].iter().any(|task| matches!(task.state, TaskState::Runnable | TaskState::Blocked(_)))
+    }
+
+    fn unwind(&self, id: TaskId) {
+        let mut state = self.state.borrow_mut();
+        let task = &mut state.tasks[id.0 as usize];
+        if task.state == TaskState::Finished {
+            return;
+        }
+        task.state = TaskState::Unwound;
+        let (body, coroutine) = (task.body.take(), task.coroutine.take());
+        drop(state);
+        self.current.set(id);
+        panic_hook::set_in_task(true);
+        // A task that swallowed the unwinding and then panicked has nothing to say any more.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(body)));
+        if let Some(mut coroutine) = coroutine {
+            let _ = catch_unwind(AssertUnwindSafe(|| coroutine.force_unwind()));
+            self.state.borrow_mut().stacks.put(coroutine.into_stack());
+        }
+        panic_hook::set_in_task(false);
+        self.current.set(SETUP);
+    }
+
+    /// Asks the scheduler, if there is one.
+    #[inline]
+    pub(crate) fn ask<R>(&self, question: impl FnOnce(&mut dyn Scheduler) -> R) -> Option<R> {
+        let scheduler = self.scheduler.get();
+        if scheduler.is_null() {
+            return None;
+        }
+        #[expect(unsafe_code, reason = "the scheduler is lent to `run`, tasks reach it through the engine")]
+        // SAFETY: not null only while the `Deciding` made from the reference is alive, which borrows it exclusively.
+        // The only uses are here, and they do not nest: a scheduler is given no way to the engine, and `question` is
+        // one call of it.
+        let scheduler = unsafe { &mut *scheduler };
+        Some(question(scheduler))
+    }
+}
+
+fn nothing_runnable(tasks: &[crate::task::Task]) -> Outcome {
+    let blocked = tasks.iter().enumerate().filter_map(|(id, task)| match task.state {
+        TaskState::Blocked(on) => Some((TaskId(id as u32), on)),
+        _ => None,
+    });
+    let blocked: Vec<_> = blocked.collect();
+    if blocked.is_empty() { Outcome::Finished } else { Outcome::Deadlock { blocked } }
+}
+
+/// Leaves the current task's stack for the run loop; returns when the loop resumes the task.
+#[expect(unsafe_code, reason = "the yielder lives on the coroutine's stack, out of reach of lifetimes")]
+fn suspend(yielder: *const TaskYielder) {
+    // SAFETY: the pointer is the current task's (only the current task suspends), stored by its `task_main`, whose
+    // frame is below ours on this very stack and holds the yielder's reference until it ends.
+    unsafe { &*yielder }.suspend(());
+}
+
+/// The absence of a scheduler.
+pub(crate) fn no_scheduler() -> *mut (dyn Scheduler + 'static) {
+    ptr::null_mut::<crate::FirstScheduler>()
+}
+
+/// While it lives, the engine asks `scheduler`.
+struct Deciding<'a> {
+    sched: &'a Sched,
+    previous: *mut (dyn Scheduler + 'static),
+}
+
+impl<'a> Deciding<'a> {
+    fn new(sched: &'a Sched, scheduler: &'a mut dyn Scheduler) -> Deciding<'a> {
+        let scheduler: *mut (dyn Scheduler + 'a) = scheduler;
+        #[expect(unsafe_code, reason = "only a transmute changes the lifetime bound of a trait object")]
+        // SAFETY: the two types differ in the lifetime bound alone. The pointer is followed only until `drop` clears it,
+        // within 'a.
+        let scheduler =
+            unsafe { std::mem::transmute::<*mut (dyn Scheduler + 'a), *mut (dyn Scheduler + 'static)>(scheduler) };
+        Deciding { sched, previous: sched.scheduler.replace(scheduler) }
+    }
+}
+
+impl Drop for Deciding<'_> {
+    fn drop(&mut self) {
+        self.sched.scheduler.set(self.previous);
+    }
+}
+
+/// A run in progress. However it is left, no coroutine outlives it.
+struct Running<'a> {
+    deciding: Deciding<'a>,
+}
+
+impl<'a> Running<'a> {
+    fn new(sched: &'a Sched, scheduler: &'a mut dyn Scheduler) -> Running<'a> {
+        sched.running.set(true);
+        Running { deciding: Deciding::new(sched, scheduler) }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let sched = self.deciding.sched;
+        panic_hook::set_in_task(false);
+        sched.current.set(SETUP);
+        if sched.has_live_tasks() {
+            sched.tear_down();
+        }
+        sched.running.set(false);
+    }
+}

@@ -1,0 +1,120 @@
+//! Waiting and waking. What is waited for has an id and no state here: whether to wait is the caller's decision.
+
+use crate::engine::{SETUP, Sched};
+use crate::{Op, TaskState};
+use mm_types::{ObjId, TaskId};
+use smallvec::SmallVec;
+
+/// Why a wait ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Woken {
+    /// Another task (or interrupt) woke it.
+    ByTask,
+    /// Its deadline came.
+    Timeout,
+    /// The run is over: return or unwind, do not wait again.
+    TearingDown,
+}
+
+impl Sched {
+    /// The current task waits on `on`, behind those that wait on it already, until it is woken. A scheduling point.
+    ///
+    /// Returns [`Woken::TearingDown`] at once while tearing down.
+    ///
+    /// # Panics
+    /// In the setup context, which nobody could wake.
+    pub fn block(&self, on: ObjId) -> Woken {
+        self.wait(on, None)
+    }
+
+    /// As [`Sched::block`], but no longer than until the virtual clock reaches `deadline_ns`. If it already has, the
+    /// task does not wait and nothing switches.
+    ///
+    /// # Panics
+    /// In the setup context.
+    pub fn block_until(&self, on: ObjId, deadline_ns: u64) -> Woken {
+        self.wait(on, Some(deadline_ns))
+    }
+
+    fn wait(&self, on: ObjId, deadline_ns: Option<u64>) -> Woken {
+        let me = self.current.get();
+        if self.tearing_down() {
+            return Woken::TearingDown;
+        }
+        assert!(me != SETUP, "the setup context waits on {on}: only a task can wait");
+        if self.count_step() {
+            self.suspend_for_good();
+        }
+        if deadline_ns.is_some_and(|deadline| deadline <= self.now_ns.get()) {
+            return Woken::Timeout;
+        }
+        let mut state = self.state.borrow_mut();
+        let task = &mut state.tasks[me.0 as usize];
+        task.state = TaskState::Blocked(on);
+        task.op = Op::write(on);
+        let at = state.runnable.binary_search(&me).expect("the current task is runnable");
+        state.runnable.remove(at);
+        state.waiters.push((on, me));
+        if let Some(deadline) = deadline_ns {
+            state.deadlines.push((deadline, me));
+        }
+        drop(state);
+        self.switch_away(me);
+        self.state.borrow().tasks[me.0 as usize].woken
+    }
+
+    /// Makes the task that has waited longest on `on` runnable. Not a scheduling point.
+    pub fn wake_one(&self, on: ObjId) -> Option<TaskId> {
+        let mut state = self.state.borrow_mut();
+        let &(_, task) = state.waiters.iter().find(|&&(object, _)| object == on)?;
+        state.unblock(task, Woken::ByTask);
+        Some(task)
+    }
+
+    /// Makes every task that waits on `on` runnable and returns how many they were. Not a scheduling point.
+    pub fn wake_all(&self, on: ObjId) -> u32 {
+        let mut woken = 0;
+        while self.wake_one(on).is_some() {
+            woken += 1;
+        }
+        woken
+    }
+
+    /// Makes `task` runnable, whatever it waits on; false if it does not wait. Not a scheduling point.
+    ///
+    /// # Panics
+    /// If there is no such task.
+    pub fn wake_task(&self, task: TaskId) -> bool {
+        let mut state = self.state.borrow_mut();
+        let blocked = matches!(state.tasks[task.0 as usize].state, TaskState::Blocked(_));
+        if blocked {
+            state.unblock(task, Woken::ByTask);
+        }
+        blocked
+    }
+
+    /// The tasks that wait on `on`, longest first.
+    #[must_use]
+    pub fn waiters(&self, on: ObjId) -> SmallVec<[TaskId; 8]> {
+        let state = self.state.borrow();
+        state.waiters.iter().filter(|&&(object, _)| object == on).map(|&(_, task)| task).collect()
+    }
+
+    /// Whether any task waits on `on`.
+    #[must_use]
+    pub fn has_waiters(&self, on: ObjId) -> bool {
+        self.state.borrow().waiters.iter().any(|&(object, _)| object == on)
+    }
+
+    /// What `task` waits on.
+    ///
+    /// # Panics
+    /// If there is no such task.
+    #[must_use]
+    pub fn waiting_on(&self, task: TaskId) -> Option<ObjId> {
+        match self.state(task) {
+            TaskState::Blocked(on) => Some(on),
+            _ => None,
+        }
+    }
+}
