@@ -1,1 +1,60 @@
-//! What kernel code blocks on, under the validator and the scheduler
+//! What kernel code blocks on: spinlock, mutex, rw_semaphore, SRCU, wait queue, completion, bare lockdep maps, blocking
+//! allocations; and [`Kernel`], what all of them share.
+//!
+//! | type | here | Linux |
+//! |---|---|---|
+//! | [`Mutex`], [`SpinLock`], [`RwSem`] | `raw.rs`, `raw_rw.rs`, guards are `lock_api`'s | `struct mutex`, `spinlock_t`, `struct rw_semaphore` |
+//! | [`LockMap`] | `map.rs` | `struct lockdep_map` without a lock |
+//! | [`Srcu`] | `srcu.rs` | `struct srcu_struct` |
+//! | [`WaitQueue`], [`Completion`] | `wait.rs` | `wait_queue_head_t`, `struct completion` |
+//! | [`TrackedU64`] | `tracked.rs` | `READ_ONCE` / `WRITE_ONCE` of a shared word |
+//! | [`Kernel::might_alloc`], [`FsReclaim`] | `alloc.rs` | `might_alloc()`, `fs_reclaim_acquire()` |
+//! | [`Kernel::might_sleep`], [`NonBlock`] | `context.rs` | `might_sleep()`, `non_block_start()` |
+//!
+//! # Two executors
+//!
+//! A lock is 16 bytes: class, state word, identity. The state machine is one for both executors; only *how a task waits*
+//! differs, and that is decided where it waits: inside a [`Kernel`] a task suspends its coroutine, outside of any it
+//! parks its OS thread (`parking_lot_core`). So no type parameter spreads, and the types are `Send + Sync`.
+//!
+//! # Protocol of an acquisition
+//!
+//! 1. scheduling point, naming the lock (`Kernel::visible`), and the sync point of the lock's class name;
+//! 2. lockdep's acquire, *before* waiting, so that an inversion is reported even by the task that then blocks for ever
+//!    (a trylock tells lockdep after it succeeded);
+//! 3. wait while the lock is taken; 4. take it; 5. event `LockAcquired`.
+//!
+//! Release: scheduling point, lockdep's release, event, state word, wake. While a run is torn down a release does step
+//! "state word" only: nothing yields, emits or judges.
+//!
+//! The only ambient state is one thread-local *current* kernel (`current.rs`), since `lock(&self)` has no other way to it.
+
+mod alloc;
+mod class;
+mod context;
+mod current;
+mod deadlock;
+mod kernel;
+mod map;
+mod names;
+mod pins;
+mod raw;
+mod raw_rw;
+mod srcu;
+mod task;
+mod tracked;
+mod wait;
+
+pub use alloc::{AllocHook, FsReclaim, NoFsScope};
+pub use class::{ClassIdx, LockClass};
+pub use context::NonBlock;
+pub use current::{current, with_current};
+pub use kernel::{Kernel, KernelConfig, LockReport};
+pub use map::{LockMap, MapGuard};
+pub use pins::Pin;
+pub use raw::{Mutex, MutexGuard, RawMutex, RawSpinLock, SpinLock, SpinLockGuard};
+pub use raw_rw::{RawRwSem, RwSem, RwSemReadGuard, RwSemWriteGuard};
+pub use sched::{ChoiceKind, Scheduler};
+pub use srcu::{Srcu, SrcuReadGuard};
+pub use tracked::TrackedU64;
+pub use wait::{Completion, WaitQueue};

@@ -1,0 +1,73 @@
+//! Lock classes of a kernel: the name lockdep prints, the sort, the wait type.
+
+use lockdep::{ClassId, ClassSpec, WaitType};
+use mm_types::Name;
+use trace::LockKind;
+
+/// A lock class of one [`Kernel`](crate::Kernel): an index into its table, so that a lock needs four bytes for it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ClassIdx(pub(crate) u32);
+
+impl ClassIdx {
+    /// The class of locks that were built without one (`lock_api`'s `INIT`): lockdep does not hear of them.
+    pub(crate) const ANONYMOUS: ClassIdx = ClassIdx(u32::MAX);
+}
+
+/// What a class is. Names are the kernel's: `&mm->mmap_lock`, `fs_reclaim`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LockClass {
+    /// The name lockdep prints.
+    pub name: Name,
+    /// Subclass, for nested annotations (`&mm->mmap_lock/1`).
+    pub subclass: u8,
+    /// The sort of lock.
+    pub kind: LockKind,
+    /// The kernel's own lockdep does not see this class.
+    pub ours: bool,
+}
+
+impl LockClass {
+    /// Subclass 0, seen by the kernel's lockdep.
+    #[must_use]
+    pub fn new(name: &str, kind: LockKind) -> LockClass {
+        LockClass { name: Name::new(name), subclass: 0, kind, ours: false }
+    }
+
+    /// The same, marked as a class the kernel's lockdep does not see.
+    #[must_use]
+    pub fn ours(mut self) -> LockClass {
+        self.ours = true;
+        self
+    }
+
+    /// The same with another subclass.
+    #[must_use]
+    pub fn subclass(mut self, subclass: u8) -> LockClass {
+        self.subclass = subclass;
+        self
+    }
+
+    pub(crate) fn spec(&self) -> ClassSpec<'static> {
+        let wait = match self.kind {
+            LockKind::RawSpin => WaitType::Spin,
+            LockKind::Spin => WaitType::Config,
+            LockKind::Mutex | LockKind::RwSem => WaitType::Sleep,
+            LockKind::Srcu | LockKind::Map => WaitType::Unchecked,
+        };
+        let spec = ClassSpec::new(self.name.as_str()).wait(wait).subclass(self.subclass);
+        if self.ours { spec.ours() } else { spec }
+    }
+
+    /// The name with its subclass, as events and reports print it.
+    pub(crate) fn printed(&self) -> Name {
+        if self.subclass == 0 { self.name } else { Name::new(&format!("{}/{}", self.name, self.subclass)) }
+    }
+}
+
+/// A row of the kernel's class table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClassRow {
+    pub(crate) class: LockClass,
+    pub(crate) printed: Name,
+    pub(crate) id: ClassId,
+}

@@ -1,0 +1,36 @@
+//! Where a task may sleep.
+
+use crate::current::current;
+use crate::kernel::Kernel;
+use mm_types::Name;
+use trace::EventKind;
+
+impl Kernel {
+    /// `might_sleep()`: tells the observer that the current task may sleep here. Whether it was allowed to is for the CTX
+    /// oracle to say. `what` names the caller.
+    #[inline]
+    pub fn might_sleep_at(&self, what: Name) {
+        if self.observing() {
+            self.emit(EventKind::MightSleep { what });
+        }
+    }
+}
+
+/// `non_block_start()` .. `non_block_end()`: while it lives the task must not sleep. Nests.
+#[derive(Debug)]
+#[must_use = "the section lasts as long as this value"]
+pub struct NonBlock(());
+
+impl NonBlock {
+    /// Begins the section.
+    pub fn start() -> NonBlock {
+        current(|k| k.emit(EventKind::NonBlockStart));
+        NonBlock(())
+    }
+}
+
+impl Drop for NonBlock {
+    fn drop(&mut self) {
+        current(|k| k.emit(EventKind::NonBlockEnd));
+    }
+}

@@ -1,0 +1,395 @@
+//! [`Kernel`]: the scheduler, the validator, the observer and the allocation hook, for one world.
+
+use crate::alloc::AllocHook;
+use crate::class::{ClassIdx, ClassRow, LockClass};
+use crate::current;
+use crate::map::LockMap;
+use crate::pins::Pins;
+use crate::task::{TaskCx, WaitSite};
+use lockdep::{Acquire, Edge, Lockdep, Report, Run, Site};
+use mm_types::{Name, ObjId, TaskId};
+use sched::{Access, ChoiceKind, Op, Outcome, Sched, Schedule, Scheduler, StopReason, Woken};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+use trace::{Event, EventKind, LockKind, LockMode, LockRef, Observer, RunEnd};
+
+/// How to build a [`Kernel`].
+#[derive(Clone, Default)]
+pub struct KernelConfig {
+    /// The scheduler's bounds.
+    pub sched: sched::Config,
+    /// The validator shared by the worlds of one explorer; `None` runs without one.
+    pub lockdep: Option<Arc<Lockdep>>,
+}
+
+/// A report of the validator with the moment it was made.
+#[derive(Clone, Debug)]
+pub struct LockReport {
+    /// Visible operations begun by then.
+    pub step: u64,
+    /// Who noticed.
+    pub task: TaskId,
+    /// The report.
+    pub report: Report,
+}
+
+/// Everything that simulated kernel code below `mm` needs, for one world. Single threaded; worlds do not share it.
+pub struct Kernel {
+    pub(crate) sched: Sched,
+    lockdep: Option<RefCell<Run>>,
+    lockdep_registry: Option<Arc<Lockdep>>,
+    pub(crate) tasks: RefCell<Vec<TaskCx>>,
+    classes: RefCell<Vec<ClassRow>>,
+    class_index: RefCell<BTreeMap<(Name, u8), ClassIdx>>,
+    observer: RefCell<Option<Rc<RefCell<dyn Observer>>>>,
+    observing: Cell<bool>,
+    report_marks: RefCell<Vec<(u64, TaskId)>>,
+    /// Who owes a wake-up on an object: what a wait without a lock waits *for*.
+    pub(crate) debts: RefCell<BTreeMap<ObjId, Vec<TaskId>>>,
+    pub(crate) pins: Pins,
+    pub(crate) alloc_hook: RefCell<Option<Rc<dyn AllocHook>>>,
+    pub(crate) fs_reclaim: Cell<Option<LockMap>>,
+    /// Taken and released inside every `fs_reclaim_acquire` of a direct-reclaim allocation, when priming is on.
+    pub(crate) prime: Cell<Option<LockMap>>,
+}
+
+impl Kernel {
+    /// A kernel without tasks.
+    #[must_use]
+    pub fn new(config: KernelConfig) -> Kernel {
+        let kernel = Kernel {
+            sched: Sched::new(config.sched),
+            lockdep: config.lockdep.clone().map(|l| RefCell::new(Run::new(l))),
+            lockdep_registry: config.lockdep,
+            tasks: RefCell::new(vec![TaskCx::new("setup", 0)]),
+            classes: RefCell::default(),
+            class_index: RefCell::default(),
+            observer: RefCell::default(),
+            observing: Cell::new(false),
+            report_marks: RefCell::default(),
+            debts: RefCell::default(),
+            pins: Pins::default(),
+            alloc_hook: RefCell::default(),
+            fs_reclaim: Cell::new(None),
+            prime: Cell::new(None),
+        };
+        let fs_reclaim = kernel.lock_map("fs_reclaim");
+        kernel.fs_reclaim.set(Some(fs_reclaim));
+        kernel
+    }
+
+    /// Forgets the run: tasks, learnt order, reports, debts, hooks. Lock classes and buffers are kept.
+    pub fn reset(&self) {
+        self.sched.reset();
+        if let Some(run) = &self.lockdep {
+            run.borrow_mut().reset();
+        }
+        let mut tasks = self.tasks.borrow_mut();
+        tasks.truncate(1);
+        tasks[0] = TaskCx::new("setup", 0);
+        self.report_marks.borrow_mut().clear();
+        self.debts.borrow_mut().clear();
+        self.pins.clear();
+        *self.alloc_hook.borrow_mut() = None;
+        self.prime.set(None);
+        drop(tasks);
+        let fs_reclaim = self.lock_map("fs_reclaim");
+        self.fs_reclaim.set(Some(fs_reclaim));
+    }
+
+    /// Runs `f` as this world's setup (task 0): locks work, waiting does not.
+    pub fn enter<R>(&self, f: impl FnOnce(&Kernel) -> R) -> R {
+        current::enter(self, || f(self))
+    }
+
+    /// Adds a task. Its body starts when the scheduler first chooses it.
+    pub fn spawn(&self, name: Name, body: impl FnOnce() + 'static) -> TaskId {
+        let task = self.sched.spawn(
+            name,
+            Box::new(move || {
+                body();
+                current::current(|k| k.emit(EventKind::TaskExited));
+            }),
+        );
+        let mut tasks = self.tasks.borrow_mut();
+        debug_assert_eq!(tasks.len(), task.0 as usize);
+        tasks.push(TaskCx::new(name.as_str(), task.0));
+        drop(tasks);
+        self.emit(EventKind::TaskSpawned { child: task, name });
+        task
+    }
+
+    /// Runs all tasks under `scheduler` until the run ends, and tells the observer how.
+    pub fn run(&self, scheduler: &mut dyn Scheduler) -> RunEnd {
+        // Explained before the tasks are unwound: afterwards nobody holds or waits for anything.
+        let mut explained = None;
+        let mut explain = |outcome: &Outcome| {
+            if let Outcome::Deadlock { blocked } = outcome {
+                explained = Some(self.explain_deadlock(blocked));
+            }
+        };
+        let outcome = current::enter(self, || self.sched.run_observed(scheduler, &mut explain));
+        let end = match outcome {
+            Outcome::Finished => RunEnd::Finished,
+            Outcome::Deadlock { .. } => {
+                explained.unwrap_or(RunEnd::Deadlock { blocked: Vec::new(), cycle: Vec::new() })
+            }
+            Outcome::MaxSteps => RunEnd::MaxSteps { max_steps: self.sched.steps() },
+            Outcome::Stopped(_) => RunEnd::Stopped,
+            Outcome::Panicked { task, message, location } => RunEnd::Panicked { task, message, location },
+            Outcome::Diverged { at, why } => RunEnd::Diverged { at, why },
+        };
+        if let Some(observer) = &*self.observer.borrow() {
+            observer.borrow_mut().end(&end);
+        }
+        end
+    }
+
+    /// Ends the run at the current task's next scheduling point.
+    pub fn stop(&self) {
+        self.sched.stop(StopReason(0));
+    }
+
+    /// Hands events to `observer` from now on; `None` stops that, and costs one branch an event.
+    pub fn set_observer(&self, observer: Option<Rc<RefCell<dyn Observer>>>) {
+        self.observing.set(observer.is_some());
+        *self.observer.borrow_mut() = observer;
+    }
+
+    /// Whether anybody listens: lets an emitter skip the making of an event.
+    #[inline]
+    pub fn observing(&self) -> bool {
+        self.observing.get()
+    }
+
+    /// Emits an event of the current task. Silent while the run is torn down.
+    #[inline]
+    pub fn emit(&self, kind: EventKind) {
+        if self.observing.get() && !self.quiet() {
+            self.emit_slow(kind);
+        }
+    }
+
+    fn emit_slow(&self, kind: EventKind) {
+        let event = Event { step: self.sched.steps(), task: self.sched.current(), kind };
+        if let Some(observer) = &*self.observer.borrow() {
+            observer.borrow_mut().event(&event);
+        }
+    }
+
+    /// Whether the run has ended and tasks are only being unwound, or this task is unwinding from a panic.
+    #[inline]
+    pub fn quiet(&self) -> bool {
+        self.sched.tearing_down() || std::thread::panicking()
+    }
+
+    /// Scheduling point before a visible operation on `object`.
+    #[inline]
+    pub fn visible(&self, object: ObjId, access: Access) {
+        if !self.quiet() {
+            self.sched.visible(Op { object, access });
+        }
+    }
+
+    /// Scheduling point before an operation that reads `object`.
+    #[inline]
+    pub fn visible_read(&self, object: ObjId) {
+        self.visible(object, Access::Read);
+    }
+
+    /// Scheduling point before an operation that changes `object`.
+    #[inline]
+    pub fn visible_write(&self, object: ObjId) {
+        self.visible(object, Access::Write);
+    }
+
+    /// A nondeterministic decision among `options`, `0..options`. Option 0 is the benign one.
+    pub fn choose(&self, kind: ChoiceKind, options: u32) -> u32 {
+        if self.quiet() { 0 } else { self.sched.choose(kind, options) }
+    }
+
+    /// A fresh identity made by the current task.
+    pub fn new_obj(&self) -> ObjId {
+        self.sched.new_obj()
+    }
+
+    /// The task that runs now; task 0 in setup.
+    #[inline]
+    pub fn current_task(&self) -> TaskId {
+        self.sched.current()
+    }
+
+    /// A task's name.
+    pub fn task_name(&self, task: TaskId) -> Name {
+        if task.0 == 0 { Name::new("setup") } else { self.sched.task_name(task) }
+    }
+
+    /// Visible operations begun so far.
+    pub fn steps(&self) -> u64 {
+        self.sched.steps()
+    }
+
+    /// Virtual time in nanoseconds.
+    pub fn now_ns(&self) -> u64 {
+        self.sched.now_ns()
+    }
+
+    /// The choices made so far.
+    pub fn schedule(&self) -> Schedule {
+        self.sched.schedule()
+    }
+
+    /// Says what the current task is doing, in the words of its scenario (`userptr.mms:14 (ioctl)`); returns what was
+    /// said before. Lockdep reports print it as the second line of a call site.
+    pub fn set_frame(&self, frame: Option<Name>) -> Option<&'static str> {
+        self.with_task(|t| std::mem::replace(&mut t.frame, frame.map(Name::as_str)))
+    }
+
+    /// Puts back what [`Kernel::set_frame`] returned.
+    pub fn restore_frame(&self, frame: Option<&'static str>) {
+        self.with_task(|t| t.frame = frame);
+    }
+
+    pub(crate) fn with_task<R>(&self, f: impl FnOnce(&mut TaskCx) -> R) -> R {
+        f(&mut self.tasks.borrow_mut()[self.sched.current().0 as usize])
+    }
+
+    /// The class with this name and subclass, made on first use. A name has one sort of lock.
+    pub fn class(&self, class: LockClass) -> ClassIdx {
+        if let Some(idx) = self.class_index.borrow().get(&(class.name, class.subclass)) {
+            return *idx;
+        }
+        let mut rows = self.classes.borrow_mut();
+        let idx = ClassIdx(rows.len() as u32);
+        // Without a validator the id is never looked at; a registry of its own keeps the row total.
+        let id = match &self.lockdep_registry {
+            Some(registry) => registry.class(&class.spec()),
+            None => Lockdep::new().class(&class.spec()),
+        };
+        rows.push(ClassRow { class, printed: class.printed(), id });
+        self.class_index.borrow_mut().insert((class.name, class.subclass), idx);
+        idx
+    }
+
+    /// A bare lockdep map of class `name`.
+    pub fn lock_map(&self, name: &str) -> LockMap {
+        LockMap::new(self.class(LockClass::new(name, LockKind::Map)), self.new_obj())
+    }
+
+    pub(crate) fn class_row(&self, idx: ClassIdx) -> Option<ClassRow> {
+        self.classes.borrow().get(idx.0 as usize).copied()
+    }
+
+    pub(crate) fn lock_ref(&self, idx: ClassIdx, obj: ObjId) -> Option<LockRef> {
+        self.class_row(idx).map(|r| LockRef { obj, class: r.printed, kind: r.class.kind })
+    }
+
+    /// Tells the validator that the current task takes a lock.
+    pub(crate) fn lockdep_acquire(&self, idx: ClassIdx, obj: ObjId, how: Acquire, at: &'static Location<'static>) {
+        if self.quiet() {
+            return;
+        }
+        let (Some(run), Some(row)) = (&self.lockdep, self.class_row(idx)) else { return };
+        let task = self.sched.current();
+        let mut tasks = self.tasks.borrow_mut();
+        let cx = &mut tasks[task.0 as usize];
+        let site = Site { location: at, frame: cx.frame };
+        let verdict = run.borrow_mut().acquire(&mut cx.held, row.id, obj.0, how, site);
+        self.mark_reports(verdict.reports().len(), task);
+    }
+
+    /// Tells the validator that the current task lets a lock go.
+    pub(crate) fn lockdep_release(&self, idx: ClassIdx, obj: ObjId, at: &'static Location<'static>) {
+        if self.quiet() {
+            return;
+        }
+        let (Some(run), Some(row)) = (&self.lockdep, self.class_row(idx)) else { return };
+        let task = self.sched.current();
+        let mut tasks = self.tasks.borrow_mut();
+        let cx = &mut tasks[task.0 as usize];
+        let site = Site { location: at, frame: cx.frame };
+        let verdict = run.borrow_mut().release_of(&mut cx.held, row.id, obj.0, site);
+        self.mark_reports(verdict.reports().len(), task);
+    }
+
+    /// Tells the validator that an exclusive hold became a shared one.
+    pub(crate) fn lockdep_downgrade(&self, obj: ObjId, read: lockdep::Read, at: &'static Location<'static>) {
+        let (Some(run), false) = (&self.lockdep, self.quiet()) else { return };
+        let task = self.sched.current();
+        let mut tasks = self.tasks.borrow_mut();
+        let cx = &mut tasks[task.0 as usize];
+        let site = Site { location: at, frame: cx.frame };
+        let verdict = run.borrow_mut().downgrade(&mut cx.held, obj.0, read, site);
+        self.mark_reports(verdict.reports().len(), task);
+    }
+
+    fn mark_reports(&self, new: usize, task: TaskId) {
+        if new > 0 {
+            let step = self.sched.steps();
+            self.report_marks.borrow_mut().extend(std::iter::repeat_n((step, task), new));
+        }
+    }
+
+    /// What the validator reported in this run, in order.
+    pub fn lock_reports(&self) -> Vec<LockReport> {
+        let Some(run) = &self.lockdep else { return Vec::new() };
+        let marks = self.report_marks.borrow();
+        let run = run.borrow();
+        run.reports()
+            .iter()
+            .zip(marks.iter())
+            .map(|(report, (step, task))| LockReport { step: *step, task: *task, report: report.clone() })
+            .collect()
+    }
+
+    /// The dependencies learnt in this run, sorted by names.
+    pub fn lock_edges(&self) -> Vec<Edge> {
+        self.lockdep.as_ref().map(|run| run.borrow().edges()).unwrap_or_default()
+    }
+
+    /// The chains of this run, for merging with those of other runs.
+    pub fn lock_chains(&self) -> Option<lockdep::ChainSet> {
+        self.lockdep.as_ref().map(|run| run.borrow().chains())
+    }
+
+    /// How often a lock of the class with this printed name was acquired in this run; 0 for an unknown name.
+    pub fn acquisitions(&self, printed: Name) -> u64 {
+        let Some(run) = &self.lockdep else { return 0 };
+        let rows = self.classes.borrow();
+        let run = run.borrow();
+        rows.iter().filter(|r| r.printed == printed).map(|r| run.acquisitions(r.id)).sum()
+    }
+
+    /// Whether the current task holds (in any mode) an instance of the class with this printed name.
+    pub fn holds_class(&self, printed: Name) -> bool {
+        let rows = self.classes.borrow();
+        let tasks = self.tasks.borrow();
+        let held = &tasks[self.sched.current().0 as usize].held;
+        held.locks().iter().any(|l| rows.iter().any(|r| r.printed == printed && r.id == l.class()))
+    }
+
+    /// The current task waits on `obj` until woken; the caller checks its condition again.
+    pub(crate) fn block_on(&self, obj: ObjId, what: Name, at: &'static Location<'static>) -> Woken {
+        self.with_task(|t| t.wait = Some(WaitSite { obj, what, location: at }));
+        let woken = self.sched.block(obj);
+        self.with_task(|t| t.wait = None);
+        woken
+    }
+
+    pub(crate) fn emit_lock(&self, idx: ClassIdx, obj: ObjId, make: impl FnOnce(LockRef) -> EventKind) {
+        if self.observing() && let Some(lock) = self.lock_ref(idx, obj) {
+            self.emit(make(lock));
+        }
+    }
+
+    pub(crate) fn held_mode(read: lockdep::Read) -> LockMode {
+        if read == lockdep::Read::Exclusive { LockMode::Exclusive } else { LockMode::Shared }
+    }
+
+    pub(crate) fn class_of_id(&self, id: lockdep::ClassId) -> Option<ClassRow> {
+        self.classes.borrow().iter().find(|r| r.id == id).copied()
+    }
+}

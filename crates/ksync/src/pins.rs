@@ -1,0 +1,121 @@
+//! `order` pins: "this task passes this sync point before that task reaches that one".
+//!
+//! Sync points are named places; the acquisition of a lock is one, under the lock's class name. A point is *reached*
+//! before its operation and *passed* after it.
+
+use crate::class::ClassIdx;
+use crate::kernel::Kernel;
+use crate::names::NAMES;
+use mm_types::{Name, ObjId};
+use std::cell::{Cell, RefCell};
+use std::panic::Location;
+use trace::EventKind;
+
+/// One pin: `before` passes its point before `after` gets past reaching its own. Tasks and points by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pin {
+    /// Task and point that come first.
+    pub before: (Name, Name),
+    /// Task and point that wait for it.
+    pub after: (Name, Name),
+}
+
+#[derive(Clone, Copy)]
+struct PinState {
+    pin: Pin,
+    obj: ObjId,
+    passed: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Pins {
+    active: Cell<bool>,
+    list: RefCell<Vec<PinState>>,
+}
+
+impl Pins {
+    pub(crate) fn clear(&self) {
+        self.active.set(false);
+        self.list.borrow_mut().clear();
+    }
+
+    /// The pins still open on which some task waits: object, pin.
+    pub(crate) fn waiting(&self, obj: ObjId) -> Option<Pin> {
+        self.list.borrow().iter().find(|p| p.obj == obj).map(|p| p.pin)
+    }
+}
+
+impl Kernel {
+    /// Adds a pin. Pins hold for every run of this kernel until [`Kernel::reset`].
+    pub fn add_pin(&self, pin: Pin) {
+        let obj = self.new_obj();
+        self.pins.list.borrow_mut().push(PinState { pin, obj, passed: false });
+        self.pins.active.set(true);
+    }
+
+    /// A named place whose operation is the place itself: reached and passed.
+    pub fn sync_point(&self, name: Name) {
+        self.sync_reached(name);
+        self.sync_passed(name);
+    }
+
+    /// The current task is about to do what `name` names. Waits for the pins that say so.
+    #[track_caller]
+    pub fn sync_reached(&self, name: Name) {
+        self.emit(EventKind::SyncPoint { name });
+        if self.pins.active.get() {
+            self.hold(name, Location::caller());
+        }
+    }
+
+    /// The current task has done what `name` names.
+    pub fn sync_passed(&self, name: Name) {
+        if self.pins.active.get() {
+            self.let_go(name);
+        }
+    }
+
+    #[inline]
+    #[track_caller]
+    pub(crate) fn pins_reached(&self, class: ClassIdx) {
+        if self.pins.active.get() && let Some(row) = self.class_row(class) {
+            self.hold(row.printed, Location::caller());
+        }
+    }
+
+    #[inline]
+    pub(crate) fn pins_passed(&self, class: ClassIdx) {
+        if self.pins.active.get() && let Some(row) = self.class_row(class) {
+            self.let_go(row.printed);
+        }
+    }
+
+    fn hold(&self, point: Name, at: &'static Location<'static>) {
+        let me = (self.task_name(self.current_task()), point);
+        loop {
+            let open = self.pins.list.borrow().iter().find(|p| p.pin.after == me && !p.passed).copied();
+            let Some(open) = open else { return };
+            if self.quiet() {
+                return;
+            }
+            self.visible_read(open.obj);
+            // The scheduling point may have let the other task pass.
+            if self.pins.list.borrow().iter().any(|p| p.obj == open.obj && p.passed) {
+                continue;
+            }
+            self.block_on(open.obj, NAMES.order, at);
+        }
+    }
+
+    fn let_go(&self, point: Name) {
+        if self.quiet() {
+            return;
+        }
+        let me = (self.task_name(self.current_task()), point);
+        let mut list = self.pins.list.borrow_mut();
+        for pin in list.iter_mut().filter(|p| p.pin.before == me && !p.passed) {
+            pin.passed = true;
+            self.sched.wake_all(pin.obj);
+        }
+    }
+}

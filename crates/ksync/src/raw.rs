@@ -1,0 +1,220 @@
+//! The exclusive raw lock behind [`Mutex`] and [`SpinLock`].
+//!
+//! State word: bit 0 taken, bit 1 an OS thread is parked. Under a kernel only bit 0 is used: waiters live in the scheduler.
+
+use crate::class::{ClassIdx, LockClass};
+use crate::current::with_current;
+use crate::kernel::Kernel;
+use crate::names::NAMES;
+use lock_api::GuardNoSend;
+use lockdep::Acquire;
+use mm_types::ObjId;
+use parking_lot_core::{DEFAULT_PARK_TOKEN, DEFAULT_UNPARK_TOKEN, ParkResult};
+use sched::Woken;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU32, Ordering};
+use trace::{EventKind, LockKind, LockMode};
+
+const TAKEN: u32 = 1;
+const PARKED: u32 = 2;
+
+/// A raw exclusive lock; `SLEEPS` tells a mutex from a spinlock.
+pub struct RawLock<const SLEEPS: bool> {
+    class: ClassIdx,
+    state: AtomicU32,
+    obj: ObjId,
+}
+
+/// `struct mutex`.
+pub type RawMutex = RawLock<true>;
+/// `spinlock_t`.
+pub type RawSpinLock = RawLock<false>;
+/// `struct mutex` around what it protects.
+pub type Mutex<T> = lock_api::Mutex<RawMutex, T>;
+/// Guard of a [`Mutex`].
+pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawMutex, T>;
+/// `spinlock_t` around what it protects. Its holder must not sleep.
+pub type SpinLock<T> = lock_api::Mutex<RawSpinLock, T>;
+/// Guard of a [`SpinLock`].
+pub type SpinLockGuard<'a, T> = lock_api::MutexGuard<'a, RawSpinLock, T>;
+
+const _: () = assert!(size_of::<RawMutex>() <= 16);
+
+impl<const SLEEPS: bool> RawLock<SLEEPS> {
+    /// A lock of `class` with the identity `obj`.
+    #[must_use]
+    pub const fn new(class: ClassIdx, obj: ObjId) -> Self {
+        Self { class, state: AtomicU32::new(0), obj }
+    }
+
+    /// The lock's identity.
+    pub const fn obj(&self) -> ObjId {
+        self.obj
+    }
+
+    fn try_take(&self) -> bool {
+        let mut seen = self.state.load(Ordering::Relaxed);
+        while seen & TAKEN == 0 {
+            match self.state.compare_exchange_weak(seen, seen | TAKEN, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        false
+    }
+
+    fn lock_in(&self, k: &Kernel, at: &'static Location<'static>) {
+        if k.quiet() {
+            // Only destructors run now, and what they need must be free: its holder was unwound before or never comes back.
+            assert!(self.try_take(), "a destructor waits for a lock while the run is torn down");
+            return;
+        }
+        if SLEEPS {
+            k.might_sleep_at(NAMES.mutex_lock);
+        }
+        k.pins_reached(self.class);
+        k.visible_write(self.obj);
+        k.lockdep_acquire(self.class, self.obj, Acquire::exclusive(), at);
+        if !self.try_take() {
+            k.emit_lock(self.class, self.obj, |lock| EventKind::LockContended { lock, mode: LockMode::Exclusive });
+            let what = k.class_row(self.class).map_or(NAMES.lock, |r| r.printed);
+            loop {
+                let woken = k.block_on(self.obj, what, at);
+                if self.try_take() {
+                    break;
+                }
+                assert!(woken != Woken::TearingDown, "a destructor waits for a lock while the run is torn down");
+            }
+        }
+        k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired {
+            lock,
+            mode: LockMode::Exclusive,
+            trylock: false,
+        });
+        k.pins_passed(self.class);
+    }
+
+    fn try_lock_in(&self, k: &Kernel, at: &'static Location<'static>) -> bool {
+        k.visible_write(self.obj);
+        let taken = self.try_take();
+        if taken {
+            k.lockdep_acquire(self.class, self.obj, Acquire::exclusive().trylock(), at);
+            k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired {
+                lock,
+                mode: LockMode::Exclusive,
+                trylock: true,
+            });
+        }
+        taken
+    }
+
+    fn unlock_in(&self, k: &Kernel, at: &'static Location<'static>) {
+        if k.quiet() {
+            self.state.store(0, Ordering::Release);
+            return;
+        }
+        k.visible_write(self.obj);
+        k.lockdep_release(self.class, self.obj, at);
+        k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
+        self.state.store(0, Ordering::Release);
+        k.sched.wake_all(self.obj);
+    }
+
+    fn lock_thread(&self) {
+        while !self.try_take() {
+            let key = std::ptr::from_ref(self).addr();
+            let seen = self.state.fetch_or(PARKED, Ordering::Relaxed);
+            if seen & TAKEN == 0 {
+                continue;
+            }
+            #[expect(unsafe_code, reason = "parking an OS thread: the second executor")]
+            // SAFETY: the key is the address of this lock, which outlives the call; the closures neither panic nor call
+            // into parking_lot_core.
+            let parked = unsafe {
+                parking_lot_core::park(
+                    key,
+                    || self.state.load(Ordering::Relaxed) == TAKEN | PARKED,
+                    || {},
+                    |_, _| {},
+                    DEFAULT_PARK_TOKEN,
+                    None,
+                )
+            };
+            debug_assert!(!matches!(parked, ParkResult::TimedOut));
+        }
+    }
+
+    fn unlock_thread(&self) {
+        if self.state.swap(0, Ordering::Release) & PARKED != 0 {
+            #[expect(unsafe_code, reason = "unparking OS threads: the second executor")]
+            // SAFETY: as in `lock_thread`.
+            unsafe {
+                parking_lot_core::unpark_all(std::ptr::from_ref(self).addr(), DEFAULT_UNPARK_TOKEN)
+            };
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "lock_api's raw traits are unsafe to implement")]
+// SAFETY: `try_take` is the only place that sets TAKEN, by compare-and-swap from a state without it, and a lock
+// operation returns only after it succeeded; `unlock` is called by the holder (contract of the trait) and is the only
+// place that clears it. While a run is torn down a lock operation on a taken lock panics instead of returning.
+unsafe impl<const SLEEPS: bool> lock_api::RawMutex for RawLock<SLEEPS> {
+    const INIT: Self = Self::new(ClassIdx::ANONYMOUS, ObjId::NONE);
+    type Guard = GuardNoSend;
+
+    #[track_caller]
+    fn lock(&self) -> GuardNoSend {
+        let at = Location::caller();
+        with_current(|k| match k {
+            Some(k) => self.lock_in(k, at),
+            None => self.lock_thread(),
+        });
+        GuardNoSend::new()
+    }
+
+    #[track_caller]
+    fn try_lock(&self) -> Option<GuardNoSend> {
+        let at = Location::caller();
+        with_current(|k| match k {
+            Some(k) => self.try_lock_in(k, at),
+            None => self.try_take(),
+        })
+        .then(GuardNoSend::new)
+    }
+
+    #[track_caller]
+    unsafe fn unlock(&self, _guard: GuardNoSend) {
+        let at = Location::caller();
+        with_current(|k| match k {
+            Some(k) => self.unlock_in(k, at),
+            None => self.unlock_thread(),
+        });
+    }
+
+    fn is_locked(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & TAKEN != 0
+    }
+}
+
+impl Kernel {
+    /// A mutex of class `name` around `value`.
+    pub fn mutex<T>(&self, name: &str, value: T) -> Mutex<T> {
+        self.mutex_of(LockClass::new(name, LockKind::Mutex), value)
+    }
+
+    /// A mutex of `class` around `value`.
+    pub fn mutex_of<T>(&self, class: LockClass, value: T) -> Mutex<T> {
+        Mutex::from_raw(RawMutex::new(self.class(class), self.new_obj()), value)
+    }
+
+    /// A spinlock of class `name` around `value`.
+    pub fn spinlock<T>(&self, name: &str, value: T) -> SpinLock<T> {
+        self.spinlock_in(self.class(LockClass::new(name, LockKind::Spin)), value)
+    }
+
+    /// A spinlock of a class made before: no look-up by name.
+    pub fn spinlock_in<T>(&self, class: ClassIdx, value: T) -> SpinLock<T> {
+        SpinLock::from_raw(RawSpinLock::new(class, self.new_obj()), value)
+    }
+}

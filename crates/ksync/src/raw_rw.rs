@@ -1,0 +1,312 @@
+//! The shared/exclusive raw lock behind [`RwSem`].
+//!
+//! State word: bits 0..16 readers, bits 16..30 writers waiting, bit 30 a writer has it, bit 31 an OS thread is parked.
+//! A reader waits while a writer has it *or waits*: that queueing is what makes a nested read a deadlock, and why lockdep
+//! takes rwsem readers as non-recursive (read 1).
+
+use crate::class::{ClassIdx, LockClass};
+use crate::current::with_current;
+use crate::kernel::Kernel;
+use crate::names::NAMES;
+use lock_api::GuardNoSend;
+use lockdep::{Acquire, Read};
+use mm_types::ObjId;
+use parking_lot_core::{DEFAULT_PARK_TOKEN, DEFAULT_UNPARK_TOKEN};
+use sched::Woken;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU32, Ordering};
+use trace::{EventKind, LockKind, LockMode};
+
+const READER: u32 = 1;
+const READERS: u32 = 0xffff;
+const WAITING_WRITER: u32 = 1 << 16;
+const WAITING_WRITERS: u32 = 0x3fff << 16;
+const WRITER: u32 = 1 << 30;
+const PARKED: u32 = 1 << 31;
+
+/// A raw `struct rw_semaphore`.
+pub struct RawRwSem {
+    class: ClassIdx,
+    state: AtomicU32,
+    obj: ObjId,
+}
+
+/// `struct rw_semaphore` around what it protects.
+pub type RwSem<T> = lock_api::RwLock<RawRwSem, T>;
+/// Guard of a read hold.
+pub type RwSemReadGuard<'a, T> = lock_api::RwLockReadGuard<'a, RawRwSem, T>;
+/// Guard of a write hold.
+pub type RwSemWriteGuard<'a, T> = lock_api::RwLockWriteGuard<'a, RawRwSem, T>;
+
+const _: () = assert!(size_of::<RawRwSem>() <= 16);
+
+impl RawRwSem {
+    /// A semaphore of `class` with the identity `obj`.
+    #[must_use]
+    pub const fn new(class: ClassIdx, obj: ObjId) -> Self {
+        Self { class, state: AtomicU32::new(0), obj }
+    }
+
+    /// The lock's identity.
+    pub const fn obj(&self) -> ObjId {
+        self.obj
+    }
+
+    fn try_take(&self, mode: LockMode) -> bool {
+        let (blocked_by, add) = match mode {
+            LockMode::Exclusive => (READERS | WRITER, WRITER),
+            LockMode::Shared => (WAITING_WRITERS | WRITER, READER),
+        };
+        let mut seen = self.state.load(Ordering::Relaxed);
+        while seen & blocked_by == 0 {
+            match self.state.compare_exchange_weak(seen, seen + add, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => seen = now,
+            }
+        }
+        false
+    }
+
+    /// Takes the lock or waits with `wait` until it can; a waiting writer is counted while it waits.
+    fn take_or_wait(&self, mode: LockMode, mut wait: impl FnMut()) {
+        if self.try_take(mode) {
+            return;
+        }
+        if mode == LockMode::Exclusive {
+            self.state.fetch_add(WAITING_WRITER, Ordering::Relaxed);
+        }
+        let _waiting = Waiting { state: &self.state, writer: mode == LockMode::Exclusive };
+        loop {
+            wait();
+            if self.try_take(mode) {
+                return;
+            }
+        }
+    }
+
+    fn lock_in(&self, k: &Kernel, mode: LockMode, at: &'static Location<'static>) {
+        if k.quiet() {
+            // A waiting writer cannot be served any more: destructors that read must not wait for it.
+            self.state.fetch_and(!WAITING_WRITERS, Ordering::Relaxed);
+            assert!(self.try_take(mode), "a destructor waits for a lock while the run is torn down");
+            return;
+        }
+        let (how, name) = match mode {
+            LockMode::Exclusive => (Acquire::exclusive(), NAMES.down_write),
+            LockMode::Shared => (Acquire::shared(), NAMES.down_read),
+        };
+        k.might_sleep_at(name);
+        k.pins_reached(self.class);
+        k.visible_write(self.obj);
+        k.lockdep_acquire(self.class, self.obj, how, at);
+        let mut contended = false;
+        self.take_or_wait(mode, || {
+            if !std::mem::replace(&mut contended, true) {
+                k.emit_lock(self.class, self.obj, |lock| EventKind::LockContended { lock, mode });
+            }
+            let what = k.class_row(self.class).map_or(NAMES.lock, |r| r.printed);
+            let woken = k.block_on(self.obj, what, at);
+            assert!(woken != Woken::TearingDown, "a destructor waits for a lock while the run is torn down");
+        });
+        k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired { lock, mode, trylock: false });
+        k.pins_passed(self.class);
+    }
+
+    fn try_lock_in(&self, k: &Kernel, mode: LockMode, at: &'static Location<'static>) -> bool {
+        k.visible_write(self.obj);
+        let taken = self.try_take(mode);
+        if taken {
+            let how = if mode == LockMode::Exclusive { Acquire::exclusive() } else { Acquire::shared() };
+            k.lockdep_acquire(self.class, self.obj, how.trylock(), at);
+            k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired { lock, mode, trylock: true });
+        }
+        taken
+    }
+
+    fn unlock_in(&self, k: &Kernel, mode: LockMode, at: &'static Location<'static>) {
+        let held = if mode == LockMode::Exclusive { WRITER } else { READER };
+        if k.quiet() {
+            self.state.fetch_sub(held, Ordering::Release);
+            return;
+        }
+        k.visible_write(self.obj);
+        k.lockdep_release(self.class, self.obj, at);
+        k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode });
+        self.state.fetch_sub(held, Ordering::Release);
+        k.sched.wake_all(self.obj);
+    }
+
+    fn lock_thread(&self, mode: LockMode) {
+        self.take_or_wait(mode, || {
+            let seen = self.state.fetch_or(PARKED, Ordering::Relaxed) | PARKED;
+            #[expect(unsafe_code, reason = "parking an OS thread: the second executor")]
+            // SAFETY: the key is the address of this lock, which outlives the call; the closures neither panic nor call
+            // into parking_lot_core.
+            unsafe {
+                parking_lot_core::park(
+                    std::ptr::from_ref(self).addr(),
+                    || self.state.load(Ordering::Relaxed) == seen && seen & (READERS | WRITER | WAITING_WRITERS) != 0,
+                    || {},
+                    |_, _| {},
+                    DEFAULT_PARK_TOKEN,
+                    None,
+                )
+            };
+        });
+        // A writer that leaves the queue may have been what readers waited for.
+        self.unpark_if_parked(self.state.load(Ordering::Relaxed));
+    }
+
+    fn unlock_thread(&self, mode: LockMode) {
+        let held = if mode == LockMode::Exclusive { WRITER } else { READER };
+        let before = self.state.fetch_sub(held, Ordering::Release);
+        self.unpark_if_parked(before);
+    }
+
+    fn unpark_if_parked(&self, seen: u32) {
+        if seen & PARKED != 0 {
+            self.state.fetch_and(!PARKED, Ordering::Relaxed);
+            #[expect(unsafe_code, reason = "unparking OS threads: the second executor")]
+            // SAFETY: as in `lock_thread`.
+            unsafe {
+                parking_lot_core::unpark_all(std::ptr::from_ref(self).addr(), DEFAULT_UNPARK_TOKEN)
+            };
+        }
+    }
+
+    #[track_caller]
+    fn lock(&self, mode: LockMode) -> GuardNoSend {
+        let at = Location::caller();
+        with_current(|k| match k {
+            Some(k) => self.lock_in(k, mode, at),
+            None => self.lock_thread(mode),
+        });
+        GuardNoSend::new()
+    }
+
+    #[track_caller]
+    fn try_lock(&self, mode: LockMode) -> Option<GuardNoSend> {
+        let at = Location::caller();
+        with_current(|k| match k {
+            Some(k) => self.try_lock_in(k, mode, at),
+            None => self.try_take(mode),
+        })
+        .then(GuardNoSend::new)
+    }
+
+    #[track_caller]
+    fn unlock(&self, mode: LockMode) {
+        let at = Location::caller();
+        with_current(|k| match k {
+            Some(k) => self.unlock_in(k, mode, at),
+            None => self.unlock_thread(mode),
+        });
+    }
+}
+
+/// Takes a waiting writer off the count, also when its task is unwound while it waits.
+struct Waiting<'a> {
+    state: &'a AtomicU32,
+    writer: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.writer {
+            // Teardown may have cleared the count already.
+            let _ = self.state.try_update(Ordering::Relaxed, Ordering::Relaxed, |s| {
+                (s & WAITING_WRITERS != 0).then(|| s - WAITING_WRITER)
+            });
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "lock_api's raw traits are unsafe to implement")]
+// SAFETY: `try_take` is the only place that adds a hold, by compare-and-swap from a state that excludes the holds it must
+// exclude (a writer excludes all, a reader excludes writers), and lock operations return only after it succeeded; unlock
+// subtracts the hold of its caller. While a run is torn down a lock operation that cannot succeed panics.
+unsafe impl lock_api::RawRwLock for RawRwSem {
+    const INIT: Self = Self::new(ClassIdx::ANONYMOUS, ObjId::NONE);
+    type SharedGuard = GuardNoSend;
+    type ExclusiveGuard = GuardNoSend;
+
+    #[track_caller]
+    fn lock_shared(&self) -> GuardNoSend {
+        self.lock(LockMode::Shared)
+    }
+
+    #[track_caller]
+    fn try_lock_shared(&self) -> Option<GuardNoSend> {
+        self.try_lock(LockMode::Shared)
+    }
+
+    #[track_caller]
+    unsafe fn unlock_shared(&self, _guard: GuardNoSend) {
+        self.unlock(LockMode::Shared);
+    }
+
+    #[track_caller]
+    fn lock_exclusive(&self) -> GuardNoSend {
+        self.lock(LockMode::Exclusive)
+    }
+
+    #[track_caller]
+    fn try_lock_exclusive(&self) -> Option<GuardNoSend> {
+        self.try_lock(LockMode::Exclusive)
+    }
+
+    #[track_caller]
+    unsafe fn unlock_exclusive(&self, _guard: GuardNoSend) {
+        self.unlock(LockMode::Exclusive);
+    }
+
+    fn is_locked(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & (READERS | WRITER) != 0
+    }
+
+    fn is_locked_exclusive(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & WRITER != 0
+    }
+}
+
+#[expect(unsafe_code, reason = "lock_api's raw traits are unsafe to implement")]
+// SAFETY: the writer's hold is exchanged for one reader's hold in a single atomic step.
+unsafe impl lock_api::RawRwLockDowngrade for RawRwSem {
+    #[track_caller]
+    unsafe fn downgrade(&self, guard: GuardNoSend) -> GuardNoSend {
+        let at = Location::caller();
+        with_current(|k| {
+            if let Some(k) = k.filter(|k| !k.quiet()) {
+                k.visible_write(self.obj);
+                k.lockdep_downgrade(self.obj, Read::Shared, at);
+                k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
+                k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired {
+                    lock,
+                    mode: LockMode::Shared,
+                    trylock: true,
+                });
+            }
+            let before = self.state.fetch_sub(WRITER - READER, Ordering::Release);
+            match k {
+                Some(k) if !k.quiet() => {
+                    k.sched.wake_all(self.obj);
+                }
+                Some(_) => {}
+                None => self.unpark_if_parked(before),
+            }
+        });
+        guard
+    }
+}
+
+impl Kernel {
+    /// A rw_semaphore of class `name` around `value`.
+    pub fn rwsem<T>(&self, name: &str, value: T) -> RwSem<T> {
+        self.rwsem_of(LockClass::new(name, LockKind::RwSem), value)
+    }
+
+    /// A rw_semaphore of `class` around `value`.
+    pub fn rwsem_of<T>(&self, class: LockClass, value: T) -> RwSem<T> {
+        RwSem::from_raw(RawRwSem::new(self.class(class), self.new_obj()), value)
+    }
+}

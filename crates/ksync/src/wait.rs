@@ -1,0 +1,135 @@
+//! Wait queues and completions.
+//!
+//! A wait is *for somebody*: whoever will wake it can say so ([`WaitQueue::owe`]), so that a deadlock through a wait names
+//! its whole cycle and not only the locks in it.
+
+use crate::current::current;
+use crate::kernel::Kernel;
+use crate::names::NAMES;
+use mm_types::{Name, ObjId, TaskId};
+use std::panic::Location;
+use std::sync::atomic::{AtomicU32, Ordering};
+use trace::EventKind;
+
+/// `wait_queue_head_t`. Only inside a [`Kernel`].
+#[derive(Clone, Copy, Debug)]
+pub struct WaitQueue {
+    obj: ObjId,
+    what: Name,
+}
+
+impl WaitQueue {
+    /// A queue; `what` names the thing waited for, in reports.
+    #[must_use]
+    pub fn new(k: &Kernel, what: Name) -> WaitQueue {
+        WaitQueue { obj: k.new_obj(), what }
+    }
+
+    /// The queue's identity.
+    #[must_use]
+    pub const fn obj(&self) -> ObjId {
+        self.obj
+    }
+
+    /// `wait_event()`: returns when `ready` is true, which it checks before the first wait and after every wake-up. May
+    /// sleep. `ready` must not be a scheduling point.
+    #[track_caller]
+    pub fn wait_event(&self, mut ready: impl FnMut() -> bool) {
+        let at = Location::caller();
+        current(|k| {
+            k.might_sleep_at(NAMES.wait_event);
+            k.visible_read(self.obj);
+            let mut waited = false;
+            while !ready() && !k.quiet() {
+                if !std::mem::replace(&mut waited, true) {
+                    k.emit(EventKind::Wait { on: self.obj, what: self.what });
+                }
+                k.block_on(self.obj, self.what, at);
+            }
+            if waited {
+                k.emit(EventKind::WaitDone { on: self.obj });
+            }
+        });
+    }
+
+    /// `wake_up_all()`. A scheduling point before it.
+    pub fn wake_all(&self) {
+        current(|k| {
+            k.visible_write(self.obj);
+            if !k.quiet() {
+                k.sched.wake_all(self.obj);
+            }
+        });
+    }
+
+    /// The current task owes a wake-up on this queue, until it has called [`WaitQueue::settle`] as often.
+    pub fn owe(&self) {
+        current(|k| {
+            k.debts.borrow_mut().entry(self.obj).or_default().push(k.current_task());
+        });
+    }
+
+    /// The current task has paid one debt.
+    pub fn settle(&self) {
+        current(|k| {
+            let mut debts = k.debts.borrow_mut();
+            let Some(owing) = debts.get_mut(&self.obj) else { return };
+            let me = k.current_task();
+            if let Some(i) = owing.iter().position(|t| *t == me) {
+                owing.swap_remove(i);
+            }
+            if owing.is_empty() {
+                debts.remove(&self.obj);
+            }
+        });
+    }
+}
+
+/// `struct completion`: done once or many times. Only inside a [`Kernel`].
+#[derive(Debug)]
+pub struct Completion {
+    queue: WaitQueue,
+    /// How many waits may pass; `u32::MAX` after `complete_all`.
+    done: AtomicU32,
+}
+
+impl Completion {
+    /// Not done.
+    #[must_use]
+    pub fn new(k: &Kernel, what: Name) -> Completion {
+        Completion { queue: WaitQueue::new(k, what), done: AtomicU32::new(0) }
+    }
+
+    /// `complete()`: lets one waiter pass.
+    pub fn complete(&self) {
+        let _ = self.done.try_update(Ordering::AcqRel, Ordering::Acquire, |d| (d != u32::MAX).then(|| d + 1));
+        self.queue.wake_all();
+    }
+
+    /// `complete_all()`: lets every waiter pass, now and later.
+    pub fn complete_all(&self) {
+        self.done.store(u32::MAX, Ordering::Release);
+        self.queue.wake_all();
+    }
+
+    /// `wait_for_completion()`. May sleep.
+    #[track_caller]
+    pub fn wait(&self) {
+        self.queue.wait_event(|| self.try_take());
+    }
+
+    /// Who will complete it: `task` is named when a wait for it deadlocks.
+    pub fn owed_by(&self, task: TaskId) {
+        current(|k| k.debts.borrow_mut().entry(self.queue.obj).or_default().push(task));
+    }
+
+    fn try_take(&self) -> bool {
+        self.done
+            .try_update(Ordering::AcqRel, Ordering::Acquire, |d| match d {
+                0 => None,
+                u32::MAX => Some(d),
+                d => Some(d - 1),
+            })
+            .is_ok()
+    }
+}
