@@ -192,15 +192,13 @@ impl Run {
     pub fn acquire(&mut self, held: &mut Held, class: ClassId, instance: u64, how: Acquire, site: Site) -> Verdict {
         let key = LockKey::new(class, how);
         let chain = self.chain(held.chain(), key);
-        let lock = HeldLock { instance, site, key, chain };
-        let verdict = if self.seen[chain.index()].epoch == self.epoch {
-            Verdict::Ok
-        } else {
-            self.meet(held, held.locks.len(), &lock, site)
-        };
-        self.seen[chain.index()].acquisitions += 1;
-        held.locks.push(lock);
-        verdict
+        let seen = &mut self.seen[chain.index()];
+        if seen.epoch != self.epoch {
+            return self.acquire_new(held, HeldLock { instance, site, key, chain });
+        }
+        seen.acquisitions += 1;
+        held.locks.push(HeldLock { instance, site, key, chain });
+        Verdict::Ok
     }
 
     /// Records that the task of `held` releases `instance`.
@@ -335,8 +333,16 @@ impl Run {
         chain
     }
 
-    /// The first time in this run that `lock.chain` comes to be: `held.locks[..depth]`, then `lock`.
+    /// The rest of [`Run::acquire`] for a chain that is new in this run.
     #[cold]
+    fn acquire_new(&mut self, held: &mut Held, lock: HeldLock) -> Verdict {
+        let verdict = self.meet(held, held.locks.len(), &lock, lock.site);
+        self.seen[lock.chain.index()].acquisitions += 1;
+        held.locks.push(lock);
+        verdict
+    }
+
+    /// The first time in this run that `lock.chain` comes to be: `held.locks[..depth]`, then `lock`.
     fn meet(&mut self, held: &Held, depth: usize, lock: &HeldLock, site: Site) -> Verdict {
         let first = self.reports.len();
         self.seen[lock.chain.index()] = Seen { epoch: self.epoch, acquisitions: 0 };
