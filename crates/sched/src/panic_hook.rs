@@ -3,9 +3,12 @@
 //! A panic of simulated code is a result of the run and must not print; where it happened is known only to the
 //! process's panic hook. So one hook, installed once, keeps both for the engine and hands every other panic on.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{PanicHookInfo, set_hook, take_hook};
 use std::sync::Once;
+
+const NO_TEXT: &str = "a payload that is no text";
 
 /// What the hook saw.
 pub(crate) struct CaughtPanic {
@@ -40,7 +43,7 @@ pub fn install_panic_hook() {
 
 fn describe(info: &PanicHookInfo<'_>) -> CaughtPanic {
     CaughtPanic {
-        message: info.payload_as_str().unwrap_or("a payload that is no text").to_owned(),
+        message: info.payload_as_str().unwrap_or(NO_TEXT).to_owned(),
         location: info.location().map(ToString::to_string),
     }
 }
@@ -57,10 +60,13 @@ pub(crate) fn set_in_task(yes: bool) {
 }
 
 /// What is known about the panic with `payload`, which a task's root has just caught.
-pub(crate) fn caught(payload: &(dyn std::any::Any + Send)) -> CaughtPanic {
-    CAUGHT.take().unwrap_or_else(|| {
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        CaughtPanic { message: text.unwrap_or("a payload that is no text").to_owned(), location: None }
-    })
+pub(crate) fn caught(payload: &(dyn Any + Send)) -> CaughtPanic {
+    let message = text_of(payload).unwrap_or(NO_TEXT).to_owned();
+    // The hook is not called for a payload that is rethrown: what it saw last may then be another panic.
+    let location = CAUGHT.take().filter(|seen| seen.message == message).and_then(|seen| seen.location);
+    CaughtPanic { message, location }
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }

@@ -245,19 +245,20 @@ impl Sched {
         self.current.set(SETUP);
     }
 
-    /// Asks the scheduler, if there is one.
+    /// Asks the scheduler, if there is one. It is out of reach while it answers.
     #[inline]
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&mut dyn Scheduler) -> R) -> Option<R> {
-        let scheduler = self.scheduler.get();
+        let scheduler = self.scheduler.replace(no_scheduler());
         if scheduler.is_null() {
             return None;
         }
         #[expect(unsafe_code, reason = "the scheduler is lent to `run`, tasks reach it through the engine")]
-        // SAFETY: not null only while the `Deciding` made from the reference is alive, which borrows it exclusively.
-        // The only uses are here, and they do not nest: a scheduler is given no way to the engine, and `question` is
-        // one call of it.
-        let scheduler = unsafe { &mut *scheduler };
-        Some(question(scheduler))
+        // SAFETY: not null only while the `Deciding` made from the reference is alive, which borrows it exclusively. A
+        // scheduler that calls back into the engine finds null above, so no second reference is made. (If it
+        // panics, null stays: it is not asked again.)
+        let answer = question(unsafe { &mut *scheduler });
+        self.scheduler.set(scheduler);
+        Some(answer)
     }
 }
 
