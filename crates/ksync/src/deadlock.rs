@@ -68,9 +68,7 @@ fn really_holds(cx: &TaskCx, obj: ObjId) -> bool {
 
 /// The tasks of one cycle of waits, from its lowest id; empty if there is none.
 fn find_cycle(blocked: &[BlockedTask]) -> Vec<TaskId> {
-    let next = |t: TaskId| {
-        blocked.iter().find(|b| b.task == t).map_or(&[][..], |b| b.waits_for.holders.as_slice())
-    };
+    let next = |t: TaskId| blocked.iter().find(|b| b.task == t).map_or(&[][..], |b| b.waits_for.holders.as_slice());
     for start in blocked {
         let mut path = vec![start.task];
         if walk(&next, start.task, &mut path) {

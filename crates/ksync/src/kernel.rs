@@ -380,7 +380,9 @@ impl Kernel {
     }
 
     pub(crate) fn emit_lock(&self, idx: ClassIdx, obj: ObjId, make: impl FnOnce(LockRef) -> EventKind) {
-        if self.observing() && let Some(lock) = self.lock_ref(idx, obj) {
+        if self.observing()
+            && let Some(lock) = self.lock_ref(idx, obj)
+        {
             self.emit(make(lock));
         }
     }

@@ -78,14 +78,18 @@ impl Kernel {
     #[inline]
     #[track_caller]
     pub(crate) fn pins_reached(&self, class: ClassIdx) {
-        if self.pins.active.get() && let Some(row) = self.class_row(class) {
+        if self.pins.active.get()
+            && let Some(row) = self.class_row(class)
+        {
             self.hold(row.printed, Location::caller());
         }
     }
 
     #[inline]
     pub(crate) fn pins_passed(&self, class: ClassIdx) {
-        if self.pins.active.get() && let Some(row) = self.class_row(class) {
+        if self.pins.active.get()
+            && let Some(row) = self.class_row(class)
+        {
             self.let_go(row.printed);
         }
     }
