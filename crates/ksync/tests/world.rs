@@ -82,7 +82,7 @@ fn mutex_and_spinlock_exclude() {
 fn abba_is_reported_without_a_deadlock_and_found_as_one() {
     let k = kernel();
     k.enter(abba);
-    assert_eq!(k.run(&mut FirstScheduler::default()), RunEnd::Finished);
+    assert_eq!(k.run(&mut FirstScheduler), RunEnd::Finished);
     let reports = k.lock_reports();
     assert_eq!(reports.len(), 1, "{reports:?}");
     assert_eq!(reports[0].report.title(), "WARNING: possible circular locking dependency detected");
@@ -110,7 +110,7 @@ fn taking_a_mutex_twice_is_a_cycle_of_one() {
             let _inner = a.lock();
         });
     });
-    let (blocked, cycle) = deadlock(k.run(&mut FirstScheduler::default()));
+    let (blocked, cycle) = deadlock(k.run(&mut FirstScheduler));
     assert_eq!(cycle, [TaskId(1)]);
     assert_eq!(blocked[0].waits_for.holders, [TaskId(1)]);
     assert_eq!(blocked[0].holds.len(), 1);
@@ -155,7 +155,7 @@ fn readers_share_and_a_downgrade_lets_them_in() {
             done.complete();
         });
     });
-    assert_eq!(k.run(&mut FirstScheduler::default()), RunEnd::Finished);
+    assert_eq!(k.run(&mut FirstScheduler), RunEnd::Finished);
     assert_eq!(seen.load(Ordering::Relaxed), 1);
 }
 
@@ -212,7 +212,7 @@ fn waiting_for_a_grace_period_inside_a_section_names_oneself() {
             srcu.synchronize();
         });
     });
-    let (blocked, cycle) = deadlock(k.run(&mut FirstScheduler::default()));
+    let (blocked, cycle) = deadlock(k.run(&mut FirstScheduler));
     assert_eq!((blocked[0].waits_for.what.as_str(), cycle), ("synchronize_srcu", vec![TaskId(1)]));
 }
 
@@ -235,7 +235,7 @@ fn a_wait_names_who_owes_the_wake_up() {
         });
         k.add_pin(Pin { before: (Name::new("waits"), Name::new("m")), after: (Name::new("owes"), Name::new("m")) });
     });
-    let (_, cycle) = deadlock(k.run(&mut FirstScheduler::default()));
+    let (_, cycle) = deadlock(k.run(&mut FirstScheduler));
     assert_eq!(cycle, [TaskId(1), TaskId(2)]);
 }
 
@@ -278,7 +278,7 @@ fn a_pin_that_nobody_passes_is_named_in_the_deadlock() {
             after: (Name::new("waits"), Name::new("user.b")),
         });
     });
-    let (blocked, cycle) = deadlock(k.run(&mut FirstScheduler::default()));
+    let (blocked, cycle) = deadlock(k.run(&mut FirstScheduler));
     assert_eq!(blocked[0].waits_for.what.as_str(), "order other@user.a");
     assert!(cycle.is_empty());
 }
@@ -343,7 +343,7 @@ fn a_panic_is_an_outcome() {
             panic!("driver bug {}", 7);
         });
     });
-    match k.run(&mut FirstScheduler::default()) {
+    match k.run(&mut FirstScheduler) {
         RunEnd::Panicked { task, message, location } => {
             assert_eq!((task, message.as_str()), (TaskId(1), "driver bug 7"));
             assert!(location.is_some_and(|l| l.contains("world.rs")));
