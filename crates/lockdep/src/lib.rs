@@ -21,7 +21,7 @@
 //! 1. [`Lockdep::class`] once per lock class; [`Run::new`] per world; [`Held::new`] per task.
 //! 2. [`Run::acquire`] before waiting for a lock (after success, for a trylock), [`Run::release`] when letting go. Every
 //!    call takes effect on the held stack, even one that reports. In any order: out-of-order release is legal.
-//! 3. After the run: [`Run::reports`], [`Run::edges`], [`Run::chains`] and [`Lockdep::merge`]; then [`Run::reset`] and
+//! 3. After the run: [`Run::reports`], [`Run::edges`], [`Run::chains`], and [`Run::merge`]; then [`Run::reset`] and
 //!    [`Held::reset`] for the next. A held stack belongs to one run: stacks that are not reset bring chains along whose
 //!    dependencies the new run has not learnt.
 //! 4. When all runs are over, [`Lockdep::judge`] of [`Lockdep::merged`]: cycles whose dependencies come from different runs
@@ -43,6 +43,9 @@
 //! It goes on after a report: a dependency that closed a cycle is kept like any other, and each distinct cycle (by names
 //! and kinds) is reported once per run. There are no fixed tables. Kept although it loses dependencies: of chains that
 //! differ in trylock or check alone, a run validates the first, since the kernel's chain key holds neither.
+//!
+//! Other irq contexts will cut chains (a context begins at the root again) and add to the key; `nest_lock` will add to the
+//! key too. [`Acquire`] and the 32-bit key have room for both.
 //!
 //! # What a warm acquire costs
 //!

@@ -87,6 +87,8 @@ struct Plan {
     collision: Option<u32>,
     /// Depth of the held lock, the edge's number in the run's graph, its kind.
     dependencies: Box<[(u32, EdgeId, EdgeKind)]>,
+    /// [`Run::merge`] has added the chain to the union.
+    merged: bool,
 }
 
 /// What one run did with a chain.
@@ -262,10 +264,23 @@ impl Run {
     /// Allocates; for the end of a run.
     #[must_use]
     pub fn chains(&self) -> ChainSet {
-        self.lockdep.chain_set(self.chains.iter().copied().filter(|chain| {
-            let plan = self.plan(*chain);
-            !plan.key.validates() || self.validated[plan.kernel_chain.0 as usize] == (self.epoch, *chain)
-        }))
+        self.lockdep.chain_set(self.chains.iter().copied().filter(|chain| self.counts(*chain)))
+    }
+
+    /// Adds this run's chains to the union over all runs: as [`Lockdep::merge`] of [`Run::chains`], but a look at each
+    /// chain is all it costs when earlier runs of this object have added them.
+    pub fn merge(&mut self) {
+        let new: Vec<ChainId> =
+            self.chains.iter().copied().filter(|chain| !self.plan(*chain).merged && self.counts(*chain)).collect();
+        if new.is_empty() {
+            return;
+        }
+        for chain in &new {
+            if let Some(plan) = &mut self.plans[chain.index()] {
+                plan.merged = true;
+            }
+        }
+        self.lockdep.merge(&self.lockdep.chain_set(new.into_iter()));
     }
 
     /// The dependencies this run learnt, sorted by names.
@@ -407,6 +422,12 @@ impl Run {
         }
         self.validated[at] = (self.epoch, chain);
         true
+    }
+
+    /// Whether a chain of this run belongs to its set: validated, or with nothing to validate.
+    fn counts(&self, chain: ChainId) -> bool {
+        let plan = self.plan(chain);
+        !plan.key.validates() || self.validated[plan.kernel_chain.0 as usize] == (self.epoch, chain)
     }
 
     /// Works out what a chain says, once per [`Run`] object.
