@@ -267,7 +267,6 @@ fn two_worlds_run_one_after_the_other_and_side_by_side() {
         world.run(&mut RandomScheduler::new(seed, 0))
     };
     let alone = [log_of(1), log_of(2)];
-    #[expect(clippy::disallowed_methods, reason = "scoped threads of a test")]
     let beside = std::thread::scope(|s| {
         let threads = [1, 2].map(|seed| s.spawn(move || (log_of)(seed)));
         threads.map(|t| t.join().expect("no panic"))
