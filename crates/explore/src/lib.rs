@@ -1,1 +1,29 @@
-//! Strategies that drive many runs and merge what they find
+//! Strategies that drive many runs of one program, on many cores, and merge what they report.
+//!
+//! A [`Program`] builds worlds and runs them; [`explore`] runs it under many schedules; an [`Accumulate`] keeps what the
+//! caller wants to know. [`replay`] runs one recorded schedule.
+//!
+//! # The result does not depend on the number of jobs
+//!
+//! Run `k` decides by a stream that is a function of (seed, `k`) alone, whoever executes it. Runs are handed out in
+//! chunks of consecutive numbers; each chunk has an accumulator of its own, and the accumulators are merged in the
+//! order of the runs, whatever the order in which they come in. With [`Plan::stop_at_first`] the chunk with the
+//! first finding ends there, and what other jobs did beyond it is dropped:
+//!
+//! ```text
+//! job 1:  runs 0..4        runs 8..12                 | merged: 0..4, 4..7
+//! job 2:         runs 4..6, 6 finds    runs 12.. stops | runs 8.. are dropped: runs == 7, first == 6
+//! ```
+
+mod explore;
+mod plan;
+mod program;
+mod progress;
+mod replay;
+mod worker;
+
+pub use explore::{Ended, Explored, explore};
+pub use plan::{Plan, Strategy};
+pub use program::{Accumulate, Program, Verdict};
+pub use progress::Progress;
+pub use replay::{Replayed, replay};
