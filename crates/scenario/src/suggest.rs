@@ -1,5 +1,7 @@
 //! The word that would have been right.
 
+use std::cmp::Reverse;
+
 /// What to tell someone who wrote `word` where one of `allowed` was expected: the nearest word when
 /// one is near enough to be a slip, else all of them. `None` when nothing is allowed at all.
 pub(crate) fn help<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<String> {
@@ -20,7 +22,8 @@ pub(crate) fn one_of<'a>(allowed: impl IntoIterator<Item = &'a str>) -> Option<S
     }
 }
 
-/// The one of `allowed` that `word` is most likely a slip of; ties go to the first. `None` when even
+/// The one of `allowed` that `word` is most likely a slip of; of equally near ones one of the same letters (`wr` is
+/// `rw`), else the one that begins alike for longest (`mumap` is `munmap`), else the first. `None` when even
 /// the nearest needs more than one edit per three characters.
 pub(crate) fn nearest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 4);
@@ -32,8 +35,21 @@ pub(crate) fn nearest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|&(edits, candidate)| edits <= limit && edits < candidate.chars().count())
-        .min_by_key(|&(edits, _)| edits)
+        .min_by_key(|&(edits, candidate)| {
+            let swapped = letters(word) == letters(candidate);
+            (edits, !swapped, Reverse(common_prefix(word, candidate)))
+        })
         .map(|(_, candidate)| candidate)
+}
+
+fn letters(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.sort_unstable();
+    letters
+}
+
+fn common_prefix(a: &str, b: &str) -> usize {
+    a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count()
 }
 
 /// Edits (insert, delete, replace, swap neighbours) between `a` and `b`, ASCII case for free.

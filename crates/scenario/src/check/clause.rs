@@ -45,7 +45,7 @@ impl Checker<'_> {
     fn pin_point(&mut self, pin: &Spanned<PinPoint>) {
         if !self.names.tasks.contains(pin.task.as_str()) {
             let allowed: Vec<&str> = self.names.tasks.iter().copied().collect();
-            self.undefined(&pin.task, pin.span, "task", Namespace::Task, allowed);
+            self.undefined(&pin.task, pin.span, "there is no task", Namespace::Task, allowed);
         }
         let point = pin.point.as_str();
         if self.known.sync_points.contains(point) || self.may_be_lost(point) {
@@ -59,7 +59,7 @@ impl Checker<'_> {
         // The point is the last thing in the pin, unless someone put spaces between its parts.
         span.start = span.start.max(span.end.saturating_sub(point.len()));
         let allowed = points.iter().map(String::as_str);
-        self.undefined(point, span, "sync point", Namespace::Sync, allowed);
+        self.undefined(point, span, "there is no sync point", Namespace::Sync, allowed);
     }
 
     /// Whether the device, lock, operation or `sync` behind a sync point may have been given up.

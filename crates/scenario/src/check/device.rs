@@ -229,7 +229,7 @@ impl<'a> Checker<'a> {
             Some(declared) => self.lock_mode(lock, declared.kind.node, mode),
             None => {
                 let allowed = place.driver.locks.iter().map(|l| l.name.as_str());
-                self.undefined(lock, lock.span, "lock", Namespace::Member, allowed);
+                self.undefined(lock, lock.span, "this driver has no lock", Namespace::Member, allowed);
             }
         }
     }

@@ -42,8 +42,8 @@ impl<'a> Checker<'a> {
         self.diagnostics.push(diagnostic);
     }
 
-    /// Reports `name`, which nothing declares, unless its declaration was given up. `allowed` is
-    /// what could have been meant.
+    /// Reports that `what` (such as "there is no mm") `name`, unless its declaration was given up.
+    /// `allowed` is what could have been meant.
     fn undefined<'w>(
         &mut self,
         name: &str,
@@ -56,15 +56,14 @@ impl<'a> Checker<'a> {
             return;
         }
         let help = suggest::help(name, allowed);
-        let help = help.or_else(|| Some(format!("this file has no {what}")));
-        let message = format!("there is no {what} `{name}`");
+        let message = format!("{what} `{name}`");
         self.report(Diagnostic::new(span, message).help(help));
     }
 
     fn mm_exists(&mut self, name: &Name) {
         if !self.names.mms.contains_key(name.as_str()) {
             let allowed: Vec<&str> = self.names.mms.keys().copied().collect();
-            self.undefined(name, name.span, "mm", Namespace::Mm, allowed);
+            self.undefined(name, name.span, "there is no mm", Namespace::Mm, allowed);
         }
     }
 

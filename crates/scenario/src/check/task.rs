@@ -51,7 +51,7 @@ impl<'a> Checker<'a> {
         let device = self.names.devices.get(name.as_str()).copied();
         if device.is_none() {
             let allowed: Vec<&str> = self.names.devices.keys().copied().collect();
-            self.undefined(name, name.span, "device", Namespace::Device, allowed);
+            self.undefined(name, name.span, "there is no device", Namespace::Device, allowed);
         }
         device
     }
@@ -64,7 +64,7 @@ impl<'a> Checker<'a> {
         match offer.locks.get(&lock.node) {
             Some(&kind) => self.lock_mode(lock, kind, mode),
             None => {
-                let what = format!("lock of device `{}`", device.node);
+                let what = format!("device `{}` has no lock", device.node);
                 let allowed = offer.locks.keys().map(String::as_str);
                 self.undefined_member(lock, &what, allowed);
             }
@@ -79,7 +79,7 @@ impl<'a> Checker<'a> {
         match offer.operations.get(&operation.node) {
             Some(parameters) => self.arguments(operation, parameters, arguments),
             None => {
-                let what = format!("operation of device `{}`", device.node);
+                let what = format!("device `{}` has no operation", device.node);
                 let allowed = offer.operations.keys().map(String::as_str);
                 self.undefined_member(operation, &what, allowed);
             }

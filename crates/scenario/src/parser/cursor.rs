@@ -84,10 +84,11 @@ impl<'t> Parser<'t> {
     pub(super) fn expected(&mut self, what: &str) -> Reported {
         let token = &self.tokens[self.pos];
         let over = matches!(token.kind, TokenKind::CloseBrace | TokenKind::Semicolon | TokenKind::End);
-        if token.kind == TokenKind::Error {
+        let missing = self.pos > 0 && (over || token.line_first);
+        if token.kind == TokenKind::Error && !missing {
             return Reported;
         }
-        let diagnostic = if self.pos > 0 && (over || token.line_first) {
+        let diagnostic = if missing {
             Diagnostic::new(Span::at(self.previous_end()), format!("missing: {what}")).label("expected here")
         } else {
             let found = match token.kind {
@@ -222,7 +223,7 @@ impl<'t> Parser<'t> {
         starters: &[&str],
         mut item: impl FnMut(&mut Self) -> Parsed<T>,
     ) -> Parsed<Vec<T>> {
-        let open = self.expect(&TokenKind::OpenBrace, "`{`")?;
+        let open = self.open_brace(starters)?;
         if self.depth == MAX_DEPTH {
             return Err(self.too_deep(open));
         }
@@ -230,6 +231,10 @@ impl<'t> Parser<'t> {
         let mut items = Vec::new();
         while !self.block_ends(open) {
             let start = self.pos;
+            if *self.kind() == TokenKind::Error {
+                self.recover(start, starters);
+                continue;
+            }
             match item(self) {
                 Ok(item) => items.push(item),
                 Err(Reported) => self.recover(start, starters),
@@ -237,6 +242,17 @@ impl<'t> Parser<'t> {
         }
         self.depth -= 1;
         Ok(items)
+    }
+
+    /// `{`. Where only that is missing, before what could be the first item on the same line, it is
+    /// reported and taken as read: its `}` is most likely there.
+    fn open_brace(&mut self, starters: &[&str]) -> Parsed<Span> {
+        let here = self.span();
+        let forgotten = !self.tokens[self.pos].line_first && self.word().is_some_and(|word| starters.contains(&word));
+        match self.expect(&TokenKind::OpenBrace, "`{`") {
+            Err(Reported) if forgotten => Ok(Span::at(here.start)),
+            opened => opened,
+        }
     }
 
     /// Passes separators, and the `}` if it is there. A block that is not closed ends at the next
@@ -323,7 +339,7 @@ impl<'t> Parser<'t> {
         let mut depth = 0_usize;
         while *self.kind() != TokenKind::End && !(self.pos > start && self.at_section()) {
             let after_block = depth == 0 && self.pos > start && self.tokens[self.pos].line_first;
-            if after_block && *self.kind() == TokenKind::Word {
+            if after_block && self.nearly_at_section() {
                 break;
             }
             match self.kind() {
@@ -334,6 +350,13 @@ impl<'t> Parser<'t> {
             self.bump();
         }
         self.note_lost(start);
+    }
+
+    /// Whether the word here may be meant to begin a section. Any other word would be reported as
+    /// no section, line by line, where an opening brace is all that is missing.
+    fn nearly_at_section(&self) -> bool {
+        let sections = Section::ALL.iter().map(|s| s.word());
+        self.word().is_some_and(|word| suggest::nearest(word, sections).is_some())
     }
 
     /// Passes the block that begins here.

@@ -136,11 +136,21 @@ impl Parser<'_> {
     }
 
     fn lock(&mut self, driver: &mut InlineDriver, kind: LockKind, span: Span) -> Parsed<()> {
-        let name = self.declared("a lock's name", Namespace::Member)?;
+        let name = self.member_name("a lock's name")?;
         let whole = span.to(name.span);
         let kind = Spanned::new(kind, span);
         driver.locks.push(Spanned::new(Lock { kind, name }, whole));
         Ok(())
+    }
+
+    /// The name of a lock or an operation. Not a word that begins an item: after `mutex`, `rwsem tree`
+    /// is a forgotten name and a second lock, not a lock called `rwsem`.
+    fn member_name(&mut self, what: &str) -> Parsed<Name> {
+        if self.word().and_then(InlineWord::from_word).is_some() {
+            self.lost.name_of(Namespace::Member);
+            return Err(self.expected(what));
+        }
+        self.declared(what, Namespace::Member)
     }
 
     /// `on CALLBACK[(range)] { .. }`, after `on`.
@@ -171,7 +181,7 @@ impl Parser<'_> {
     /// `op NAME[(range)] { .. }`, after `op`.
     fn operation(&mut self) -> Parsed<Operation> {
         let header = self.header(|p| {
-            let name = p.declared("an operation's name", Namespace::Member)?;
+            let name = p.member_name("an operation's name")?;
             Ok((name, p.parameter()?))
         })?;
         let body = self.driver_block()?;

@@ -83,6 +83,7 @@ impl Parser<'_> {
                     let stray = Diagnostic::new(span, "this `}` closes nothing");
                     self.report(stray);
                 }
+                TokenKind::Error => self.recover_at_top(self.pos),
                 _ => {
                     let start = self.pos;
                     let section = self.corrected("a section", &[], |p, word, span| {

@@ -3,7 +3,7 @@
 use scenario::{DriverWords, OptionKind, Parameter, ParameterKind, RangeRule, Vocabulary, ast::LockKind};
 
 /// A scenario with every section in it and most of the statements.
-pub const SKETCH: &str = r#"
+pub(crate) const SKETCH: &str = r#"
 scenario "userptr against munmap"
 kernel 6.12                               # optional preset
 expect { LD-CIRCULAR }
@@ -47,7 +47,7 @@ assert { callbacks gpu0.start == 1   acquired mmu_notifier_invalidate_range_star
 "#;
 
 /// The builtin words, one driver written in Rust, two finding codes.
-pub fn vocabulary() -> Vocabulary {
+pub(crate) fn vocabulary() -> Vocabulary {
     let mut known = Vocabulary::builtin_only();
     let words = |words: &[&str]| words.iter().map(|&w| w.to_owned()).collect();
     let operations = [

@@ -1,0 +1,443 @@
+//! Printing a scenario and parsing what was printed gives the scenario back.
+
+mod common;
+
+use common::{SKETCH, vocabulary};
+use mm_types::{Gfp, PageRange, Pgoff, Prot, TASK_SIZE, VirtAddr, Vpn};
+use proptest::collection::{btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use scenario::ast::*;
+use scenario::{Scenario, Spanned, Word, parse_with};
+
+fn spanned<T: std::fmt::Debug>(s: impl Strategy<Value = T>) -> impl Strategy<Value = Spanned<T>> {
+    s.prop_map(Spanned::from)
+}
+
+fn word<W: Word + std::fmt::Debug>() -> impl Strategy<Value = W> + Clone {
+    select(W::ALL)
+}
+
+fn range() -> impl Strategy<Value = Spanned<PageRange>> + Clone {
+    let last = TASK_SIZE / 4096;
+    (0..last, 1..64_u64).prop_map(move |(start, len)| {
+        let end = (start + len).min(last);
+        Spanned::from(PageRange::new(Vpn(start), Vpn(end)).expect("not empty"))
+    })
+}
+
+fn addr() -> impl Strategy<Value = Spanned<VirtAddr>> {
+    (0..TASK_SIZE).prop_map(|a| Spanned::from(VirtAddr(a)))
+}
+
+fn prot() -> impl Strategy<Value = Spanned<Prot>> {
+    (0..8_u8).prop_map(|bits| Spanned::from(Prot::from_bits_truncate(bits)))
+}
+
+fn gfp() -> impl Strategy<Value = Spanned<Gfp>> {
+    select(&Gfp::WORDS[..]).prop_map(|(_, gfp)| Spanned::from(gfp))
+}
+
+fn pages() -> impl Strategy<Value = Spanned<u64>> {
+    spanned(1..=u64::from(u32::MAX))
+}
+
+fn text() -> impl Strategy<Value = Name> {
+    spanned("\\PC{0,12}|[\"\\\\\n\t#{}a]{0,8}")
+}
+
+fn name(among: &'static [&'static str]) -> impl Strategy<Value = Name> + Clone {
+    select(among).prop_map(|n| Spanned::from(n.to_owned()))
+}
+
+fn mm_name() -> impl Strategy<Value = Name> + Clone {
+    name(&["A", "b-2"])
+}
+
+fn device_name() -> impl Strategy<Value = Name> + Clone {
+    name(&["gpu0", "toy", "ear"])
+}
+
+fn sync_name() -> impl Strategy<Value = Name> + Clone {
+    name(&["done", "munmap", "s-1"])
+}
+
+fn mapping() -> impl Strategy<Value = Spanned<Mapping>> {
+    let file = (text(), 0..1_u64 << 40).prop_map(|(name, offset)| Backing::File { name, offset: Pgoff(offset) });
+    let backing = prop_oneof![Just(Backing::Anon), file];
+    (backing, word::<Sharing>()).prop_map(|(backing, sharing)| Spanned::from(Mapping { backing, sharing }))
+}
+
+fn mm(name: &'static str) -> impl Strategy<Value = Spanned<Mm>> {
+    // Side by side, so that none overlap.
+    let vma = (1..16_u64, 0..4_u64, prot(), mapping());
+    let touched = any::<prop::sample::Index>();
+    (vec(vma, 0..4), option::of(addr()), vec(touched, 0..3)).prop_map(move |(parts, brk, touched)| {
+        let mut next = Vpn(16);
+        let mut vmas = Vec::new();
+        for (len, gap, prot, mapping) in parts {
+            let range = PageRange::with_len(next + gap, len).expect("not empty");
+            next = range.end();
+            let range = Spanned::from(range);
+            vmas.push(Spanned::from(Vma { range, prot, mapping }));
+        }
+        let touches = if vmas.is_empty() {
+            Vec::new()
+        } else {
+            let pick = |i: &prop::sample::Index| i.get(&vmas).node.range;
+            touched.iter().map(pick).collect()
+        };
+        Spanned::from(Mm { name: Spanned::from(name.to_owned()), vmas, brk, touches })
+    })
+}
+
+fn range_expr() -> impl Strategy<Value = Spanned<RangeExpr>> {
+    prop_oneof![Just(Spanned::from(RangeExpr::Argument)), range().prop_map(|r| Spanned::from(RangeExpr::Pages(r.node))),]
+}
+
+/// The locks every generated inline driver has: one of each kind.
+fn own_lock() -> impl Strategy<Value = (Name, Option<Spanned<LockMode>>)> {
+    prop_oneof![
+        Just((Spanned::from("m".to_owned()), None)),
+        Just((Spanned::from("s".to_owned()), None)),
+        spanned(word::<LockMode>()).prop_map(|mode| (Spanned::from("read".to_owned()), Some(mode))),
+    ]
+}
+
+/// Statements that fit into `on invalidate`, which allows everything but `check_retry`.
+fn driver_statement() -> impl Strategy<Value = Spanned<DriverStatement>> {
+    let leaf = prop_oneof![
+        range_expr().prop_map(DriverStatement::Zap),
+        range_expr().prop_map(DriverStatement::Map),
+        range_expr().prop_map(DriverStatement::Fault),
+        range_expr().prop_map(DriverStatement::Pin),
+        range_expr().prop_map(DriverStatement::Unpin),
+        (pages(), gfp()).prop_map(|(nr_pages, gfp)| DriverStatement::Alloc { nr_pages, gfp }),
+        sync_name().prop_map(|name| DriverStatement::Sync { name }),
+        select(vec![
+            DriverStatement::Sleep,
+            DriverStatement::SetSeq,
+            DriverStatement::ReadBegin,
+            DriverStatement::Refuse,
+            DriverStatement::Flush,
+            // The one shape in which `check_retry` is always right.
+            DriverStatement::Retry {
+                body: vec![Spanned::from(DriverStatement::ReadBegin), Spanned::from(DriverStatement::CheckRetry),],
+            },
+        ]),
+    ];
+    spanned(leaf).prop_recursive(4, 24, 4, |inner| {
+        let body = || vec(inner.clone(), 0..4);
+        let nested = prop_oneof![
+            (own_lock(), body()).prop_map(|((lock, mode), body)| DriverStatement::With { lock, mode, body }),
+            body().prop_map(|body| DriverStatement::Retry { body }),
+            (body(), body()).prop_map(|(then, otherwise)| DriverStatement::IfBlockable { then, otherwise }),
+        ];
+        spanned(nested)
+    })
+}
+
+fn toy() -> impl Strategy<Value = Spanned<Device>> {
+    let body = || vec(driver_statement(), 0..5);
+    (mm_name(), range(), body()).prop_map(|(mm, range, body)| {
+        let lock = |kind: LockKind, name: &str| {
+            Spanned::from(Lock { kind: Spanned::from(kind), name: Spanned::from(name.to_owned()) })
+        };
+        let driver = InlineDriver {
+            locks: vec![lock(LockKind::Mutex, "m"), lock(LockKind::Spinlock, "s"), lock(LockKind::Rwsem, "read")],
+            handlers: vec![Spanned::from(Handler { callback: Spanned::from(Callback::Invalidate), body })],
+            operations: vec![Spanned::from(Operation {
+                name: Spanned::from("kick".to_owned()),
+                takes_range: false,
+                body: vec![Spanned::from(DriverStatement::Flush)],
+            })],
+        };
+        Spanned::from(Device {
+            name: Spanned::from("toy".to_owned()),
+            driver: Spanned::from("interval".to_owned()),
+            mm,
+            range: Some(range),
+            body: DeviceBody::Inline(driver),
+        })
+    })
+}
+
+fn ear() -> impl Strategy<Value = Spanned<Device>> {
+    mm_name().prop_map(|mm| {
+        Spanned::from(Device {
+            name: Spanned::from("ear".to_owned()),
+            driver: Spanned::from("list".to_owned()),
+            mm,
+            range: None,
+            body: DeviceBody::Inline(InlineDriver::default()),
+        })
+    })
+}
+
+fn gpu0() -> impl Strategy<Value = Spanned<Device>> {
+    let label =
+        prop_oneof![text().prop_map(|t| OptionValue::Text(t.node)), Just(OptionValue::Word("bare".to_owned())),];
+    let options = (option::of(any::<u64>().prop_map(OptionValue::Number)), option::of(label));
+    let mutant = option::of(Just(Spanned::from("some-name".to_owned())));
+    (mm_name(), option::of(range()), mutant, options).prop_map(|(mm, range, mutant, (batch, label))| {
+        let named = [("batch", batch), ("label", label)];
+        let options = named.into_iter().filter_map(|(name, value)| {
+            Some(Spanned::from(DeviceOption { name: Spanned::from(name.to_owned()), value: Spanned::from(value?) }))
+        });
+        let options = options.collect();
+        Spanned::from(Device {
+            name: Spanned::from("gpu0".to_owned()),
+            driver: Spanned::from("i915_userptr".to_owned()),
+            mm,
+            range,
+            body: DeviceBody::Named(NamedDriver { mutant, options }),
+        })
+    })
+}
+
+fn call() -> impl Strategy<Value = Statement> {
+    let call = |device: &str, operation: &str, arguments: Vec<Argument>| Statement::Call {
+        device: Spanned::from(device.to_owned()),
+        operation: Spanned::from(operation.to_owned()),
+        arguments: arguments.into_iter().map(Spanned::from).collect(),
+    };
+    prop_oneof![
+        range().prop_map(move |r| call("toy", "map", vec![Argument::Range(r.node)])),
+        any::<u64>().prop_map(move |n| call("gpu0", "read", vec![Argument::Number(n)])),
+        (any::<u64>(), any::<u64>()).prop_map(move |(a, v)| call(
+            "ear",
+            "write",
+            vec![Argument::Number(a), Argument::Number(v)]
+        )),
+        Just(call("gpu0", "get_pages", vec![])),
+        Just(call("toy", "kick", vec![])),
+    ]
+}
+
+fn device_lock() -> impl Strategy<Value = (Name, Name, Option<Spanned<LockMode>>)> {
+    prop_oneof![
+        own_lock().prop_map(|(lock, mode)| (Spanned::from("toy".to_owned()), lock, mode)),
+        Just((Spanned::from("gpu0".to_owned()), Spanned::from("obj_lock".to_owned()), None)),
+    ]
+}
+
+fn statement() -> impl Strategy<Value = Spanned<Statement>> {
+    let mm_calls = prop_oneof![
+        (mm_name(), range(), prot(), mapping())
+            .prop_map(|(mm, range, prot, mapping)| { Statement::Mmap { mm, range, prot, mapping } }),
+        (mm_name(), range()).prop_map(|(mm, range)| Statement::Munmap { mm, range }),
+        (mm_name(), range(), prot()).prop_map(|(mm, range, prot)| Statement::Mprotect { mm, range, prot }),
+        (mm_name(), addr()).prop_map(|(mm, addr)| Statement::Brk { mm, addr }),
+        (mm_name(), addr()).prop_map(|(mm, addr)| Statement::Read { mm, addr }),
+        (mm_name(), addr(), option::of(spanned(any::<u64>()))).prop_map(|(mm, addr, value)| Statement::Write {
+            mm,
+            addr,
+            value
+        }),
+        (mm_name(), range()).prop_map(|(mm, range)| Statement::Touch { mm, range }),
+        mm_name().prop_map(|mm| Statement::Exit { mm }),
+        (mm_name(), range()).prop_map(|(mm, range)| Statement::ReclaimRange { mm, range }),
+        (mm_name(), range()).prop_map(|(mm, range)| Statement::Swapin { mm, range }),
+    ];
+    let others = prop_oneof![
+        (pages(), gfp()).prop_map(|(nr_pages, gfp)| Statement::Alloc { nr_pages, gfp }),
+        pages().prop_map(|nr_pages| Statement::ReclaimPages { nr_pages }),
+        device_name().prop_map(|device| Statement::Register { device }),
+        device_name().prop_map(|device| Statement::Unregister { device }),
+        sync_name().prop_map(|name| Statement::Sync { name }),
+        Just(Statement::Yield),
+        call(),
+    ];
+    let leaf = prop_oneof![mm_calls, others];
+    spanned(leaf).prop_recursive(5, 24, 4, |inner| {
+        let body = || vec(inner.clone(), 0..4);
+        let nested = prop_oneof![
+            (device_lock(), body()).prop_map(|((device, lock, mode), body)| Statement::With {
+                device,
+                lock,
+                mode,
+                body
+            }),
+            (spanned(1..=u32::MAX), body()).prop_map(|(times, body)| Statement::Repeat { times, body }),
+        ];
+        spanned(nested)
+    })
+}
+
+/// Pins that all point the same way: from the first task to the second.
+fn pin() -> impl Strategy<Value = Spanned<Pin>> {
+    let point = || select(vec!["alloc", "mm.zap", "notifier.range_start", "toy.read", "toy.kick", "gpu0.obj_lock"]);
+    (point(), point()).prop_map(|(before, after)| {
+        let at = |task: &str, point: &str| Spanned::from(PinPoint { task: task.to_owned(), point: point.to_owned() });
+        Spanned::from(Pin { before: at("first", before), after: at("second", after) })
+    })
+}
+
+fn assertion() -> impl Strategy<Value = Spanned<Assertion>> {
+    let counted = prop_oneof![
+        name(&["start", "release"])
+            .prop_map(|callback| Counted::Callbacks { device: Spanned::from("gpu0".to_owned()), callback }),
+        text().prop_map(|class| Counted::Acquired { class }),
+        text().prop_map(|class| Counted::AllocationsUnder { class }),
+        Just(Counted::ReclaimInvalidations),
+        Just(Counted::BlockedTasks),
+    ];
+    let count = (counted, spanned(word::<Comparison>()), spanned(any::<u64>()))
+        .prop_map(|(counted, comparison, value)| Assertion::Count { counted, comparison, value });
+    let edge = (any::<bool>(), text(), text()).prop_map(|(present, from, to)| Assertion::Edge { present, from, to });
+    spanned(prop_oneof![count, edge])
+}
+
+fn machine() -> impl Strategy<Value = Machine> {
+    (
+        option::of(spanned(1..=64_u32)),
+        option::of(spanned((1..1_u64 << 40).prop_map(|n| n * 4096))),
+        option::of(spanned((0..1_u64 << 40).prop_map(|n| n * 4096))),
+        option::of(spanned(any::<u64>())),
+    )
+        .prop_map(|(cpus, memory_bytes, swap_bytes, seed)| Machine { cpus, memory_bytes, swap_bytes, seed })
+}
+
+fn annotations() -> impl Strategy<Value = Annotations> {
+    (
+        option::of(spanned(word())),
+        option::of(spanned(word())),
+        option::of(spanned(word())),
+        option::of(spanned(word())),
+        option::of(spanned(btree_set(word(), 0..4))),
+        option::of(spanned(btree_set(word(), 0..3))),
+        option::of(spanned(word())),
+    )
+        .prop_map(|(range_start, range_end, wrap_start, wrap_end, prime, touch, srcu)| Annotations {
+            range_start,
+            range_end,
+            wrap_start,
+            wrap_end,
+            prime,
+            touch,
+            srcu,
+        })
+}
+
+fn scenario() -> impl Strategy<Value = Scenario> {
+    let body = || vec(statement(), 0..6);
+    let codes = prop_oneof![Just(vec![]), Just(vec!["LD-CIRCULAR"]), Just(vec!["STALE", "LD-CIRCULAR"])];
+    (
+        (text(), option::of(spanned(word())), machine(), annotations()),
+        (mm("A"), mm("b-2"), gpu0(), toy(), ear()),
+        (body(), body(), vec(pin(), 0..4)),
+        (codes, any::<bool>(), vec(assertion(), 0..5)),
+    )
+        .prop_map(|(head, (a, b, gpu0, toy, ear), (first, second, order), (codes, never, asserts))| {
+            let (title, kernel, machine, annotations) = head;
+            let task = |name: &str, body| {
+                let name = Spanned::from(name.to_owned());
+                Spanned::from(Task { name, body })
+            };
+            let words = |words: &[&str]| -> Vec<Name> { words.iter().map(|&w| Spanned::from(w.to_owned())).collect() };
+            Scenario {
+                title,
+                kernel,
+                machine,
+                annotations,
+                mms: vec![a, b],
+                devices: vec![gpu0, toy, ear],
+                tasks: vec![task("first", first), task("second", second)],
+                order,
+                expect: words(&codes),
+                never: words(if never { &["stale", "deadlock"] } else { &[] }),
+                asserts,
+                ..Scenario::default()
+            }
+        })
+}
+
+#[track_caller]
+fn reparse(text: &str) -> Scenario {
+    match parse_with(&vocabulary(), "printed.mms", text) {
+        Ok(scenario) => scenario,
+        Err(diagnostics) => {
+            let all: Vec<String> = diagnostics.iter().map(|d| d.render("printed.mms", text, false)).collect();
+            panic!("{}\n{text}", all.join("\n\n"));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn a_printed_scenario_parses_to_an_equal_one(scenario in scenario()) {
+        let text = scenario.to_string();
+        let again = reparse(&text);
+        prop_assert_eq!(&again, &scenario, "{}", text);
+        prop_assert_eq!(again.to_string(), text);
+    }
+}
+
+#[test]
+fn the_reference_scenario_survives_printing() {
+    let scenario = reparse(SKETCH);
+    assert_eq!(reparse(&scenario.to_string()), scenario);
+}
+
+#[test]
+fn canonical_text_is_pinned() {
+    let text = r#"scenario "t" machine { seed 7 memory 65536K cpus 2 }
+        annotations { touch { } prime fs_reclaim wrap_end subscribed }
+        mm A { touch 64K..0x11000 vma 0x10000..0x20000 rw anon private }
+        device d : interval(A, 0x10000..0x20000) {
+            op go(range) { } rwsem l
+            on invalidate(range) { if blockable { with write l { zap range } } else { refuse } }
+        }
+        task t { write A 0x10000 7; write A 65536 4096 repeat 2 { } d.go 64K..68K }
+        order { t@d.go < t@mm.zap < t@alloc } never { stale deadlock } expect { STALE }
+        assert { acquired x >= 3 no edge a -> "b c" }"#;
+    let expected = r#"scenario "t"
+expect { STALE }
+machine {
+    cpus 2
+    memory 64M
+    seed 7
+}
+annotations {
+    wrap_end subscribed
+    prime fs_reclaim
+    touch none
+}
+mm A {
+    vma 0x10000..0x20000 rw anon
+    touch 0x10000..0x11000
+}
+device d : interval(A, 0x10000..0x20000) {
+    rwsem l
+    on invalidate(range) {
+        if blockable {
+            with write l {
+                zap range
+            }
+        } else {
+            refuse
+        }
+    }
+    op go(range) {}
+}
+task t {
+    write A 0x10000 7
+    write A 0x10000 0x1000
+    repeat 2 {}
+    d.go 0x10000..0x11000
+}
+order {
+    t@d.go < t@mm.zap
+    t@mm.zap < t@alloc
+}
+never { stale, deadlock }
+assert {
+    acquired "x" >= 3
+    no edge "a" -> "b c"
+}
+"#;
+    assert_eq!(reparse(text).to_string(), expected);
+}
