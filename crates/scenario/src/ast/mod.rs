@@ -48,7 +48,7 @@ pub struct Scenario {
     pub tasks: Vec<Spanned<Task>>,
     /// Pins: what has to happen before what.
     pub order: Vec<Spanned<Pin>>,
-    /// Finding codes that a passing run finds.
+    /// Finding codes that a passing run must find; none: it finds nothing.
     pub expect: Vec<Name>,
     /// Kinds of finding that must not occur, whatever `expect` says.
     pub never: Vec<Name>,
