@@ -1,6 +1,6 @@
 //! Scenario text (`.mms`) to a syntax tree and back, with diagnostics. Executes nothing.
 //!
-//! [`parse_with`] turns text into a [`Scenario`](ast::Scenario), or into every mistake in it at
+//! [`parse_with`] turns text into a [`Scenario`], or into every mistake in it at
 //! once. A scenario prints itself in canonical form (`Display`): parsing what was printed gives an
 //! equal tree. Comments and layout are lost on the way. `docs/scenario-language.md` is the reference
 //! of the language.
