@@ -47,6 +47,12 @@ impl ReportId {
         Self::of_parts(kind, parts)
     }
 
+    /// The number behind it.
+    #[must_use]
+    pub const fn value(self) -> u64 {
+        self.0
+    }
+
     /// Of anything else: its kind and the names in it.
     pub(crate) fn of_parts<'p>(kind: ReportKind, parts: impl Iterator<Item = &'p str>) -> Self {
         let mut hash = Fnv::new();
