@@ -60,8 +60,9 @@ fn measure(tasks: u64, times: u64, runs: u64) {
         steps += world.sched.steps();
     }
     let seconds = start.elapsed().as_secs_f64();
-    let (per_run, ns) = (steps as f64 / runs as f64, seconds * 1e9 / steps as f64);
-    println!("{tasks}x{times}: {:.0} schedules/s, {per_run:.1} steps a run, {ns:.1} ns a step", runs as f64 / seconds);
+    let (per_run, ns) = (steps as f64 / runs as f64, seconds * 1e9 / steps.max(1) as f64);
+    let rate = runs as f64 / seconds;
+    println!("{tasks}x{times}: {rate:.0} schedules/s, {per_run:.1} steps a run, {ns:.1} ns a step");
 }
 
 fn main() {
@@ -70,5 +71,6 @@ fn main() {
         measure(2, 10, runs);
         measure(3, 5, runs);
         measure(1, 1000, runs / 100);
+        measure(2, 0, runs);
     }
 }

@@ -47,9 +47,32 @@ impl State {
         entry.woken = woken;
         // What it will do next is not known; it concerns what it waited for.
         entry.op = Op::write(on);
-        self.waiters.retain(|&(_, waiter)| waiter != task);
-        self.deadlines.retain(|&(_, waiter)| waiter != task);
-        let at = self.runnable.partition_point(|&other| other < task);
-        self.runnable.insert(at, task);
+        if let Some(at) = self.waiters.iter().position(|&(_, waiter)| waiter == task) {
+            self.waiters.remove(at);
+        }
+        if let Some(at) = self.deadlines.iter().position(|&(_, waiter)| waiter == task) {
+            self.deadlines.remove(at);
+        }
+        self.enter(task);
+    }
+
+    /// Puts `task` among the runnable ones.
+    pub(crate) fn enter(&mut self, task: TaskId) {
+        // From behind, shifting as it goes: the vector is short, and the place mostly near its end.
+        self.runnable.push(task);
+        let mut at = self.runnable.len() - 1;
+        while at > 0 && self.runnable[at - 1] > task {
+            self.runnable.swap(at - 1, at);
+            at -= 1;
+        }
+    }
+
+    /// Takes `task` from among the runnable ones.
+    pub(crate) fn leave(&mut self, task: TaskId) {
+        let at = self.runnable.iter().position(|&other| other == task).expect("the current task is runnable");
+        for at in at + 1..self.runnable.len() {
+            self.runnable[at - 1] = self.runnable[at];
+        }
+        self.runnable.pop();
     }
 }

@@ -24,8 +24,10 @@ pub struct Sched {
     /// `max_steps`, or 0 once the run is to end at the next scheduling point, so that one comparison sees both.
     pub(crate) limit: Cell<u64>,
     pub(crate) now_ns: Cell<u64>,
-    /// Who decides. Not null only within `run` or `setup`, whose argument it points to.
+    /// Who decides. Valid only within `run` or `setup`, whose argument it points to.
     pub(crate) scheduler: Cell<*mut (dyn Scheduler + 'static)>,
+    /// Whether `scheduler` is valid and not just being asked.
+    pub(crate) can_ask: Cell<bool>,
     /// Never borrowed across a switch or a call of foreign code other than the scheduler's.
     pub(crate) state: RefCell<State>,
 }
@@ -51,7 +53,7 @@ impl Sched {
     /// An engine without tasks.
     #[must_use]
     pub fn new(config: Config) -> Sched {
-        let sched = Sched {
+        Sched {
             config,
             current: Cell::new(SETUP),
             running: Cell::new(false),
@@ -60,8 +62,9 @@ impl Sched {
             limit: Cell::new(config.max_steps),
             now_ns: Cell::new(0),
             scheduler: Cell::new(crate::run::no_scheduler()),
+            can_ask: Cell::new(false),
             state: RefCell::new(State {
-                tasks: Vec::new(),
+                tasks: vec![Task::new(Name::new("setup"), None)],
                 runnable: Vec::new(),
                 waiters: Vec::new(),
                 deadlines: Vec::new(),
@@ -70,9 +73,7 @@ impl Sched {
                 ending: None,
                 stacks: StackPool::new(config.stack_size, config.measure_stack),
             }),
-        };
-        sched.reset();
-        sched
+        }
     }
 
     /// Makes the engine as new, keeping stacks and arenas. Tasks that never ran are dropped unrun.
@@ -82,26 +83,26 @@ impl Sched {
     pub fn reset(&self) {
         assert!(!self.running.get(), "Sched::reset during a run");
         // Bodies may own anything, even something that calls back: they are dropped outside the borrow.
-        while let Some(task) = self.pop_task() {
-            drop(task);
+        while let Some(body) = self.take_unrun_body() {
+            drop(body);
         }
-        let mut state = self.state.borrow_mut();
-        state.tasks.push(Task::new(Name::new("setup"), None));
+        let state = &mut *self.state.borrow_mut();
+        state.tasks.truncate(1);
+        state.tasks[0].objects = 0;
         state.runnable.clear();
         state.waiters.clear();
         state.deadlines.clear();
         state.schedule.clear();
         state.next = None;
         state.ending = None;
-        drop(state);
         self.tearing_down.set(false);
         self.steps.set(0);
         self.limit.set(self.config.max_steps);
         self.now_ns.set(0);
     }
 
-    fn pop_task(&self) -> Option<Task> {
-        self.state.borrow_mut().tasks.pop()
+    fn take_unrun_body(&self) -> Option<Box<dyn FnOnce()>> {
+        self.state.borrow_mut().tasks.iter_mut().find_map(|task| task.body.take())
     }
 
     /// Creates a task that executes `body`; it is runnable at once. Ids are given from 1 in order of creation.

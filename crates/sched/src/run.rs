@@ -6,7 +6,7 @@
 
 use crate::engine::{SETUP, Sched, State};
 use crate::panic_hook::{self, CaughtPanic};
-use crate::task::{TaskCoroutine, TaskYielder};
+use crate::task::{Slot, TaskCoroutine, TaskYielder};
 use crate::{Choice, ChoiceKind, Op, Outcome, SchedView, Scheduler, TaskState};
 use corosensei::CoroutineResult;
 use mm_types::TaskId;
@@ -60,28 +60,37 @@ impl Sched {
     /// when this task's turn has come.
     ///
     /// Does nothing in the setup context and while tearing down.
+    // Deciding is a call that has returned before the switch, and the switch is inlined: every return after a switch
+    // is one that the processor predicted for another task.
     #[inline]
     pub fn visible(&self, op: Op) {
+        if let Some(yielder) = self.decide(op) {
+            suspend(yielder);
+        }
+    }
+
+    /// Whether the current task has to suspend before `op`, and where.
+    fn decide(&self, op: Op) -> Option<*const TaskYielder> {
         let me = self.current.get();
         if me == SETUP || self.tearing_down() {
-            return;
+            return None;
         }
         if self.count_step() {
-            self.suspend_for_good();
+            return Some(self.suspend_for_good());
         }
-        let mut state = self.state.borrow_mut();
-        state.tasks[me.0 as usize].op = op;
+        let state = &mut *self.state.borrow_mut();
+        let task = &mut state.tasks[me.0 as usize];
+        task.op = op;
         if state.runnable.len() == 1 {
-            return;
+            return None;
         }
-        let next = self.pick(&mut state, Some(me));
+        let yielder = task.yielder;
+        let next = self.pick(state, Some(me));
         if next == Some(me) {
-            return;
+            return None;
         }
         state.next = next;
-        let yielder = state.tasks[me.0 as usize].yielder;
-        drop(state);
-        suspend(yielder);
+        Some(yielder)
     }
 
     /// Counts a step; true if the run ends here.
@@ -92,31 +101,26 @@ impl Sched {
         steps > self.limit.get()
     }
 
-    /// The current task never runs again, except to be unwound.
+    /// The run ends here: where the current task has to suspend, never to be resumed except to be unwound.
     #[cold]
-    pub(crate) fn suspend_for_good(&self) {
+    pub(crate) fn suspend_for_good(&self) -> *const TaskYielder {
         self.end(Outcome::MaxSteps);
-        let yielder = self.state.borrow().tasks[self.current.get().0 as usize].yielder;
-        suspend(yielder);
-        unreachable!("a task goes on after the end of its run");
+        self.state.borrow().tasks[self.current.get().0 as usize].yielder
     }
 
-    /// The current task, `me`, has been taken off the runnable tasks: lets another run until it is back. Without a
-    /// switch if `me` is at once the one to go on (the clock jumped to its own deadline).
-    pub(crate) fn switch_away(&self, me: TaskId) {
-        let mut state = self.state.borrow_mut();
-        let next = self.pick(&mut state, None);
+    /// The current task, `me`, has been taken off the runnable tasks: where it has to suspend to let another run. None
+    /// if `me` is at once the one to go on (the clock jumped to its own deadline).
+    pub(crate) fn switch_away(&self, state: &mut State, me: TaskId) -> Option<*const TaskYielder> {
+        let next = self.pick(state, None);
         if next == Some(me) {
-            return;
+            return None;
         }
         state.next = next;
-        let yielder = state.tasks[me.0 as usize].yielder;
-        drop(state);
-        suspend(yielder);
+        Some(state.tasks[me.0 as usize].yielder)
     }
 
     /// Decides who runs next. None if the run ends, and then `state.ending` says how.
-    #[inline]
+    #[inline(always)]
     fn pick(&self, state: &mut State, current: Option<TaskId>) -> Option<TaskId> {
         if state.runnable.is_empty() {
             self.jump(state);
@@ -142,52 +146,57 @@ impl Sched {
     }
 
     fn drive(&self) -> Outcome {
+        let mut state = self.state.borrow_mut();
         loop {
-            let mut state = self.state.borrow_mut();
-            let next = state.next.take().or_else(|| match state.ending {
-                None => self.pick(&mut state, None),
-                Some(_) => None,
-            });
+            let next = match state.next.take() {
+                Some(next) => Some(next),
+                None if state.ending.is_none() => self.pick(&mut state, None),
+                None => None,
+            };
             let Some(next) = next else {
                 return state.ending.take().expect("a run without a next task has ended");
             };
-            let started = state.tasks[next.0 as usize].coroutine.take();
+            let mut slot = match state.tasks[next.0 as usize].slot.take() {
+                Some(slot) => slot,
+                None => self.start(&mut state, next),
+            };
             drop(state);
-            let coroutine = started.unwrap_or_else(|| self.start(next));
-            self.resume(next, coroutine);
-        }
-    }
-
-    fn resume(&self, id: TaskId, mut coroutine: TaskCoroutine) {
-        self.current.set(id);
-        panic_hook::set_in_task(true);
-        let result = coroutine.resume(());
-        panic_hook::set_in_task(false);
-        self.current.set(SETUP);
-        let state = &mut *self.state.borrow_mut();
-        match result {
-            CoroutineResult::Yield(()) => state.tasks[id.0 as usize].coroutine = Some(coroutine),
-            CoroutineResult::Return(()) => {
-                state.tasks[id.0 as usize].state = TaskState::Finished;
-                state.runnable.retain(|&other| other != id);
-                state.stacks.put(coroutine.into_stack());
+            let result = self.resume(next, &mut slot);
+            state = self.state.borrow_mut();
+            match result {
+                CoroutineResult::Yield(()) => state.tasks[next.0 as usize].slot = Some(slot),
+                CoroutineResult::Return(()) => {
+                    state.tasks[next.0 as usize].state = TaskState::Finished;
+                    state.leave(next);
+                    state.stacks.put(slot);
+                }
             }
         }
     }
 
+    #[inline]
+    fn resume(&self, id: TaskId, slot: &mut Slot) -> CoroutineResult<(), ()> {
+        self.current.set(id);
+        panic_hook::set_in_task(true);
+        let result = slot.as_mut().expect("a task's slot is filled").resume(());
+        panic_hook::set_in_task(false);
+        self.current.set(SETUP);
+        result
+    }
+
     /// A coroutine for the body of task `id`, not yet resumed.
-    fn start(&self, id: TaskId) -> TaskCoroutine {
-        let mut state = self.state.borrow_mut();
-        let stack = state.stacks.take();
+    fn start(&self, state: &mut State, id: TaskId) -> Box<Slot> {
         let body = state.tasks[id.0 as usize].body.take().expect("a task that was not started has a body");
+        let (mut slot, stack) = state.stacks.take();
         let sched = ptr::from_ref(self);
-        TaskCoroutine::with_stack(stack, move |yielder: &TaskYielder, ()| {
+        *slot = Some(TaskCoroutine::with_stack(stack, move |yielder: &TaskYielder, ()| {
             #[expect(unsafe_code, reason = "a coroutine's closure is 'static, the engine is not")]
             // SAFETY: this executes within `run`, which borrows the engine: `Running` unwinds every coroutine before
             // `run` is left, also by a panic, and nothing else resumes one.
             let sched = unsafe { &*sched };
             sched.task_main(id, yielder, body);
-        })
+        }));
+        slot
     }
 
     /// The root of every task's stack. Nothing unwinds out of it.
@@ -231,15 +240,16 @@ impl Sched {
             return;
         }
         task.state = TaskState::Unwound;
-        let (body, coroutine) = (task.body.take(), task.coroutine.take());
+        let (body, slot) = (task.body.take(), task.slot.take());
         drop(state);
         self.current.set(id);
         panic_hook::set_in_task(true);
         // A task that swallowed the unwinding and then panicked has nothing to say any more.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(body)));
-        if let Some(mut coroutine) = coroutine {
+        if let Some(mut slot) = slot {
+            let coroutine = (*slot).as_mut().expect("a task's slot is filled");
             let _ = catch_unwind(AssertUnwindSafe(|| coroutine.force_unwind()));
-            self.state.borrow_mut().stacks.put(coroutine.into_stack());
+            self.state.borrow_mut().stacks.put(slot);
         }
         panic_hook::set_in_task(false);
         self.current.set(SETUP);
@@ -248,16 +258,15 @@ impl Sched {
     /// Asks the scheduler, if there is one. It is out of reach while it answers.
     #[inline]
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&mut dyn Scheduler) -> R) -> Option<R> {
-        let scheduler = self.scheduler.replace(no_scheduler());
-        if scheduler.is_null() {
+        if !self.can_ask.replace(false) {
             return None;
         }
         #[expect(unsafe_code, reason = "the scheduler is lent to `run`, tasks reach it through the engine")]
-        // SAFETY: not null only while the `Deciding` made from the reference is alive, which borrows it exclusively. A
-        // scheduler that calls back into the engine finds null above, so no second reference is made. (If it
-        // panics, null stays: it is not asked again.)
-        let answer = question(unsafe { &mut *scheduler });
-        self.scheduler.set(scheduler);
+        // SAFETY: `can_ask` is set only while the `Deciding` made from the reference is alive, which borrows it
+        // exclusively. A scheduler that calls back into the engine finds it cleared above, so no second reference is
+        // made. (If it panics, that stays: it is not asked again.)
+        let answer = question(unsafe { &mut *self.scheduler.get() });
+        self.can_ask.set(true);
         Some(answer)
     }
 }
@@ -272,8 +281,9 @@ fn nothing_runnable(tasks: &[crate::task::Task]) -> Outcome {
 }
 
 /// Leaves the current task's stack for the run loop; returns when the loop resumes the task.
+#[inline(always)]
 #[expect(unsafe_code, reason = "the yielder lives on the coroutine's stack, out of reach of lifetimes")]
-fn suspend(yielder: *const TaskYielder) {
+pub(crate) fn suspend(yielder: *const TaskYielder) {
     // SAFETY: the pointer is the current task's (only the current task suspends), stored by its `task_main`, whose
     // frame is below ours on this very stack and holds the yielder's reference until it ends.
     unsafe { &*yielder }.suspend(());
@@ -287,7 +297,7 @@ pub(crate) fn no_scheduler() -> *mut (dyn Scheduler + 'static) {
 /// While it lives, the engine asks `scheduler`.
 struct Deciding<'a> {
     sched: &'a Sched,
-    previous: *mut (dyn Scheduler + 'static),
+    previous: (*mut (dyn Scheduler + 'static), bool),
 }
 
 impl<'a> Deciding<'a> {
@@ -298,13 +308,15 @@ impl<'a> Deciding<'a> {
         // within 'a.
         let scheduler =
             unsafe { std::mem::transmute::<*mut (dyn Scheduler + 'a), *mut (dyn Scheduler + 'static)>(scheduler) };
-        Deciding { sched, previous: sched.scheduler.replace(scheduler) }
+        Deciding { sched, previous: (sched.scheduler.replace(scheduler), sched.can_ask.replace(true)) }
     }
 }
 
 impl Drop for Deciding<'_> {
     fn drop(&mut self) {
-        self.sched.scheduler.set(self.previous);
+        let (scheduler, can_ask) = self.previous;
+        self.sched.scheduler.set(scheduler);
+        self.sched.can_ask.set(can_ask);
     }
 }
 

@@ -1,12 +1,14 @@
 //! The pool of task stacks.
 
+use crate::task::Slot;
 use corosensei::stack::{DefaultStack, Stack};
 
 const PAINT: u64 = 0x5741_5445_524d_4152;
 
-/// Stacks that no task uses now, all of the same size. They are unmapped with the pool.
+/// Stacks that no task uses now, all of the same size, each with a place for the coroutine that will use it. They are
+/// unmapped with the pool.
 pub(crate) struct StackPool {
-    free: Vec<DefaultStack>,
+    free: Vec<(Box<Slot>, DefaultStack)>,
     size: usize,
     created: usize,
     paint: bool,
@@ -18,27 +20,31 @@ impl StackPool {
         StackPool { free: Vec::new(), size, created: 0, paint, high_water: 0 }
     }
 
-    /// A stack, from the pool if it has one.
-    pub(crate) fn take(&mut self) -> DefaultStack {
-        let mut stack = self.free.pop().unwrap_or_else(|| {
-            self.created += 1;
-            match DefaultStack::new(self.size) {
-                Ok(stack) => stack,
-                Err(error) => panic!("cannot map stack {} of {} bytes for a task: {error}", self.created, self.size),
-            }
-        });
+    /// A stack and an empty place, from the pool if it has one.
+    pub(crate) fn take(&mut self) -> (Box<Slot>, DefaultStack) {
+        let (slot, mut stack) = self.free.pop().unwrap_or_else(|| self.create());
         if self.paint {
             paint(&mut stack, self.size);
         }
-        stack
+        (slot, stack)
     }
 
-    /// Takes back the stack of a task that has ended.
-    pub(crate) fn put(&mut self, stack: DefaultStack) {
+    #[cold]
+    fn create(&mut self) -> (Box<Slot>, DefaultStack) {
+        self.created += 1;
+        match DefaultStack::new(self.size) {
+            Ok(stack) => (Box::new(None), stack),
+            Err(error) => panic!("cannot map stack {} of {} bytes for a task: {error}", self.created, self.size),
+        }
+    }
+
+    /// Takes back the stack and the place of a coroutine that has ended.
+    pub(crate) fn put(&mut self, mut slot: Box<Slot>) {
+        let stack = slot.take().expect("a task's slot is filled").into_stack();
         if self.paint {
             self.high_water = self.high_water.max(used(&stack, self.size));
         }
-        self.free.push(stack);
+        self.free.push((slot, stack));
     }
 
     /// Stacks ever mapped.

@@ -7,6 +7,11 @@ use mm_types::{Name, ObjId};
 pub(crate) type TaskYielder = Yielder<(), ()>;
 pub(crate) type TaskCoroutine = Coroutine<(), (), ()>;
 
+/// A place for a coroutine, kept between runs. A suspended coroutine stays in its place: it is the box that goes from
+/// the task to the run loop and back at each switch (a move of the coroutine itself would read back, in one, words
+/// that the switch has just written one by one, which stalls the processor).
+pub(crate) type Slot = Option<TaskCoroutine>;
+
 /// What a task is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TaskState {
@@ -35,7 +40,7 @@ pub(crate) struct Task {
     /// Until the first resume.
     pub(crate) body: Option<Box<dyn FnOnce()>>,
     /// From the first resume to the end, except while it runs.
-    pub(crate) coroutine: Option<TaskCoroutine>,
+    pub(crate) slot: Option<Box<Slot>>,
 }
 
 impl Task {
@@ -48,7 +53,7 @@ impl Task {
             objects: 0,
             yielder: std::ptr::null(),
             body,
-            coroutine: None,
+            slot: None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Waiting and waking. What is waited for has an id and no state here: whether to wait is the caller's decision.
 
 use crate::engine::{SETUP, Sched};
+use crate::run::suspend;
+use crate::task::TaskYielder;
 use crate::{Op, TaskState};
 use mm_types::{ObjId, TaskId};
 use smallvec::SmallVec;
@@ -16,6 +18,12 @@ pub enum Woken {
     TearingDown,
 }
 
+/// How a wait goes on.
+enum Wait {
+    Over(Woken),
+    Suspend(*const TaskYielder),
+}
+
 impl Sched {
     /// The current task waits on `on`, behind those that wait on it already, until it is woken. A scheduling point.
     ///
@@ -23,6 +31,7 @@ impl Sched {
     ///
     /// # Panics
     /// In the setup context, which nobody could wake.
+    #[inline]
     pub fn block(&self, on: ObjId) -> Woken {
         self.wait(on, None)
     }
@@ -32,35 +41,49 @@ impl Sched {
     ///
     /// # Panics
     /// In the setup context.
+    #[inline]
     pub fn block_until(&self, on: ObjId, deadline_ns: u64) -> Woken {
         self.wait(on, Some(deadline_ns))
     }
 
+    #[inline]
     fn wait(&self, on: ObjId, deadline_ns: Option<u64>) -> Woken {
+        match self.begin_wait(on, deadline_ns) {
+            Wait::Over(woken) => return woken,
+            Wait::Suspend(yielder) => suspend(yielder),
+        }
+        self.end_wait()
+    }
+
+    fn begin_wait(&self, on: ObjId, deadline_ns: Option<u64>) -> Wait {
         let me = self.current.get();
         if self.tearing_down() {
-            return Woken::TearingDown;
+            return Wait::Over(Woken::TearingDown);
         }
         assert!(me != SETUP, "the setup context waits on {on}: only a task can wait");
         if self.count_step() {
-            self.suspend_for_good();
+            return Wait::Suspend(self.suspend_for_good());
         }
         if deadline_ns.is_some_and(|deadline| deadline <= self.now_ns.get()) {
-            return Woken::Timeout;
+            return Wait::Over(Woken::Timeout);
         }
-        let mut state = self.state.borrow_mut();
+        let state = &mut *self.state.borrow_mut();
         let task = &mut state.tasks[me.0 as usize];
         task.state = TaskState::Blocked(on);
         task.op = Op::write(on);
-        let at = state.runnable.binary_search(&me).expect("the current task is runnable");
-        state.runnable.remove(at);
+        state.leave(me);
         state.waiters.push((on, me));
         if let Some(deadline) = deadline_ns {
             state.deadlines.push((deadline, me));
         }
-        drop(state);
-        self.switch_away(me);
-        self.state.borrow().tasks[me.0 as usize].woken
+        match self.switch_away(state, me) {
+            Some(yielder) => Wait::Suspend(yielder),
+            None => Wait::Over(state.tasks[me.0 as usize].woken),
+        }
+    }
+
+    fn end_wait(&self) -> Woken {
+        self.state.borrow().tasks[self.current.get().0 as usize].woken
     }
 
     /// Makes the task that has waited longest on `on` runnable. Not a scheduling point.
