@@ -1,0 +1,60 @@
+//! The callbacks besides the bracket: secondary TLBs and accessed bits. None of them may sleep, and none is in a map.
+
+use crate::hlist::ListEntry;
+use crate::ops::Hooks;
+use crate::subscriptions::{Call, Subscriptions};
+use ksync::{Kernel, current};
+use mm_types::{PageRange, Vpn};
+use std::ops::ControlFlow;
+use trace::Hook;
+
+impl Subscriptions {
+    /// The CPUs' TLBs are being flushed for `pages`: tells the subscribers that keep a secondary TLB. Called by the flush,
+    /// often under a page-table lock. Does not sleep.
+    pub fn arch_invalidate_secondary_tlbs(&self, pages: PageRange) {
+        self.ask(Hooks::SECONDARY_TLB, Hook::SecondaryTlb, pages, |k, entry| {
+            entry.ops.arch_invalidate_secondary_tlbs(self.mm, pages);
+            k.visible_write(self.brackets);
+            false
+        });
+    }
+
+    /// Whether any device accessed `pages`; forgets it and flushes. Asks every subscriber. Does not sleep.
+    pub fn clear_flush_young(&self, pages: PageRange) -> bool {
+        self.ask(Hooks::CLEAR_FLUSH_YOUNG, Hook::ClearFlushYoung, pages, |_, entry| {
+            entry.ops.clear_flush_young(self.mm, pages)
+        })
+    }
+
+    /// Whether any device accessed `pages`; forgets it. Asks every subscriber. Does not sleep.
+    pub fn clear_young(&self, pages: PageRange) -> bool {
+        self.ask(Hooks::CLEAR_YOUNG, Hook::ClearYoung, pages, |_, entry| entry.ops.clear_young(self.mm, pages))
+    }
+
+    /// Whether any device accessed the page. Stops at the first that did. Does not sleep.
+    pub fn test_young(&self, vpn: Vpn) -> bool {
+        self.ask(Hooks::TEST_YOUNG, Hook::TestYoung, PageRange::page(vpn), |_, entry| {
+            entry.ops.test_young(self.mm, vpn)
+        })
+    }
+
+    fn ask(&self, needs: Hooks, hook: Hook, pages: PageRange, f: impl Fn(&Kernel, &ListEntry) -> bool) -> bool {
+        let mut any = false;
+        if !self.has_subscribers() || current(|k| k.quiet()) {
+            return any;
+        }
+        let _read = self.framework.srcu.read_lock();
+        self.for_each_listed(|k, entry| {
+            if entry.hooks.contains(needs) {
+                let call = Call { sub: entry.id, hook, pages, bracket: None, blockable: false };
+                // The answer is not a refusal: the callback always succeeds.
+                call.run(k, || {
+                    any |= f(k, entry);
+                    true
+                });
+            }
+            if any && hook == Hook::TestYoung { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        any
+    }
+}
