@@ -41,15 +41,21 @@ impl State {
 
     /// Ends the wait of `task`, which is blocked, and forgets that it waited.
     pub(crate) fn unblock(&mut self, task: TaskId, woken: Woken) {
+        if let Some(at) = self.waiters.iter().position(|&(_, waiter)| waiter == task) {
+            self.waiters.remove(at);
+        }
+        self.unblock_dequeued(task, woken);
+    }
+
+    /// As [`State::unblock`], for a task that was already taken off the waiters.
+    #[inline]
+    pub(crate) fn unblock_dequeued(&mut self, task: TaskId, woken: Woken) {
         let entry = &mut self.tasks[task.0 as usize];
         let TaskState::Blocked(on) = entry.state else { unreachable!("{task} is woken but does not wait") };
         entry.state = TaskState::Runnable;
         entry.woken = woken;
         // What it will do next is not known; it concerns what it waited for.
         entry.op = Op::write(on);
-        if let Some(at) = self.waiters.iter().position(|&(_, waiter)| waiter == task) {
-            self.waiters.remove(at);
-        }
         if let Some(at) = self.deadlines.iter().position(|&(_, waiter)| waiter == task) {
             self.deadlines.remove(at);
         }

@@ -36,7 +36,9 @@ impl Sched {
         assert!(!self.running.get(), "Sched::run during a run");
         assert!(!self.tearing_down.get(), "Sched::run after a run that was torn down: reset first");
         let running = Running::new(self, scheduler);
+        panic_hook::set_in_task(true);
         let outcome = self.drive();
+        panic_hook::set_in_task(false);
         before_teardown(&outcome);
         if outcome != Outcome::Finished {
             self.tear_down();
@@ -150,7 +152,7 @@ impl Sched {
         loop {
             let next = match state.next.take() {
                 Some(next) => Some(next),
-                None if state.ending.is_none() => self.pick(&mut state, None),
+                None if state.ending.is_none() => outside_tasks(|| self.pick(&mut state, None)),
                 None => None,
             };
             let Some(next) = next else {
@@ -158,10 +160,12 @@ impl Sched {
             };
             let mut slot = match state.tasks[next.0 as usize].slot.take() {
                 Some(slot) => slot,
-                None => self.start(&mut state, next),
+                None => outside_tasks(|| self.start(&mut state, next)),
             };
             drop(state);
-            let result = self.resume(next, &mut slot);
+            self.current.set(next);
+            let result = (*slot).as_mut().expect("a task's slot is filled").resume(());
+            self.current.set(SETUP);
             state = self.state.borrow_mut();
             match result {
                 CoroutineResult::Yield(()) => state.tasks[next.0 as usize].slot = Some(slot),
@@ -172,16 +176,6 @@ impl Sched {
                 }
             }
         }
-    }
-
-    #[inline]
-    fn resume(&self, id: TaskId, slot: &mut Slot) -> CoroutineResult<(), ()> {
-        self.current.set(id);
-        panic_hook::set_in_task(true);
-        let result = slot.as_mut().expect("a task's slot is filled").resume(());
-        panic_hook::set_in_task(false);
-        self.current.set(SETUP);
-        result
     }
 
     /// A coroutine for the body of task `id`, not yet resumed.
@@ -269,6 +263,15 @@ impl Sched {
         self.can_ask.set(true);
         Some(answer)
     }
+}
+
+/// Executes `f`, in the run loop, where a panic is the simulator's own and must be heard. (The loop's own few lines count
+/// as in a task, so that a switch does not pay for the difference.)
+fn outside_tasks<R>(f: impl FnOnce() -> R) -> R {
+    panic_hook::set_in_task(false);
+    let result = f();
+    panic_hook::set_in_task(true);
+    result
 }
 
 fn nothing_runnable(tasks: &[crate::task::Task]) -> Outcome {

@@ -89,8 +89,9 @@ impl Sched {
     /// Makes the task that has waited longest on `on` runnable. Not a scheduling point.
     pub fn wake_one(&self, on: ObjId) -> Option<TaskId> {
         let mut state = self.state.borrow_mut();
-        let &(_, task) = state.waiters.iter().find(|&&(object, _)| object == on)?;
-        state.unblock(task, Woken::ByTask);
+        let at = state.waiters.iter().position(|&(object, _)| object == on)?;
+        let (_, task) = state.waiters.remove(at);
+        state.unblock_dequeued(task, Woken::ByTask);
         Some(task)
     }
 
