@@ -1,1 +1,3 @@
 //! A simulated Linux memory manager
+
+pub mod vma;

@@ -1,0 +1,45 @@
+//! Growing a stack downwards. Linux: `expand_downwards()`.
+
+use super::{Modified, VmaChanges, VmaTree};
+use mm_types::{Errno, PageRange, VmFlags, Vpn};
+
+/// Pages kept free below a VMA that grows down. Source: `stack_guard_gap`, mm/mmap.c, 6.12.
+pub const STACK_GUARD_GAP: u64 = 256;
+
+impl VmaTree {
+    /// Grows the first VMA above `to` down to `to`, after a fault on a page that nothing maps. Gives the VMA unaltered
+    /// when it starts at or below `to` already.
+    ///
+    /// `min` is the lowest page that may be mapped, `max_pages` the stack limit (`RLIMIT_STACK` in pages).
+    /// The VMA must have its anonymous link before ([`VmaTree::anon_vma_prepare`]), as a reverse map would miss the new
+    /// pages otherwise; that is the caller's to see to.
+    ///
+    /// # Errors
+    /// `EFAULT` when no VMA is above or it does not grow down, `EPERM` below `min`, `ENOMEM` when an accessible
+    /// neighbour that is no stack itself would be closer than [`STACK_GUARD_GAP`], or the stack would be larger than
+    /// `max_pages`. Nothing has happened.
+    ///
+    /// Source: `expand_downwards()` and `acct_stack_growth()`, mm/mmap.c, 6.12.
+    pub fn expand_downwards(&mut self, to: Vpn, min: Vpn, max_pages: u64) -> Result<Modified, Errno> {
+        let vma = *self.find_at_or_above(to).ok_or(Errno::EFAULT)?;
+        let mut changes = VmaChanges::new();
+        if vma.start() <= to {
+            return Ok(Modified { vma, changes });
+        }
+        if !vma.flags.contains(VmFlags::GROWSDOWN) {
+            return Err(Errno::EFAULT);
+        }
+        if to < min {
+            return Err(Errno::EPERM);
+        }
+        let too_close = self.find_prev(to).is_some_and(|prev| {
+            !prev.flags.contains(VmFlags::GROWSDOWN) && prev.is_accessible() && to - prev.end() < STACK_GUARD_GAP
+        });
+        if too_close || vma.end() - to > max_pages || vma.start() - to > vma.pgoff.0 {
+            return Err(Errno::ENOMEM);
+        }
+        let range = PageRange::new(to, vma.end()).map_err(|_| Errno::EFAULT)?;
+        let vma = self.resize(vma, range, &mut changes);
+        Ok(Modified { vma, changes })
+    }
+}

@@ -1,0 +1,201 @@
+//! The VMAs of one address space.
+
+use super::{AnonLink, AnonMergeRule, Vma, VmaChange, VmaChanges, VmaId, VmaKind};
+use mm_types::{PageRange, Pgoff, VmFlags, Vpn};
+use std::collections::BTreeMap;
+
+/// `vm.max_map_count` as kernels ship it. Source: `DEFAULT_MAX_MAP_COUNT`, include/linux/mm.h, 6.12.
+pub const DEFAULT_MAX_MAP_COUNT: usize = 65_530;
+
+/// The VMAs of one address space: disjoint, ordered by address.
+///
+/// A lookup is O(log n), an alteration O(log n) for each VMA it touches; placement is O(log n) for each gap it has to
+/// pass over (`gap.rs` is the one place that looks for gaps).
+///
+/// Context: every method that alters wants `mmap_lock` held for writing by its caller, every other for reading.
+#[derive(Clone, Debug)]
+pub struct VmaTree {
+    // invariant: the key is the start of its VMA; no two VMAs overlap
+    vmas: BTreeMap<Vpn, Vma>,
+    next_id: u32,
+    max_map_count: usize,
+    anon_merge: AnonMergeRule,
+}
+
+impl Default for VmaTree {
+    fn default() -> VmaTree {
+        VmaTree::new(DEFAULT_MAX_MAP_COUNT, AnonMergeRule::default())
+    }
+}
+
+impl VmaTree {
+    /// An empty tree. `max_map_count` is `vm.max_map_count`: above it nothing is mapped, at it nothing is split.
+    #[must_use]
+    pub const fn new(max_map_count: usize, anon_merge: AnonMergeRule) -> VmaTree {
+        VmaTree { vmas: BTreeMap::new(), next_id: 0, max_map_count, anon_merge }
+    }
+
+    /// How many VMAs there are (`mm->map_count`).
+    #[must_use]
+    pub fn map_count(&self) -> usize {
+        self.vmas.len()
+    }
+
+    /// Whether nothing is mapped.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.vmas.is_empty()
+    }
+
+    /// The limit the tree was made with.
+    #[must_use]
+    pub const fn max_map_count(&self) -> usize {
+        self.max_map_count
+    }
+
+    /// Which anonymous neighbours merge.
+    #[must_use]
+    pub const fn anon_merge_rule(&self) -> AnonMergeRule {
+        self.anon_merge
+    }
+
+    /// The VMA that maps `vpn`.
+    #[must_use]
+    pub fn find(&self, vpn: Vpn) -> Option<&Vma> {
+        self.vmas.range(..=vpn).next_back().map(|(_, v)| v).filter(|v| v.end() > vpn)
+    }
+
+    /// The lowest VMA that ends above `vpn` (`find_vma()`): the one that maps it, or the next above.
+    #[must_use]
+    pub fn find_at_or_above(&self, vpn: Vpn) -> Option<&Vma> {
+        self.find(vpn).or_else(|| self.vmas.range(vpn..).next().map(|(_, v)| v))
+    }
+
+    /// The highest VMA that starts below `vpn`.
+    #[must_use]
+    pub fn find_prev(&self, vpn: Vpn) -> Option<&Vma> {
+        self.vmas.range(..vpn).next_back().map(|(_, v)| v)
+    }
+
+    /// The lowest VMA with a page in `range` (`find_vma_intersection()`).
+    #[must_use]
+    pub fn find_first_intersection(&self, range: PageRange) -> Option<&Vma> {
+        self.find_at_or_above(range.start()).filter(|v| v.start() < range.end())
+    }
+
+    /// The VMAs with a page in `range`, lowest first, each whole.
+    pub fn iter_range(&self, range: PageRange) -> impl DoubleEndedIterator<Item = &Vma> {
+        let first = self.find(range.start()).map_or(range.start(), Vma::start);
+        self.vmas.range(first..range.end()).map(|(_, v)| v)
+    }
+
+    /// All VMAs, lowest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Vma> {
+        self.vmas.values()
+    }
+
+    /// The VMAs that start at or below `vpn`, highest first.
+    pub(super) fn iter_down(&self, vpn: Vpn) -> impl Iterator<Item = &Vma> {
+        self.vmas.range(..=vpn).rev().map(|(_, v)| v)
+    }
+
+    /// Adds a VMA without trying to merge it: how exec, fork and a loaded map build an address space
+    /// (`insert_vm_struct()`). The count is not checked.
+    ///
+    /// # Panics
+    /// When a page of `range` is mapped already.
+    pub fn insert(
+        &mut self,
+        range: PageRange,
+        flags: VmFlags,
+        kind: VmaKind,
+        pgoff: Pgoff,
+        anon: Option<AnonLink>,
+    ) -> VmaId {
+        assert!(self.find_first_intersection(range).is_none(), "{range} is mapped already");
+        let id = self.fresh_id();
+        self.store(Vma { range, pgoff, flags, kind, anon, id });
+        id
+    }
+
+    /// Replaces the flags of the VMA that maps `vpn`, in place: no split, no merge. Gives the flags before.
+    pub fn set_flags(&mut self, vpn: Vpn, flags: VmFlags) -> Option<VmFlags> {
+        self.find_mut(vpn).map(|vma| std::mem::replace(&mut vma.flags, flags))
+    }
+
+    /// Replaces the link of the VMA that maps `vpn`. Gives the link before.
+    pub fn set_anon(&mut self, vpn: Vpn, link: Option<AnonLink>) -> Option<Option<AnonLink>> {
+        self.find_mut(vpn).map(|vma| std::mem::replace(&mut vma.anon, link))
+    }
+
+    /// Empties the tree; ids start again.
+    pub fn clear(&mut self) {
+        self.vmas.clear();
+        self.next_id = 0;
+    }
+
+    /// Checks what must hold between VMAs (`validate_mm()`).
+    ///
+    /// # Panics
+    /// When a key is not the start of its VMA, or two VMAs overlap.
+    pub fn validate(&self) {
+        let mut end = Vpn(0);
+        for (key, vma) in &self.vmas {
+            assert_eq!(*key, vma.start(), "the key of {} is {key}", vma.range);
+            assert!(end <= vma.start(), "{} overlaps the VMA below it, which ends at {end}", vma.range);
+            end = vma.end();
+        }
+    }
+
+    pub(super) fn find_mut(&mut self, vpn: Vpn) -> Option<&mut Vma> {
+        self.vmas.range_mut(..=vpn).next_back().map(|(_, v)| v).filter(|v| v.end() > vpn)
+    }
+
+    pub(super) fn fresh_id(&mut self) -> VmaId {
+        let id = VmaId(self.next_id);
+        self.next_id += 1;
+        id
+    }
+
+    pub(super) fn store(&mut self, vma: Vma) {
+        self.vmas.insert(vma.start(), vma);
+    }
+
+    pub(super) fn take(&mut self, start: Vpn) -> Vma {
+        self.vmas.remove(&start).unwrap_or_else(|| panic!("no VMA starts at {start}"))
+    }
+
+    /// The VMA that ends exactly at `vpn`.
+    pub(super) fn ending_at(&self, vpn: Vpn) -> Option<Vma> {
+        self.find_prev(vpn).filter(|v| v.end() == vpn).copied()
+    }
+
+    /// The VMA that starts exactly at `vpn`.
+    pub(super) fn starting_at(&self, vpn: Vpn) -> Option<Vma> {
+        self.vmas.get(&vpn).copied()
+    }
+
+    /// Gives the VMA `vma`, stored under its old start, another range; the object's page follows the start.
+    pub(super) fn resize(&mut self, vma: Vma, to: PageRange, changes: &mut VmaChanges) -> Vma {
+        let pgoff = if to.start() >= vma.start() {
+            vma.pgoff + (to.start() - vma.start())
+        } else {
+            // A file's first page cannot be passed: the neighbour that gives its pages up has these offsets.
+            vma.pgoff - (vma.start() - to.start())
+        };
+        let resized = Vma { range: to, pgoff, ..vma };
+        if to.start() == vma.start() {
+            *self.vmas.get_mut(&to.start()).unwrap_or_else(|| panic!("no VMA starts at {}", to.start())) = resized;
+        } else {
+            self.take(vma.start());
+            self.store(resized);
+        }
+        changes.push(VmaChange::Resized { vma: vma.id, from: vma.range, to });
+        resized
+    }
+
+    pub(super) fn remove_one(&mut self, vma: Vma, changes: &mut VmaChanges) {
+        self.take(vma.start());
+        changes.push(VmaChange::Removed { vma: vma.id, range: vma.range });
+    }
+}
