@@ -307,7 +307,7 @@ impl<'a> Deciding<'a> {
     fn new(sched: &'a Sched, scheduler: &'a mut dyn Scheduler) -> Deciding<'a> {
         let scheduler: *mut (dyn Scheduler + 'a) = scheduler;
         #[expect(unsafe_code, reason = "only a transmute changes the lifetime bound of a trait object")]
-        // SAFETY: the two types differ in the lifetime bound alone. The pointer is followed only until `drop` clears it,
+        // SAFETY: the two types differ in the lifetime bound alone. The pointer is followed only until `drop` puts back what was there before,
         // within 'a.
         let scheduler =
             unsafe { std::mem::transmute::<*mut (dyn Scheduler + 'a), *mut (dyn Scheduler + 'static)>(scheduler) };
