@@ -307,8 +307,8 @@ impl<'a> Deciding<'a> {
     fn new(sched: &'a Sched, scheduler: &'a mut dyn Scheduler) -> Deciding<'a> {
         let scheduler: *mut (dyn Scheduler + 'a) = scheduler;
         #[expect(unsafe_code, reason = "only a transmute changes the lifetime bound of a trait object")]
-        // SAFETY: the two types differ in the lifetime bound alone. The pointer is followed only until `drop` puts back what was there before,
-        // within 'a.
+        // SAFETY: the two types differ in the lifetime bound alone. The pointer is followed only until `drop` puts
+        // back what was there before, within 'a.
         let scheduler =
             unsafe { std::mem::transmute::<*mut (dyn Scheduler + 'a), *mut (dyn Scheduler + 'static)>(scheduler) };
         Deciding { sched, previous: (sched.scheduler.replace(scheduler), sched.can_ask.replace(true)) }
