@@ -1,0 +1,26 @@
+# `cargo install just` is optional: every line below is an ordinary command.
+
+# One run of a scenario, or any other command of the tool: `just run explore FILE`.
+run *ARGS="run sim/scenarios/userptr-reclaim.mms":
+    cargo run --release -- {{ARGS}}
+
+# All tests.
+test *ARGS:
+    cargo test --workspace --release {{ARGS}}
+
+# What must pass before a change lands.
+ci:
+    .ci/run
+
+# Our costs beside the peers'. `just bench FILTER` for some of them.
+bench *ARGS:
+    cargo bench --manifest-path bench/Cargo.toml -- {{ARGS}}
+
+# The API documentation.
+docs:
+    cargo doc --workspace --no-deps --open
+
+# Formats everything.
+fmt:
+    cargo fmt --all
+    cargo fmt --manifest-path bench/Cargo.toml
