@@ -1,0 +1,89 @@
+//! ORD-CALLBACK: a callback comes within its subscription's life, family, pages and bracket, and refuses only where it
+//! may.
+//!
+//! Legal between the call of the removal and its return (6.12: SRCU readers are waited for, not stopped). A list
+//! subscriber is told of the whole address space; an interval subscriber of ranges that overlap its own, and it gets
+//! the full range (6.12, `mn_itree_invalidate`).
+
+use crate::book::{Book, BracketState, Frame, Sub, SubState};
+use crate::finding::Sink;
+use crate::{Code, Finding, Variant, Variants};
+use mm_types::PageRange;
+use trace::{BracketId, Event, EventKind, Hook, SubId, SubKind};
+
+#[derive(Debug, Default)]
+pub(crate) struct OrdCallback;
+
+impl OrdCallback {
+    pub(crate) const READS: Variants =
+        Variants::of(&[Variant::CallbackEnter, Variant::CallbackExit]).and(crate::book::READS);
+
+    pub(crate) fn event(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
+        let problem = match e.kind {
+            EventKind::CallbackEnter { sub, hook, pages, bracket, .. } => {
+                life(book, sub).or_else(|| place(book, sub, hook, pages, bracket))
+            }
+            EventKind::CallbackExit { sub, ok: false, .. } => refusal(book, e, sub),
+            _ => None,
+        };
+        let (EventKind::CallbackEnter { sub, hook, .. } | EventKind::CallbackExit { sub, hook, .. }) = e.kind else {
+            return;
+        };
+        let Some(problem) = problem else { return };
+        if !sink.first_of(Code::OrdCallback, (sub, hook, &problem)) {
+            return;
+        }
+        let during = book.call(&book.calls(e.task), e.task);
+        let title = format!("{hook} of subscription {} {problem}, during {during}", book.sub_name(sub));
+        let mut details = Vec::new();
+        if let Some(row) = book.subs.get(sub) {
+            details.push(format!("subscription {} watches {} of {}", row.name, row.pages, book.mm_name(row.mm)));
+        }
+        let frame = book.task(e.task).and_then(|t| t.callbacks.last());
+        if let Some(b) = frame.and_then(|f| f.bracket).and_then(|b| book.brackets.get(b)) {
+            details.push(book.range_start_line(b));
+        }
+        details.push(book.line(book.stamp(e), e.kind));
+        sink.push(Finding::new(Code::OrdCallback, e.step, Some(e.task), title, details));
+    }
+}
+
+fn life(book: &Book, sub: SubId) -> Option<String> {
+    match book.subs.get(sub).map(|s| s.state) {
+        None => Some("was called before it subscribed".to_owned()),
+        Some(SubState::Gone) => Some("was called after its removal returned".to_owned()),
+        Some(SubState::Live | SubState::Leaving) => None,
+    }
+}
+
+fn place(book: &Book, sub: SubId, hook: Hook, pages: PageRange, bracket: Option<BracketId>) -> Option<String> {
+    let sub = book.subs.get(sub)?;
+    if (hook == Hook::Invalidate) != (sub.kind == SubKind::Interval) {
+        return Some("is of the other family of subscribers".to_owned());
+    }
+    if sub.kind == SubKind::Interval && !sub.pages.overlaps(pages) {
+        return Some(format!("was called with {pages}, outside its {}", sub.pages));
+    }
+    in_bracket(book, sub, hook, pages, bracket?)
+}
+
+fn in_bracket(book: &Book, sub: &Sub, hook: Hook, pages: PageRange, id: BracketId) -> Option<String> {
+    let Some(b) = book.brackets.get(id) else {
+        return Some("belongs to no open bracket".to_owned());
+    };
+    if b.range.mm != sub.mm {
+        return Some(format!("belongs to a bracket of {}", book.mm_name(b.range.mm)));
+    }
+    if !b.range.pages.covers(pages) {
+        return Some(format!("was called with {pages}, outside the {} announced", b.range.pages));
+    }
+    let late = hook != Hook::RangeEnd && b.state != BracketState::Opening;
+    late.then(|| "was called after its range_start had returned".to_owned())
+}
+
+/// Only a callback that was told not to block may refuse.
+fn refusal(book: &Book, e: &Event, sub: SubId) -> Option<String> {
+    let frame: &Frame = book.task(e.task)?.callbacks.last()?;
+    let starts = matches!(frame.hook, Hook::RangeStart | Hook::Invalidate);
+    (frame.sub == sub && starts && frame.blockable).then(|| "refused a range that may block".to_owned())
+}

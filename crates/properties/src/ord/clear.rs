@@ -1,0 +1,89 @@
+//! ORD-CLEAR: no entry of a subscribed mm loses a translation before every subscriber was told.
+//!
+//! | the emitting task | the oracle says |
+//! |---|---|
+//! | has a started bracket over the page, and each subscriber was called by one | nothing |
+//! | has one, and a subscriber over the page was called by none | that subscriber was not told |
+//! | has only a bracket whose start has not returned, or was refused | too early |
+//! | has none | outside any bracket |
+//!
+//! The bracket must be the task's own: another task's may end at any moment. Source: the order at every caller,
+//! 6.12 (mm/memory.c, mm/rmap.c, mm/mprotect.c, ...), and Documentation/mm/mmu_notifier.rst.
+
+use crate::book::{Book, Bracket, BracketState};
+use crate::change::Change;
+use crate::finding::Sink;
+use crate::{Code, Finding, Variant, Variants};
+use mm_types::{MmId, Vpn};
+use trace::{Event, EventKind};
+
+#[derive(Debug, Default)]
+pub(crate) struct OrdClear;
+
+impl OrdClear {
+    pub(crate) const READS: Variants = Variants::of(&[Variant::PteSet]).and(crate::book::READS);
+
+    pub(crate) fn event(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
+        let EventKind::PteSet { mm, vpn, old, new } = e.kind else { return };
+        let Some(change) = Change::of(old, new) else { return };
+        if book.watchers(mm).next().is_none() {
+            return;
+        }
+        let started = |b: &&Bracket| b.state == BracketState::Started;
+        if book.covering(e.task, mm, vpn).any(|b| started(&b)) {
+            self.everyone_told(book, e, (mm, vpn, change), sink);
+        } else {
+            not_covered(book, e, (mm, vpn, change), sink);
+        }
+    }
+
+    fn everyone_told(&self, book: &Book, e: &Event, (mm, vpn, change): (MmId, Vpn, Change), sink: &mut Sink) {
+        for (s, sub) in book.watchers(mm) {
+            if !sub.takes_starts() || !sub.pages.contains(vpn) {
+                continue;
+            }
+            let started = || book.covering(e.task, mm, vpn).filter(|b| b.state == BracketState::Started);
+            let owed = started().find(|b| sub.visible_at.is_some_and(|at| at < b.opened.at));
+            let Some(owed) = owed else { continue };
+            if started().any(|b| b.told(s).is_some()) || !sink.first_of(Code::OrdClear, (owed.id, s)) {
+                continue;
+            }
+            let what = format!("{} was {}", book.page(mm, vpn), change.word());
+            let during = book.call(&owed.calls, e.task);
+            let title = format!("{what} but subscription {} got no callback, during {during}", sub.name);
+            let details = vec![
+                format!("subscription {} watches {} as {}", sub.name, sub.pages, sub.model.word()),
+                book.range_start_line(owed),
+                book.line(book.stamp(e), format_args!("{what}: {old_new}", old_new = old_new(e))),
+            ];
+            sink.push(Finding::new(Code::OrdClear, e.step, Some(e.task), title, details));
+        }
+    }
+}
+
+fn not_covered(book: &Book, e: &Event, (mm, vpn, change): (MmId, Vpn, Change), sink: &mut Sink) {
+    if !sink.first_of(Code::OrdClear, (e.task, book.call_serial(e.task), mm)) {
+        return;
+    }
+    let early = book.covering(e.task, mm, vpn).next();
+    let how = match early.map(|b| b.state) {
+        Some(BracketState::Refused) => "although the start was refused",
+        Some(_) => "before range_start returned",
+        None => "outside any bracket of the task",
+    };
+    let what = format!("{} was {}", book.page(mm, vpn), change.word());
+    let during = book.call(&book.calls(e.task), e.task);
+    let title = format!("{what} {how}, during {during}");
+    let mut details: Vec<String> = early.map(|b| book.range_start_line(b)).into_iter().collect();
+    details.push(book.line(book.stamp(e), format_args!("{what}: {}", old_new(e))));
+    let watchers: Vec<&str> = book.watchers(mm).map(|(_, s)| s.name.as_str()).collect();
+    details.push(format!("subscribed to {}: {}", book.mm_name(mm), watchers.join(", ")));
+    sink.push(Finding::new(Code::OrdClear, e.step, Some(e.task), title, details));
+}
+
+fn old_new(e: &Event) -> String {
+    match e.kind {
+        EventKind::PteSet { old, new, .. } => format!("{old} -> {new}"),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,106 @@
+//! PROG and PANIC: how the run ended.
+
+use crate::book::Book;
+use crate::finding::Sink;
+use crate::{Code, Finding, Variant, Variants};
+use mm_types::TaskId;
+use trace::{BlockedTask, LockMode, RunEnd};
+
+#[derive(Debug, Default)]
+pub(crate) struct Prog;
+
+impl Prog {
+    /// Beside the end of the run: who is there and who returned. What the blocked tasks wait for and hold comes with
+    /// the end itself, so the operations they are blocked in count as read.
+    pub(crate) const READS: Variants = Variants::of(&[Variant::TaskSpawned, Variant::TaskExited]);
+
+    pub(crate) fn end(&self, book: &Book, end: &RunEnd, sink: &mut Sink) {
+        let step = book.last_step;
+        match end {
+            RunEnd::Finished => left_behind(book, sink),
+            RunEnd::Deadlock { blocked, cycle } => sink.push(deadlock(book, step, blocked, cycle)),
+            RunEnd::MaxSteps { max_steps } => {
+                let running = unfinished(book).join(", ");
+                let title = format!("no end within {max_steps} visible operations");
+                let details = vec![format!("tasks that did not return: {running}")];
+                sink.push(Finding::new(Code::ProgLivelock, step, None, title, details));
+            }
+            RunEnd::Panicked { task, message, location } => {
+                let title = format!("task {} panicked: {}", book.task_name(*task), first_line(message));
+                let mut details: Vec<String> = message.lines().skip(1).map(str::to_owned).collect();
+                details.extend(location.iter().map(|at| format!("at {at}")));
+                details.push(format!("during {}", book.call(&book.calls(*task), *task)));
+                sink.push(Finding::new(Code::Panic, step, Some(*task), title, details));
+            }
+            RunEnd::Stopped | RunEnd::Diverged { .. } => {}
+        }
+    }
+}
+
+fn first_line(message: &str) -> &str {
+    message.lines().next().unwrap_or("")
+}
+
+fn unfinished(book: &Book) -> Vec<String> {
+    let tasks = book.tasks.rows().iter().filter(|t| t.spawned && !t.exited);
+    tasks.map(|t| book.task_name(t.id)).collect()
+}
+
+fn left_behind(book: &Book, sink: &mut Sink) {
+    let names = unfinished(book);
+    if !names.is_empty() {
+        let title = format!("the run finished and left tasks behind: {}", names.join(", "));
+        sink.push(Finding::new(Code::ProgDeadlock, book.last_step, None, title, Vec::new()));
+    }
+}
+
+fn deadlock(book: &Book, step: u64, blocked: &[BlockedTask], cycle: &[TaskId]) -> Finding {
+    let row = |id: &TaskId| blocked.iter().find(|b| b.task == *id);
+    let mut ring: Vec<&BlockedTask> = cycle.iter().filter_map(row).collect();
+    // The same cycle is the same finding wherever the search for it began.
+    if let Some(first) = (0..ring.len()).min_by_key(|&i| (ring[i].name, ring[i].task)) {
+        ring.rotate_left(first);
+    }
+    let title = if ring.is_empty() {
+        let waits: Vec<String> = blocked.iter().map(|b| format!("{} waits for {}", b.name, b.waits_for.what)).collect();
+        format!("no task can run and nobody owes a wake-up: {}", waits.join("; "))
+    } else {
+        let waits: Vec<String> = ring.iter().map(|b| waits_on(book, blocked, b)).collect();
+        format!("deadlock: {}", waits.join("; "))
+    };
+    let rest = blocked.iter().filter(|b| !cycle.contains(&b.task));
+    let mut details = Vec::new();
+    ring.iter().for_each(|b| describe(book, blocked, b, "", &mut details));
+    let label = if ring.is_empty() { "" } else { "also blocked: " };
+    rest.for_each(|b| describe(book, blocked, b, label, &mut details));
+    Finding::new(Code::ProgDeadlock, step, ring.first().or(blocked.first().as_ref()).map(|b| b.task), title, details)
+}
+
+/// `a waits for mutex_b, held by b`; a holder that is not blocked is named too.
+fn waits_on(book: &Book, blocked: &[BlockedTask], b: &BlockedTask) -> String {
+    let name = |id: TaskId| {
+        let row = blocked.iter().find(|b| b.task == id);
+        row.map_or_else(|| book.task_name(id), |b| b.name.as_str().to_owned())
+    };
+    let what = b.waits_for.what;
+    match b.waits_for.holders.as_slice() {
+        [] => format!("{} waits for {what}", b.name),
+        [me] if *me == b.task => format!("{} waits for {what}, held by itself", b.name),
+        holders => {
+            let names: Vec<String> = holders.iter().map(|h| name(*h)).collect();
+            format!("{} waits for {what}, held by {}", b.name, names.join(", "))
+        }
+    }
+}
+
+fn describe(book: &Book, blocked: &[BlockedTask], b: &BlockedTask, label: &str, details: &mut Vec<String>) {
+    details.push(format!("{label}task {} at {}", waits_on(book, blocked, b), b.waits_for.site));
+    details.push(format!("  in {}", book.call(&book.calls(b.task), b.task)));
+    for held in &b.holds {
+        let mode = if held.mode == LockMode::Shared { " (shared)" } else { "" };
+        details.push(format!("  holds {} {}{mode}, taken at {}", held.kind.word(), held.class, held.site));
+    }
+    if b.holds.is_empty() {
+        details.push("  holds nothing".to_owned());
+    }
+}

@@ -1,0 +1,122 @@
+//! The text of STALE and STALE-HARM findings: the events that matter, in their order.
+
+use super::{Cause, Frame, Spte, Stale};
+use crate::book::{Book, Stamp};
+use crate::finding::Sink;
+use crate::{Code, Finding};
+use mm_types::{MmId, Vpn};
+use trace::{Event, EventKind};
+
+impl Stale {
+    /// Translation `i`, revoked, was used at `access`.
+    pub(super) fn stale_finding(&self, book: &Book, e: &Event, i: u32, access: Stamp, write: bool, sink: &mut Sink) {
+        let spte = &self.sptes[i as usize];
+        let Some(revoked) = spte.revoked else { return };
+        if !sink.first_of(Code::Stale, (spte.dev, spte.sub, revoked.cause)) {
+            return;
+        }
+        let sub = book.subs.row(spte.sub);
+        let (by, mut lines) = self.cause_lines(book, spte, revoked.cause);
+        let page = book.page(spte.mm, spte.vpn);
+        let rw = rw(write);
+        let published = if revoked.from_birth { "published after its revocation" } else { "revoked" };
+        let title = format!(
+            "device {} {rw} {page} through a translation {published} by {by} (subscription {}, {})",
+            book.dev_name(spte.dev),
+            sub.name,
+            sub.model.word()
+        );
+        lines.push((spte.set, spte_line(book, spte)));
+        lines.push((revoked.at, format!("{page} {}", revoked.change.word())));
+        lines.push((access, format!("device {} {rw} {page}, frame {}", book.dev_name(spte.dev), spte.pfn)));
+        sink.push(Finding::new(Code::Stale, access.step, Some(access.task), title, in_order(book, lines)));
+        debug_assert!(access.at <= book.stamp(e).at);
+    }
+
+    fn cause_lines(&self, book: &Book, spte: &Spte, cause: u32) -> (String, Vec<(Stamp, String)>) {
+        let sub = book.subs.row(spte.sub);
+        match &self.causes[cause as usize] {
+            Cause::Bracket { facts, told } => {
+                let by = book.call(&facts.calls, facts.opened.task);
+                let range = facts.range;
+                let start = format!("range_start {} {}, during {by}", range.event, range.pages);
+                let mut lines = vec![(facts.opened, start)];
+                if let Some(told) = told.iter().find(|t| t.sub == spte.sub) {
+                    let exit = told.exit.unwrap_or(told.enter);
+                    lines.push((exit, format!("{} of {} returned", told.hook, sub.name)));
+                }
+                (by, lines)
+            }
+            Cause::Hook { enter, exit, pages } => {
+                let hook = "arch_invalidate_secondary_tlbs";
+                let by = format!("{hook} {pages} in task {}", book.task_name(exit.task));
+                let entered = (*enter, format!("{hook} {pages} of {} entered", sub.name));
+                (by, vec![entered, (*exit, format!("{hook} of {} returned", sub.name))])
+            }
+        }
+    }
+
+    pub(super) fn device_harm(
+        &self,
+        book: &Book,
+        e: &Event,
+        spte: Option<u32>,
+        frame: Frame,
+        write: bool,
+        sink: &mut Sink,
+    ) {
+        let EventKind::DeviceAccess { dev, sub, mm, vpn, pfn, .. } = e.kind else { return };
+        if !sink.first_of(Code::StaleHarm, (dev, sub, book.call_serial(e.task))) {
+            return;
+        }
+        let page = book.page(mm, vpn);
+        let dev = book.dev_name(dev);
+        let (rw, how) = (rw(write), how(frame));
+        let title = format!("device {dev} {rw} {page} in {how} (subscription {})", book.sub_name(sub));
+        let mut lines = Vec::new();
+        lines.extend(spte.map(|i| &self.sptes[i as usize]).map(|s| (s.set, spte_line(book, s))));
+        lines.extend(frame.freed.map(|at| (at, format!("frame {pfn} freed"))));
+        lines.push((book.stamp(e), format!("device {dev} {rw} {page}, frame {pfn}")));
+        sink.push(Finding::new(Code::StaleHarm, e.step, Some(e.task), title, in_order(book, lines)));
+    }
+
+    pub(super) fn cpu_harm(
+        &self,
+        book: &Book,
+        e: &Event,
+        (mm, vpn): (MmId, Vpn),
+        frame: Frame,
+        write: bool,
+        sink: &mut Sink,
+    ) {
+        let EventKind::CpuAccess { pfn, .. } = e.kind else { return };
+        if !sink.first_of(Code::StaleHarm, (e.task, mm, book.call_serial(e.task))) {
+            return;
+        }
+        let page = book.page(mm, vpn);
+        let (rw, how) = (rw(write), how(frame));
+        let title = format!("task {} {rw} {page} in {how}, through a stale TLB entry", book.task_name(e.task));
+        let mut lines = Vec::new();
+        lines.extend(frame.freed.map(|at| (at, format!("frame {pfn} freed"))));
+        lines.push((book.stamp(e), format!("cpu {rw} {page}, frame {pfn}")));
+        sink.push(Finding::new(Code::StaleHarm, e.step, Some(e.task), title, in_order(book, lines)));
+    }
+}
+
+fn rw(write: bool) -> &'static str {
+    if write { "writes" } else { "reads" }
+}
+
+fn how(frame: Frame) -> &'static str {
+    if frame.free.is_some() { "a free frame" } else { "a frame freed and reused since" }
+}
+
+fn spte_line(book: &Book, spte: &Spte) -> String {
+    let mode = if spte.writable { "writable" } else { "read-only" };
+    format!("spte of {} set to frame {}, {mode}", book.page(spte.mm, spte.vpn), spte.pfn)
+}
+
+fn in_order(book: &Book, mut lines: Vec<(Stamp, String)>) -> Vec<String> {
+    lines.sort_by_key(|(at, _)| at.at);
+    lines.into_iter().map(|(at, text)| book.line(at, text)).collect()
+}

@@ -1,0 +1,139 @@
+//! What a run did, counted from its events.
+
+use crate::book::Book;
+use crate::stale::Counts;
+use trace::{Event, EventKind, Hook, NotifyEvent};
+
+/// Counts over one run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Events seen.
+    pub events: u64,
+    /// Brackets announced.
+    pub brackets: u64,
+    /// Of those, refused.
+    pub brackets_refused: u64,
+    /// Start and invalidate callbacks whose bracket was announced within reclaim, by the reclaiming task.
+    pub reclaim_invalidations: u64,
+    /// Changes of a page-table entry that took something away, inside a started bracket that told somebody.
+    pub pages_revoked: u64,
+    /// Device translations that became stale by those.
+    pub translations_revoked: u64,
+    /// Device translations there now that are stale. At quiescence a correct mirror has none; one that is left is no
+    /// finding until it is used.
+    pub latent_stale: u64,
+    /// Device translations published.
+    pub sptes_set: u64,
+    /// Device accesses.
+    pub device_accesses: u64,
+    /// Of those, writes.
+    pub device_writes: u64,
+    /// Allocation requests.
+    pub allocations: u64,
+    /// Findings left out because one like it is there.
+    pub suppressed: u64,
+    callbacks: [u64; Stats::HOOKS.len()],
+    brackets_by: [u64; Stats::REASONS.len()],
+    invalidations_by: [u64; Stats::REASONS.len()],
+}
+
+impl Stats {
+    /// The callbacks that are counted, in the order of [`Stats::callbacks_by_hook`].
+    pub const HOOKS: [Hook; 8] = [
+        Hook::RangeStart,
+        Hook::RangeEnd,
+        Hook::Invalidate,
+        Hook::Release,
+        Hook::SecondaryTlb,
+        Hook::ClearFlushYoung,
+        Hook::ClearYoung,
+        Hook::TestYoung,
+    ];
+
+    /// The reasons that are counted, in the order of [`Stats::invalidations_by_event`].
+    pub const REASONS: [NotifyEvent; 8] = [
+        NotifyEvent::Unmap,
+        NotifyEvent::Clear,
+        NotifyEvent::ProtectionVma,
+        NotifyEvent::ProtectionPage,
+        NotifyEvent::SoftDirty,
+        NotifyEvent::Release,
+        NotifyEvent::Migrate,
+        NotifyEvent::Exclusive,
+    ];
+
+    /// Calls of one callback, over all subscribers.
+    #[must_use]
+    pub fn callbacks(&self, hook: Hook) -> u64 {
+        self.callbacks[hook as usize]
+    }
+
+    /// Brackets announced for a reason.
+    #[must_use]
+    pub fn brackets_for(&self, reason: NotifyEvent) -> u64 {
+        self.brackets_by[reason as usize]
+    }
+
+    /// Start and invalidate callbacks delivered for a reason, over all subscribers.
+    #[must_use]
+    pub fn invalidations(&self, reason: NotifyEvent) -> u64 {
+        self.invalidations_by[reason as usize]
+    }
+
+    /// Every callback that was called, with how often.
+    pub fn callbacks_by_hook(&self) -> impl Iterator<Item = (Hook, u64)> {
+        Stats::HOOKS.into_iter().map(|h| (h, self.callbacks(h))).filter(|(_, n)| *n > 0)
+    }
+
+    /// Every reason for which a start or invalidate callback was called, with how often.
+    pub fn invalidations_by_event(&self) -> impl Iterator<Item = (NotifyEvent, u64)> {
+        Stats::REASONS.into_iter().map(|r| (r, self.invalidations(r))).filter(|(_, n)| *n > 0)
+    }
+
+    pub(crate) fn copy(&mut self, counts: Counts) {
+        self.pages_revoked = counts.pages_revoked;
+        self.translations_revoked = counts.translations_revoked;
+        self.latent_stale = counts.latent;
+    }
+
+    pub(crate) fn count(&mut self, book: &Book, e: &Event) {
+        self.events += 1;
+        match e.kind {
+            EventKind::RangeStart { range, .. } => {
+                self.brackets += 1;
+                self.brackets_by[range.event as usize] += 1;
+            }
+            EventKind::RangeStarted { ok: false, .. } => self.brackets_refused += 1,
+            EventKind::CallbackEnter { hook, bracket, .. } => {
+                self.callbacks[hook as usize] += 1;
+                let bracket = bracket.and_then(|b| book.brackets.get(b));
+                if let Some(b) = bracket.filter(|_| matches!(hook, Hook::RangeStart | Hook::Invalidate)) {
+                    self.invalidations_by[b.range.event as usize] += 1;
+                    self.reclaim_invalidations += u64::from(b.in_reclaim);
+                }
+            }
+            EventKind::SpteSet { .. } => self.sptes_set += 1,
+            EventKind::DeviceAccess { write, .. } => {
+                self.device_accesses += 1;
+                self.device_writes += u64::from(write);
+            }
+            EventKind::Alloc { .. } => self.allocations += 1,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hook_and_reason_has_the_slot_of_its_discriminant() {
+        for (i, hook) in Stats::HOOKS.into_iter().enumerate() {
+            assert_eq!(hook as usize, i);
+        }
+        for (i, reason) in Stats::REASONS.into_iter().enumerate() {
+            assert_eq!(reason as usize, i);
+        }
+    }
+}

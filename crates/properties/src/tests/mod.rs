@@ -1,0 +1,9 @@
+//! Each oracle in both directions: a sequence that breaks the rule, and its corrected twin.
+
+mod arbitrary;
+mod ctx;
+mod ord;
+mod prog;
+mod seq;
+mod stale;
+mod whole;
