@@ -1,1 +1,3 @@
 //! Builds a world from a scenario, runs or explores it, judges it, reports
+
+pub mod strace;
