@@ -64,6 +64,7 @@ pub(crate) struct Book {
 /// What the book itself reads, beside the names and calls it keeps for the text of findings.
 pub(crate) const READS: Variants = Variants::of(&[
     Variant::Subscribed,
+    Variant::MmExit,
     Variant::UnsubscribeStart,
     Variant::Unsubscribed,
     Variant::RangeStart,
@@ -143,6 +144,7 @@ impl Book {
                 self.task_mut(e.task).exited = true;
             }
             EventKind::MmCreated { mm, name } => self.mms.entry(mm, Mm::default).1.name = Some(name),
+            EventKind::MmExit { mm } => self.exit(mm),
             EventKind::DeviceCreated { dev, name } => {
                 self.devices.insert(dev, name);
             }

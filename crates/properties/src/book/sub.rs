@@ -28,7 +28,8 @@ pub(crate) struct Sub {
     pub(crate) owner: Option<ObjId>,
     pub(crate) name: Name,
     pub(crate) state: SubState,
-    /// `release` was called: a list subscriber is off the list from then on.
+    /// `release` was called, or the mm exits: a list subscriber is off the list from then on. One without a `release`
+    /// callback leaves it all the same (6.12, `mn_hlist_release`).
     pub(crate) released: bool,
     /// Its end callback was seen once, so it has one.
     pub(crate) ends: bool,
@@ -132,6 +133,15 @@ impl Book {
             && let Some(mm) = self.mms.get_mut(mm)
         {
             mm.subs.retain(|x| *x != s);
+        }
+    }
+}
+
+impl Book {
+    pub(super) fn exit(&mut self, mm: MmId) {
+        for &s in self.mms.get(mm).map_or(&[][..], |m| &m.subs) {
+            let sub = self.subs.row_mut(s);
+            sub.released |= sub.kind == SubKind::List;
         }
     }
 }

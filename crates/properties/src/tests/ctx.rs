@@ -84,3 +84,12 @@ fn a_callback_that_returned_forbids_nothing() {
     w.toy().enter_callback(UNMAP, None, TOY, Hook::Invalidate, pages(0x11, 0x12), false);
     w.exit_callback(UNMAP, TOY, Hook::Invalidate, true).alloc(UNMAP, Gfp::KERNEL).expect(&[]);
 }
+
+#[test]
+fn locks_are_released_in_any_order() {
+    let mut w = World::new();
+    let (a, b) = (lock(1, "ptl", LockKind::Spin), lock(2, "lru_lock", LockKind::Spin));
+    w.acquire(UNMAP, a).acquire(UNMAP, b).release(UNMAP, a).alloc(UNMAP, Gfp::KERNEL);
+    let finding = w.expect_one(Code::Ctx, "while holding spinlock lru_lock");
+    assert!(!finding.title.contains("ptl"), "{finding}");
+}

@@ -82,11 +82,15 @@ fn an_mm_whose_subscribers_are_absent_leaving_or_released_owes_nothing() {
     w.enter_callback(UNMAP, None, LIST, Hook::Release, all, true).exit_callback(UNMAP, LIST, Hook::Release, true);
     w.pte(UNMAP, 0x11, rw(7), Pte::NONE).expect(&[]);
 
+    // The same without a `release` callback.
+    let mut w = World::new();
+    w.list(AccessModel::Mirror).ev(UNMAP, EventKind::MmExit { mm: A }).pte(UNMAP, 0x11, rw(7), Pte::NONE).expect(&[]);
+
     // An interval subscriber stays after RELEASE and is still owed its UNMAP.
     let mut w = World::new();
     w.toy();
     let b = w.open(UNMAP, all, NotifyEvent::Release);
-    w.tell(UNMAP, b, TOY, Hook::Invalidate, all).started(UNMAP, b, true);
+    w.tell(UNMAP, b, TOY, Hook::Invalidate, all).started(UNMAP, b, true).ev(UNMAP, EventKind::MmExit { mm: A });
     w.pte(UNMAP, 0x11, rw(7), Pte::NONE).expect_one(Code::OrdClear, "outside any bracket");
 }
 
@@ -372,4 +376,43 @@ fn setup_subscriptions_are_visible_although_setup_emits_nothing_more() {
     w.toy().ev(TaskId(0), EventKind::SyncPoint { name: "x".into() });
     let b = w.open(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear);
     w.started(UNMAP, b, true).pte(UNMAP, 0x11, rw(7), Pte::NONE).expect(&[Code::OrdClear]);
+}
+
+#[test]
+fn an_interval_insertion_beside_any_bracket_is_certain_only_by_read_begin() {
+    let spin = lock(5, "subscriptions->lock", LockKind::Spin);
+    for open_before in [true, false] {
+        let mut w = World::new();
+        let mut b = None;
+        if open_before {
+            b = Some(w.open(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear));
+        }
+        w.subscribe_by(GPU_TASK, TOY, SubKind::Interval, pages(0x10, 0x20), AccessModel::Mirror);
+        let b = b.unwrap_or_else(|| w.open(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear));
+        if !open_before {
+            w.started(UNMAP, b, true).end(UNMAP, b);
+        }
+        w.release(GPU_TASK, spin);
+        let c = w.open(OTHER, pages(0x11, 0x12), NotifyEvent::Clear);
+        w.started(OTHER, c, true).pte(OTHER, 0x11, rw(7), Pte::NONE).end(OTHER, c).expect(&[]);
+    }
+}
+
+#[test]
+fn a_bracket_owes_nothing_to_who_came_after_it() {
+    let mut w = World::new();
+    w.list(AccessModel::LongTermPin);
+    let b = w.open(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear);
+    w.started(UNMAP, b, true);
+    w.subscribe_by(GPU_TASK, TOY, SubKind::Interval, pages(0x10, 0x20), AccessModel::Mirror).read_begin(GPU_TASK, 1);
+    w.pte(UNMAP, 0x11, rw(7), Pte::NONE).end(UNMAP, b).expect(&[]);
+}
+
+#[test]
+fn a_leak_is_reported_once_and_not_as_lost_end_callbacks_too() {
+    let mut w = World::new();
+    w.list(AccessModel::Mirror);
+    list_bracket(&mut w, true, false);
+    let b = w.start_list(UNMAP, pages(0x11, 0x12), NotifyEvent::Unmap);
+    w.ev(UNMAP, EventKind::BracketLeaked { bracket: b }).leave(UNMAP).finish().expect(&[Code::OrdPair]);
 }
