@@ -16,6 +16,11 @@ pub enum PteKind {
     None,
     /// Maps a frame.
     Present,
+    /// Holds a frame that nobody may access (`PROT_NONE`): not present for the hardware.
+    ProtNone {
+        /// The frame it keeps.
+        pfn: Pfn,
+    },
     /// The page is in swap, in this slot.
     Swap {
         /// Slot number.
@@ -36,6 +41,8 @@ impl Pte {
     const USER: u64 = 1 << 2;
     const ACCESSED: u64 = 1 << 5;
     const DIRTY: u64 = 1 << 6;
+    /// `_PAGE_PROTNONE`: the global bit of an entry that is not present.
+    const PROTNONE: u64 = 1 << 8;
     /// Software bit 9, as Linux's `_PAGE_SPECIAL`: no page struct behind it (the zero page, PFN mappings).
     const SPECIAL: u64 = 1 << 9;
     const PFN_SHIFT: u32 = 12;
@@ -69,6 +76,8 @@ impl Pte {
         let body = (self.0 & Self::PFN_MASK) >> Self::PFN_SHIFT;
         if self.0 & Self::PRESENT != 0 {
             PteKind::Present
+        } else if self.0 & Self::PROTNONE != 0 {
+            PteKind::ProtNone { pfn: Pfn(body) }
         } else if self.0 & Self::TYPE_MASK == Self::TYPE_SWAP {
             PteKind::Swap { slot: body }
         } else if self.0 & Self::TYPE_MASK == Self::TYPE_MIGRATION {
@@ -82,6 +91,21 @@ impl Pte {
     #[must_use]
     pub const fn pfn(self) -> Option<Pfn> {
         if self.is_present() { Some(Pfn((self.0 & Self::PFN_MASK) >> Self::PFN_SHIFT)) } else { None }
+    }
+
+    /// The frame of a present entry, or of one kept under `PROT_NONE`.
+    #[must_use]
+    pub const fn mapped_pfn(self) -> Option<Pfn> {
+        match self.kind() {
+            PteKind::ProtNone { pfn } => Some(pfn),
+            _ => self.pfn(),
+        }
+    }
+
+    /// The same frame, accessible to nobody (`PROT_NONE`) or present again. Only for entries that hold a frame.
+    #[must_use]
+    pub const fn with_protnone(self, on: bool) -> Pte {
+        self.with(Self::PRESENT, !on).with(Self::PROTNONE, on)
     }
 
     /// Whether it maps a frame.
@@ -154,6 +178,7 @@ impl fmt::Display for Pte {
         match self.kind() {
             PteKind::None => f.write_str("none"),
             PteKind::Swap { slot } => write!(f, "swap:{slot}"),
+            PteKind::ProtNone { pfn } => write!(f, "{pfn}:n"),
             PteKind::Migration { pfn } => write!(f, "migration:{pfn}"),
             PteKind::Present => {
                 let pfn = (self.0 & Self::PFN_MASK) >> Self::PFN_SHIFT;
@@ -184,5 +209,8 @@ mod tests {
         assert_eq!(Pte::swap(0).kind(), PteKind::Swap { slot: 0 });
         assert!(!Pte::swap(3).is_writable() && Pte::swap(3).pfn().is_none());
         assert_eq!(p.to_string(), "7:wd");
+        let none = p.with_protnone(true);
+        assert_eq!((none.kind(), none.pfn()), (PteKind::ProtNone { pfn: Pfn(7) }, None));
+        assert_eq!((none.mapped_pfn(), none.with_protnone(false)), (Some(Pfn(7)), p));
     }
 }

@@ -1,3 +1,58 @@
-//! A simulated Linux memory manager
+//! A simulated Linux memory manager: frames, page tables, VMAs, faults, reclaim, and the notifier calls they owe.
+//!
+//! A [`Machine`] is the memory of one world; an [`Mm`] is one address space on it. Each operation is a file, under the
+//! kernel's name:
+//!
+//! | file | operation | notifier bracket, lock held at it |
+//! |---|---|---|
+//! | `mmap.rs` | `mmap` | UNMAP of what `MAP_FIXED` replaces; `mmap_lock` W |
+//! | `munmap.rs`, `zap.rs` | `munmap` | one UNMAP over the range, however many VMAs; `mmap_lock` R (downgraded) |
+//! | `brk.rs` | `brk` | shrinking: as `munmap` |
+//! | `mprotect.rs` | `mprotect` | PROTECTION_VMA per VMA, from the first populated PUD entry; `mmap_lock` W |
+//! | `fault.rs` | page faults | copy on write: CLEAR of one page; `mmap_lock` R |
+//! | `reclaim.rs`, `swap.rs` | reclaim, swap | CLEAR of one page per entry; folio lock, `anon_vma` R, no `mmap_lock` |
+//! | `exit.rs` | exit | release, then UNMAP of everything to interval subscribers; `mmap_lock` R |
+//! | `gup.rs`, `device.rs` | what drivers call | those of the faults |
+//!
+//! [`vma`] is the arithmetic of VMAs, without locks or page tables.
+//!
+//! # Protocol
+//! Everything here runs inside a [`ksync::Kernel`]: public calls find it as the current one. Lock order, outermost first:
+//! `mmap_lock`, `mm_all_locks_mutex`, folio lock, `i_mmap_rwsem`, `anon_vma`, `page_table_lock`, `ptlock`, `zone->lock`.
+//! What changes an entry, a frame or a TLB goes through one accessor each (`page_table.rs`, `frames.rs`, `tlb.rs`), which
+//! makes the visible operation and emits the event.
+//!
+//! This crate knows no driver: drivers are above, subscribe in [`mmu_notifier`], and come back through [`device`] only.
 
+mod access;
+mod alloc;
+mod brk;
+pub mod device;
+mod exit;
+mod fault;
+mod file;
+mod frames;
+mod gup;
+mod machine;
+mod maps;
+mod mm;
+mod mmap;
+mod mprotect;
+mod munmap;
+mod names;
+mod obj;
+mod page_table;
+mod per_task;
+mod reclaim;
+mod rmap;
+mod swap;
+mod tlb;
 pub mod vma;
+mod zap;
+
+pub use fault::FaultError;
+pub use frames::{FrameCounts, ZERO_PAGE};
+pub use machine::{Machine, MachineConfig};
+pub use mm::{Mm, MmUsers};
+use mm_types::PageRange;
+pub use obj::{frame_obj, pte_obj, tlb_obj};

@@ -1,0 +1,73 @@
+//! What a CPU of the process does to its memory: loads and stores through the page table, with the faults they cause.
+
+use crate::frames::ZERO_PAGE;
+use crate::mm::Mm;
+use crate::obj::frame_obj;
+use crate::{FaultError, PageRange};
+use ksync::{Kernel, current};
+use mm_types::{Pfn, Vpn};
+use trace::EventKind;
+
+impl Mm {
+    /// A load from a page: its contents.
+    ///
+    /// # Errors
+    /// [`FaultError`].
+    pub fn read_page(&self, vpn: Vpn) -> Result<u64, FaultError> {
+        current(|k| {
+            let pfn = self.cpu_access(k, vpn, None)?;
+            Ok(if pfn == ZERO_PAGE { 0 } else { self.machine.read_tag(pfn) })
+        })
+    }
+
+    /// A store to a page: its contents are `tag` from now on.
+    ///
+    /// # Errors
+    /// [`FaultError`].
+    pub fn write_page(&self, vpn: Vpn, tag: u64) -> Result<(), FaultError> {
+        current(|k| self.cpu_access(k, vpn, Some(tag))).map(drop)
+    }
+
+    /// One load, or one store that leaves the contents as they are, of each page.
+    ///
+    /// # Errors
+    /// [`FaultError`] of the first page that could not be accessed; those below it were.
+    pub fn touch(&self, pages: PageRange, write: bool) -> Result<(), FaultError> {
+        for vpn in pages.iter() {
+            match write {
+                true => {
+                    let tag = self.read_page(vpn)?;
+                    self.write_page(vpn, tag)?;
+                }
+                false => drop(self.read_page(vpn)?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks and accesses in one step, as the hardware does: nothing comes between the entry and the access.
+    fn cpu_access(&self, k: &Kernel, vpn: Vpn, store: Option<u64>) -> Result<Pfn, FaultError> {
+        let write = store.is_some();
+        loop {
+            if let Some(leaf) = self.tables.walk(vpn)
+                && let Some(guess) = leaf.peek(k, vpn).pfn()
+            {
+                match write {
+                    true => k.visible_write(frame_obj(guess)),
+                    false => k.visible_read(frame_obj(guess)),
+                }
+                // The scheduling point was for the frame seen before it; what counts is the entry now.
+                let pte = leaf.peek_now(vpn);
+                if pte.pfn() == Some(guess) && (!write || pte.is_writable()) {
+                    leaf.hardware_mark(k, vpn, pte, write);
+                    k.emit(EventKind::CpuAccess { mm: self.id, vpn, pfn: guess, write });
+                    if let Some(tag) = store {
+                        self.machine.with_frame(guess, |f| f.tag = tag);
+                    }
+                    return Ok(guess);
+                }
+            }
+            self.fault(k, vpn, write)?;
+        }
+    }
+}

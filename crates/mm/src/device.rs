@@ -1,0 +1,189 @@
+//! The facade for drivers: everything a driver above this crate may ask of an address space.
+//!
+//! Notifier subscriptions are made on [`Mm::subscriptions`] with the address space as host. A callback is handed no way
+//! back in here; one that keeps a way and misuses it is what the oracles are for.
+
+use crate::fault::Handled;
+use crate::frames::ZERO_PAGE;
+use crate::gup::{Hold, MmapLock};
+use crate::machine::Machine;
+use crate::mm::{Mm, MmUsers};
+use crate::obj::frame_obj;
+use ksync::{Kernel, current};
+use mm_types::{Errno, PageRange, Pfn, VmFlags, Vpn};
+use mmu_notifier::IntervalSub;
+use std::fmt;
+use std::sync::Arc;
+
+/// `mmget_not_zero()`: a user's hold, unless the last user has left. Dropping it is `mmput()`.
+#[must_use]
+pub fn mmget_not_zero(mm: &Arc<Mm>) -> Option<MmUsers> {
+    mm.mmget_not_zero()
+}
+
+/// Runs `f` with `mmap_lock` held for reading: what several calls below need to see one state.
+pub fn with_mmap_read<R>(mm: &Mm, f: impl FnOnce() -> R) -> R {
+    let _read = mm.mmap_lock.read();
+    f()
+}
+
+/// `get_user_pages_unlocked()`: faults `pages` in and gives a reference to each. Takes `mmap_lock` for reading; may sleep
+/// and reclaim. Fewer pages than asked for when one could not be had.
+///
+/// # Errors
+/// `EFAULT` when the first page is not mapped or not with this access, `ENOMEM`; nothing is held.
+pub fn get_user_pages(mm: &Mm, pages: PageRange, write: bool) -> Result<Vec<Pfn>, Errno> {
+    mm.gup(pages, write, Hold::Get, MmapLock::Take)
+}
+
+/// `get_user_pages()`: as [`get_user_pages`], with `mmap_lock` held by the caller.
+///
+/// # Errors
+/// As [`get_user_pages`].
+pub fn get_user_pages_locked(mm: &Mm, pages: PageRange, write: bool) -> Result<Vec<Pfn>, Errno> {
+    mm.gup(pages, write, Hold::Get, MmapLock::Held)
+}
+
+/// `pin_user_pages_unlocked()`: as [`get_user_pages`], and reclaim leaves the pages alone until they are unpinned.
+///
+/// # Errors
+/// As [`get_user_pages`].
+pub fn pin_user_pages(mm: &Mm, pages: PageRange, write: bool) -> Result<Vec<Pfn>, Errno> {
+    mm.gup(pages, write, Hold::Pin, MmapLock::Take)
+}
+
+/// `pin_user_pages()`: as [`pin_user_pages`], with `mmap_lock` held by the caller.
+///
+/// # Errors
+/// As [`get_user_pages`].
+pub fn pin_user_pages_locked(mm: &Mm, pages: PageRange, write: bool) -> Result<Vec<Pfn>, Errno> {
+    mm.gup(pages, write, Hold::Pin, MmapLock::Held)
+}
+
+/// `put_page()` of a page from [`get_user_pages`].
+pub fn put_user_page(machine: &Machine, pfn: Pfn) {
+    current(|k| machine.unpin(k, pfn, Hold::Get));
+}
+
+/// `unpin_user_page()` of a page from [`pin_user_pages`].
+pub fn unpin_user_page(machine: &Machine, pfn: Pfn) {
+    current(|k| machine.unpin(k, pfn, Hold::Pin));
+}
+
+/// One page as [`hmm_range_fault`] saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HmmPage {
+    /// The page.
+    pub vpn: Vpn,
+    /// The frame behind it. No reference is held: the notifier keeps it honest.
+    pub pfn: Pfn,
+    /// Whether the device may write.
+    pub writable: bool,
+}
+
+/// Why [`hmm_range_fault`] gave nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HmmError {
+    /// The range was invalidated since the sequence was read: begin again (`-EBUSY`).
+    Busy,
+    /// `EFAULT` or `ENOMEM`.
+    Errno(Errno),
+}
+
+impl fmt::Display for HmmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HmmError::Busy => f.write_str("invalidated meanwhile"),
+            HmmError::Errno(errno) => errno.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for HmmError {}
+
+/// `hmm_range_fault()`: faults `pages` in and gives what the page table says of each. `seq` is from `read_begin` of `sub`.
+/// Takes `mmap_lock` for reading. What it gives is worth nothing until `read_retry` has passed under the driver's lock.
+///
+/// # Errors
+/// [`HmmError`]; nothing is held.
+///
+/// Source: mm/hmm.c, 6.12.
+pub fn hmm_range_fault(
+    mm: &Mm,
+    sub: &IntervalSub,
+    seq: u64,
+    pages: PageRange,
+    write: bool,
+) -> Result<Vec<HmmPage>, HmmError> {
+    with_mmap_read(mm, || hmm_range_fault_locked(mm, sub, seq, pages, write))
+}
+
+/// As [`hmm_range_fault`], with `mmap_lock` held by the caller.
+///
+/// # Errors
+/// As [`hmm_range_fault`].
+pub fn hmm_range_fault_locked(
+    mm: &Mm,
+    sub: &IntervalSub,
+    seq: u64,
+    pages: PageRange,
+    write: bool,
+) -> Result<Vec<HmmPage>, HmmError> {
+    current(|k| {
+        let mut found = Vec::with_capacity(usize::try_from(pages.nr_pages()).unwrap_or(0));
+        if sub.check_retry(seq) {
+            return Err(HmmError::Busy);
+        }
+        for vpn in pages.iter() {
+            loop {
+                if let Some(page) = hmm_walk(k, mm, vpn, write) {
+                    found.push(page);
+                    break;
+                }
+                hmm_fault(k, mm, vpn, write).map_err(HmmError::Errno)?;
+                // The walk starts over after a fault, with a look at the sequence first.
+                if sub.check_retry(seq) {
+                    return Err(HmmError::Busy);
+                }
+            }
+        }
+        Ok(found)
+    })
+}
+
+fn hmm_walk(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Option<HmmPage> {
+    let pte = mm.tables.walk(vpn)?.peek(k, vpn);
+    let pfn = pte.pfn().filter(|_| !write || pte.is_writable())?;
+    Some(HmmPage { vpn, pfn, writable: pte.is_writable() })
+}
+
+fn hmm_fault(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Result<(), Errno> {
+    let vma = mm.find_vma(vpn).ok_or(Errno::EFAULT)?;
+    if vma.flags().contains(VmFlags::PFNMAP) || !vma.flags().contains(VmFlags::READ) {
+        return Err(Errno::EFAULT);
+    }
+    match mm.handle_mm_fault(k, &vma, vpn, write).map_err(|e| e.errno())? {
+        Handled::Done => {}
+        Handled::WaitFolio(pfn) => drop(mm.machine.folio_lock(pfn).lock()),
+    }
+    Ok(())
+}
+
+/// What a device reads from a frame. The device model emits the access, and names [`frame_obj`] as what it touches.
+#[must_use]
+pub fn frame_read(machine: &Machine, pfn: Pfn) -> u64 {
+    if pfn == ZERO_PAGE { 0 } else { machine.read_tag(pfn) }
+}
+
+/// What a device writes to a frame. The zero page swallows it.
+pub fn frame_write(machine: &Machine, pfn: Pfn, tag: u64) {
+    if pfn != ZERO_PAGE {
+        machine.with_frame(pfn, |f| f.tag = tag);
+    }
+}
+
+/// The object that an access to a frame touches.
+#[must_use]
+pub const fn frame_object(pfn: Pfn) -> mm_types::ObjId {
+    frame_obj(pfn)
+}

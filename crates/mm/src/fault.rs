@@ -1,0 +1,362 @@
+//! Page faults. Linux: `handle_mm_fault()` and what it calls, mm/memory.c, 6.12.
+//!
+//! | entry | access | what happens |
+//! |---|---|---|
+//! | none, anonymous | read | the zero page, read-only |
+//! | none, anonymous | write | a new page of zeros |
+//! | none, file | read, or shared | the file's page |
+//! | none, private file | write | a copy of the file's page |
+//! | swap | any | the page comes back, without a notifier call |
+//! | read-only | write | shared: made writable; exclusive: reused; else copied inside a CLEAR bracket of one page |
+//!
+//! # Protocol
+//! `mmap_lock` held for reading at least. An entry is looked at without its lock, what it needs is prepared (which may
+//! sleep and reclaim), and it is looked at again under its lock: if it is another one by then, the access tries again.
+
+use crate::frames::{FrameFlags, ZERO_PAGE};
+use crate::mm::Mm;
+use crate::names::NAMES;
+use crate::page_table::Leaf;
+use crate::vma::{FileId, Vma, VmaKind};
+use ksync::{Kernel, RawRwSem};
+use lock_api::RwLockWriteGuard;
+use mm_types::{Errno, Gfp, PageRange, Pfn, Pte, PteKind, VmFlags, Vpn};
+use std::fmt;
+use trace::{EventKind, NotifyEvent, NotifyRange};
+
+/// Pages a stack may have: `RLIMIT_STACK` of 8 MiB.
+const STACK_LIMIT_PAGES: u64 = 2048;
+
+/// Why an access could not be served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultError {
+    /// Nothing is mapped there (`SEGV_MAPERR`).
+    NotMapped(Vpn),
+    /// The mapping does not allow it (`SEGV_ACCERR`).
+    NotAllowed(Vpn),
+    /// No memory (`VM_FAULT_OOM`).
+    OutOfMemory,
+}
+
+impl FaultError {
+    /// What a system call that meets it returns.
+    #[must_use]
+    pub const fn errno(self) -> Errno {
+        match self {
+            FaultError::NotMapped(_) | FaultError::NotAllowed(_) => Errno::EFAULT,
+            FaultError::OutOfMemory => Errno::ENOMEM,
+        }
+    }
+}
+
+impl fmt::Display for FaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FaultError::NotMapped(vpn) => write!(f, "SIGSEGV at {}: not mapped", vpn.addr()),
+            FaultError::NotAllowed(vpn) => write!(f, "SIGSEGV at {}: not allowed by the mapping", vpn.addr()),
+            FaultError::OutOfMemory => f.write_str("out of memory"),
+        }
+    }
+}
+
+impl std::error::Error for FaultError {}
+
+/// An allocation under a fault fails only for want of memory.
+fn oom(_: Errno) -> FaultError {
+    FaultError::OutOfMemory
+}
+
+/// What handling a fault came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Handled {
+    /// Try the access again.
+    Done,
+    /// Wait for the lock of this folio, best without `mmap_lock` (`VM_FAULT_RETRY`).
+    WaitFolio(Pfn),
+}
+
+impl Mm {
+    /// One fault of a task at `vpn`: takes `mmap_lock` for reading, grows a stack if it must. Sync point `mm.fault`.
+    pub(crate) fn fault(&self, k: &Kernel, vpn: Vpn, write: bool) -> Result<(), FaultError> {
+        k.sync_reached(NAMES.mm_fault);
+        let done = self.fault_retrying(k, vpn, write);
+        k.sync_passed(NAMES.mm_fault);
+        done
+    }
+
+    fn fault_retrying(&self, k: &Kernel, vpn: Vpn, write: bool) -> Result<(), FaultError> {
+        loop {
+            let read = self.mmap_lock.read();
+            let Some(vma) = self.find_vma(vpn) else {
+                drop(read);
+                self.expand_stack(k, vpn)?;
+                continue;
+            };
+            let handled = self.handle_mm_fault(k, &vma, vpn, write);
+            drop(read);
+            match handled? {
+                Handled::Done => return Ok(()),
+                Handled::WaitFolio(pfn) => drop(self.machine.folio_lock(pfn).lock()),
+            }
+        }
+    }
+
+    /// `expand_stack()`: the stack above `vpn` grows down to it, under the write lock.
+    fn expand_stack(&self, k: &Kernel, vpn: Vpn) -> Result<(), FaultError> {
+        let write = self.mmap_lock.write();
+        let (above, min) = {
+            let inner = self.inner.lock();
+            (inner.tree.find_at_or_above(vpn).copied(), inner.placement.min_vpn())
+        };
+        let stack = above.filter(|v| v.start() <= vpn || v.flags().contains(VmFlags::GROWSDOWN));
+        let stack = stack.ok_or(FaultError::NotMapped(vpn))?;
+        self.anon_vma_prepare(k, stack.start()).map_err(oom)?;
+        let grown = self.inner.lock().tree.expand_downwards(vpn, min, STACK_LIMIT_PAGES);
+        let grown = grown.map_err(|_| FaultError::NotMapped(vpn))?;
+        self.vma_adjusted(k, &grown.changes);
+        drop(RwLockWriteGuard::<RawRwSem, ()>::downgrade(write));
+        Ok(())
+    }
+
+    /// `handle_mm_fault()`: makes the entry of `vpn` fit for the access, or says why not. `mmap_lock` held.
+    pub(crate) fn handle_mm_fault(
+        &self,
+        k: &Kernel,
+        vma: &Vma,
+        vpn: Vpn,
+        write: bool,
+    ) -> Result<Handled, FaultError> {
+        let allowed = if write { vma.flags().contains(VmFlags::WRITE) } else { vma.is_accessible() };
+        if !allowed {
+            return Err(FaultError::NotAllowed(vpn));
+        }
+        let leaf = self.pte_alloc(k, vpn).map_err(oom)?;
+        let fault = Fault { mm: self, k, vma, vpn, write, leaf: &leaf };
+        let pte = leaf.peek(k, vpn);
+        match (pte.kind(), vma.kind()) {
+            (PteKind::None, VmaKind::Anon) => fault.do_anonymous_page(),
+            (PteKind::None, VmaKind::File(file)) => fault.do_fault(file),
+            (PteKind::None, VmaKind::Special(name)) => fault.do_fault(self.machine.special_file(name)),
+            (PteKind::Swap { slot }, _) => return fault.do_swap_page(pte, slot),
+            (PteKind::Present, _) if write && !pte.is_writable() => fault.do_wp_page(pte),
+            // Another task was faster.
+            (PteKind::Present | PteKind::ProtNone { .. } | PteKind::Migration { .. }, _) => Ok(()),
+        }?;
+        Ok(Handled::Done)
+    }
+}
+
+/// One fault (`struct vm_fault`).
+struct Fault<'a> {
+    mm: &'a Mm,
+    k: &'a Kernel,
+    vma: &'a Vma,
+    vpn: Vpn,
+    write: bool,
+    leaf: &'a Leaf,
+}
+
+impl Fault<'_> {
+    fn new_page(&self) -> Result<Pfn, FaultError> {
+        self.mm.machine.alloc_page(self.k, Gfp::USER).map_err(oom)
+    }
+
+    /// The entry of a new page that the task may write if the VMA lets it.
+    fn own_entry(&self, pfn: Pfn) -> Pte {
+        let writable = self.vma.flags().contains(VmFlags::WRITE);
+        Pte::present(pfn).with_write(writable).with_dirty(writable)
+    }
+
+    fn do_anonymous_page(&self) -> Result<(), FaultError> {
+        if !self.write {
+            let ptes = self.leaf.lock();
+            if ptes.get(self.vpn).is_none() {
+                ptes.set(self.k, self.vpn, Pte::present(ZERO_PAGE).with_special(true));
+            }
+            return Ok(());
+        }
+        let (anon_vma, index) = self.mm.anon_vma_prepare(self.k, self.vpn).map_err(oom)?;
+        let page = self.new_page()?;
+        let ptes = self.leaf.lock();
+        if !ptes.get(self.vpn).is_none() {
+            drop(ptes);
+            self.mm.machine.put_page(self.k, page);
+            return Ok(());
+        }
+        self.mm.machine.map_new_anon(self.k, page, anon_vma, index);
+        ptes.set(self.k, self.vpn, self.own_entry(page));
+        Ok(())
+    }
+
+    /// `do_read_fault()`, `do_cow_fault()`, `do_shared_fault()`. Faulting around is not modelled: one page at a time.
+    fn do_fault(&self, file: FileId) -> Result<(), FaultError> {
+        let machine = &self.mm.machine;
+        let private_write = self.write && Mm::is_private(self.vma);
+        let anon = match private_write {
+            true => Some((self.mm.anon_vma_prepare(self.k, self.vpn).map_err(oom)?, self.new_page()?)),
+            false => None,
+        };
+        let cached = match machine.file_page(self.k, file, self.vma.pgoff_at(self.vpn)) {
+            Ok(cached) => cached,
+            Err(error) => {
+                if let Some((_, copy)) = anon {
+                    machine.put_page(self.k, copy);
+                }
+                return Err(oom(error));
+            }
+        };
+        let ptes = self.leaf.lock();
+        let unused = if !ptes.get(self.vpn).is_none() {
+            anon.map(|(_, copy)| copy)
+        } else if let Some(((anon_vma, index), copy)) = anon {
+            self.copy_page(copy, cached);
+            machine.map_new_anon(self.k, copy, anon_vma, index);
+            ptes.set(self.k, self.vpn, self.own_entry(copy));
+            None
+        } else {
+            machine.get_page(self.k, cached);
+            machine.with_frame(cached, |f| f.mapcount += 1);
+            ptes.set(self.k, self.vpn, Pte::present(cached).with_write(self.write).with_dirty(self.write));
+            None
+        };
+        drop(ptes);
+        if let Some(copy) = unused {
+            machine.put_page(self.k, copy);
+        }
+        machine.put_page(self.k, cached);
+        Ok(())
+    }
+
+    fn copy_page(&self, to: Pfn, from: Pfn) {
+        let tag = if from == ZERO_PAGE { 0 } else { self.mm.machine.read_tag(from) };
+        self.mm.machine.with_frame(to, |f| f.tag = tag);
+    }
+
+    /// A write to an entry that is present and read-only.
+    fn do_wp_page(&self, seen: Pte) -> Result<(), FaultError> {
+        let machine = &self.mm.machine;
+        let ptes = self.leaf.lock();
+        if ptes.get(self.vpn) != seen {
+            return Ok(());
+        }
+        let page = seen.pfn().filter(|_| !seen.is_special());
+        let reusable = |pfn| {
+            let frame = machine.frame(pfn);
+            Mm::is_anon_frame(frame.flags)
+                && (frame.flags.contains(FrameFlags::EXCLUSIVE) || (frame.refcount, frame.mapcount) == (1, 1))
+        };
+        if !Mm::is_private(self.vma) || page.is_some_and(reusable) {
+            if let Some(pfn) = page.filter(|_| Mm::is_private(self.vma)) {
+                machine.with_frame(pfn, |f| f.flags |= FrameFlags::EXCLUSIVE);
+            }
+            ptes.set(self.k, self.vpn, seen.with_write(true).with_dirty(true).with_young(true));
+            return Ok(());
+        }
+        if let Some(pfn) = page {
+            machine.get_page(self.k, pfn);
+        }
+        drop(ptes);
+        let copied = self.wp_page_copy(seen, page);
+        if let Some(pfn) = page {
+            machine.put_page(self.k, pfn);
+        }
+        copied
+    }
+
+    /// `wp_page_copy()`: a CLEAR bracket of one page; entry cleared and flushed, then the copy's entry set, all under the
+    /// page-table lock. The fault holds a reference to `old`, so that the last one goes after the bracket.
+    fn wp_page_copy(&self, seen: Pte, old: Option<Pfn>) -> Result<(), FaultError> {
+        let machine = &self.mm.machine;
+        let (anon_vma, index) = self.mm.anon_vma_prepare(self.k, self.vpn).map_err(oom)?;
+        let copy = self.new_page()?;
+        self.copy_page(copy, old.unwrap_or(ZERO_PAGE));
+        let bracket = self.mm.subs.invalidate_range_start(NotifyRange {
+            mm: self.mm.id,
+            pages: PageRange::page(self.vpn),
+            event: NotifyEvent::Clear,
+            blockable: true,
+            owner: None,
+        });
+        let ptes = self.leaf.lock();
+        let same = ptes.get(self.vpn) == seen;
+        if same {
+            ptes.clear(self.k, self.vpn);
+            self.mm.flush_tlb_range(self.k, PageRange::page(self.vpn));
+            machine.map_new_anon(self.k, copy, anon_vma, index);
+            ptes.set(self.k, self.vpn, self.own_entry(copy));
+            if let Some(old) = old {
+                machine.remove_rmap(old);
+                machine.put_page(self.k, old);
+            }
+        }
+        drop(ptes);
+        bracket.end();
+        if !same {
+            machine.put_page(self.k, copy);
+        }
+        Ok(())
+    }
+
+    /// `do_swap_page()`: from the swap cache if the page is still there, else from the device. No notifier is called:
+    /// nothing could be reached through a swap entry.
+    fn do_swap_page(&self, seen: Pte, slot: u64) -> Result<Handled, FaultError> {
+        let machine = &self.mm.machine;
+        if let Some(pfn) = machine.swap_cache(slot) {
+            return Ok(self.map_from_swap_cache(seen, slot, pfn));
+        }
+        let (anon_vma, index) = self.mm.anon_vma_prepare(self.k, self.vpn).map_err(oom)?;
+        let page = self.new_page()?;
+        self.k.sync_reached(NAMES.swap);
+        let tag = machine.swap_read(self.k, slot);
+        machine.with_frame(page, |f| f.tag = tag);
+        let ptes = self.leaf.lock();
+        let same = ptes.get(self.vpn) == seen;
+        if same {
+            self.k.emit(EventKind::SwapIn { slot, pfn: page });
+            machine.map_new_anon(self.k, page, anon_vma, index);
+            let shared = machine.swap_free(self.k, slot);
+            machine.with_frame(page, |f| f.flags.set(FrameFlags::EXCLUSIVE, !shared));
+            ptes.set(self.k, self.vpn, self.swapped_in(page, !shared));
+        }
+        drop(ptes);
+        if !same {
+            machine.put_page(self.k, page);
+        }
+        self.k.sync_passed(NAMES.swap);
+        Ok(Handled::Done)
+    }
+
+    /// The page never left memory: somebody held it when it was to be freed.
+    fn map_from_swap_cache(&self, seen: Pte, slot: u64, pfn: Pfn) -> Handled {
+        let machine = &self.mm.machine;
+        let lock = machine.folio_lock(pfn);
+        let Some(_folio) = lock.try_lock() else { return Handled::WaitFolio(pfn) };
+        let frame = machine.frame(pfn);
+        if !frame.flags.contains(FrameFlags::SWAPCACHE) || frame.slot != slot {
+            return Handled::Done;
+        }
+        let ptes = self.leaf.lock();
+        if ptes.get(self.vpn) != seen {
+            return Handled::Done;
+        }
+        machine.get_page(self.k, pfn);
+        machine.with_frame(pfn, |f| {
+            f.mapcount += 1;
+            f.flags |= FrameFlags::LRU;
+        });
+        let shared = machine.swap_free(self.k, slot);
+        machine.with_frame(pfn, |f| f.flags.set(FrameFlags::EXCLUSIVE, !shared));
+        ptes.set(self.k, self.vpn, self.swapped_in(pfn, !shared));
+        drop(ptes);
+        if !shared {
+            machine.delete_from_swap_cache(self.k, pfn);
+            machine.put_page(self.k, pfn);
+        }
+        Handled::Done
+    }
+
+    fn swapped_in(&self, pfn: Pfn, exclusive: bool) -> Pte {
+        let writable = exclusive && self.vma.flags().contains(VmFlags::WRITE);
+        Pte::present(pfn).with_write(writable).with_dirty(writable && self.write)
+    }
+}

@@ -1,0 +1,100 @@
+//! `get_user_pages()`, `pin_user_pages()`. Linux: mm/gup.c, 6.12.
+
+use crate::fault::Handled;
+use crate::frames::ZERO_PAGE;
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::obj::frame_obj;
+use ksync::{Kernel, current};
+use mm_types::{Errno, PageRange, Pfn, VmFlags, Vpn};
+use trace::EventKind;
+
+/// How the pages are held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hold {
+    /// `FOLL_GET`: a reference; reclaim may still unmap the page.
+    Get,
+    /// `FOLL_PIN`: reclaim leaves the page alone.
+    Pin,
+}
+
+/// Who has `mmap_lock`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MmapLock {
+    /// The caller, for reading at least: it is not let go (`get_user_pages()`).
+    Held,
+    /// Nobody of this task: it is taken for reading, and let go while waiting (`get_user_pages_unlocked()`).
+    Take,
+}
+
+impl Mm {
+    /// Faults the pages in and holds them, until one cannot be had. Gives those held, in order: at least one, else the
+    /// error.
+    pub(crate) fn gup(
+        &self,
+        pages: PageRange,
+        write: bool,
+        hold: Hold,
+        lock: MmapLock,
+    ) -> Result<Vec<Pfn>, Errno> {
+        current(|k| {
+            let mut held = Vec::with_capacity(usize::try_from(pages.nr_pages()).unwrap_or(0));
+            for vpn in pages.iter() {
+                match self.gup_page(k, vpn, write, hold, lock) {
+                    Ok(pfn) => held.push(pfn),
+                    Err(error) if held.is_empty() => return Err(error),
+                    Err(_) => break,
+                }
+            }
+            Ok(held)
+        })
+    }
+
+    fn gup_page(&self, k: &Kernel, vpn: Vpn, write: bool, hold: Hold, lock: MmapLock) -> Result<Pfn, Errno> {
+        loop {
+            let read = (lock == MmapLock::Take).then(|| self.mmap_lock.read());
+            let vma = self.find_vma(vpn).ok_or(Errno::EFAULT)?;
+            let needs = if write { VmFlags::WRITE } else { VmFlags::READ };
+            if !vma.flags().contains(needs) || vma.flags().contains(VmFlags::PFNMAP) {
+                return Err(Errno::EFAULT);
+            }
+            if let Some(pfn) = self.follow_page_pte(k, vpn, write, hold) {
+                return Ok(pfn);
+            }
+            let handled = self.handle_mm_fault(k, &vma, vpn, write).map_err(|e| e.errno())?;
+            drop(read);
+            if let Handled::WaitFolio(pfn) = handled {
+                drop(self.machine.folio_lock(pfn).lock());
+            }
+        }
+    }
+
+    /// The page of an entry that allows the access, held under the entry's lock.
+    fn follow_page_pte(&self, k: &Kernel, vpn: Vpn, write: bool, hold: Hold) -> Option<Pfn> {
+        let leaf = self.tables.walk(vpn)?;
+        let ptes = leaf.lock();
+        let pte = ptes.get(vpn);
+        let pfn = pte.pfn().filter(|_| !write || pte.is_writable())?;
+        self.machine.get_page(k, pfn);
+        if hold == Hold::Pin && pfn != ZERO_PAGE {
+            self.machine.with_frame(pfn, |f| f.pins += 1);
+        }
+        k.emit(EventKind::PagePin { pfn });
+        Some(pfn)
+    }
+}
+
+impl Machine {
+    /// Gives up a page that was got or pinned. One that was neither, or is given up twice, is for the oracles to find: the
+    /// event is emitted all the same, and no count goes below 0.
+    pub(crate) fn unpin(&self, k: &Kernel, pfn: Pfn, hold: Hold) {
+        if pfn != ZERO_PAGE {
+            k.visible_write(frame_obj(pfn));
+        }
+        k.emit(EventKind::PageUnpin { pfn });
+        if hold == Hold::Pin && pfn != ZERO_PAGE {
+            self.with_frame(pfn, |f| f.pins = f.pins.saturating_sub(1));
+        }
+        self.put_page(k, pfn);
+    }
+}

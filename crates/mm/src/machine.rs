@@ -1,0 +1,183 @@
+//! [`Machine`]: the memory of one world, and everything its address spaces share.
+
+use crate::alloc::{MachineAlloc, Watermarks};
+use crate::file::FileTable;
+use crate::frames::Frames;
+use crate::mm::Mm;
+use crate::obj::{MachineObj, folio_lock_obj, machine_obj};
+use crate::page_table::LeafEntries;
+use crate::per_task::PerTask;
+use crate::rmap::AnonVma;
+use crate::swap::SwapDevice;
+use ksync::{ClassIdx, Kernel, LockClass, RawMutex, RawSpinLock, SpinLock};
+use mm_types::{MmId, PAGE_SIZE, Pfn};
+use mmu_notifier::Framework;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+use trace::LockKind;
+
+/// How large a machine is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MachineConfig {
+    /// Memory for user pages, bytes.
+    pub memory_bytes: u64,
+    /// Swap space, bytes; 0 is none.
+    pub swap_bytes: u64,
+    /// CPUs.
+    pub cpus: u32,
+    /// Whether an allocation that may reclaim does so when the schedule chooses, without need. Off, reclaim happens
+    /// below the watermarks only.
+    pub reclaim_by_choice: bool,
+}
+
+impl Default for MachineConfig {
+    fn default() -> MachineConfig {
+        MachineConfig { memory_bytes: 256 << 20, swap_bytes: 256 << 20, cpus: 2, reclaim_by_choice: true }
+    }
+}
+
+/// Lock classes, looked up once. Names are the kernel's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Classes {
+    pub(crate) mmap_lock: ClassIdx,
+    pub(crate) page_table_lock: ClassIdx,
+    pub(crate) ptl: ClassIdx,
+    pub(crate) anon_vma: ClassIdx,
+    pub(crate) i_mmap: ClassIdx,
+    folio: ClassIdx,
+}
+
+impl Classes {
+    fn new(k: &Kernel) -> Classes {
+        let class = |name, kind| k.class(LockClass::new(name, kind));
+        Classes {
+            mmap_lock: class("&mm->mmap_lock", LockKind::RwSem),
+            page_table_lock: class("&mm->page_table_lock", LockKind::Spin),
+            ptl: class("ptlock_ptr(ptdesc)", LockKind::Spin),
+            anon_vma: class("&anon_vma->rwsem", LockKind::RwSem),
+            i_mmap: class("&mapping->i_mmap_rwsem", LockKind::RwSem),
+            // A bit in the page's flags: the kernel's lockdep does not see it.
+            folio: k.class(LockClass::new("folio_lock", LockKind::Mutex).ours()),
+        }
+    }
+}
+
+/// The memory of one world: frames with watermarks, swap, files, address spaces.
+///
+/// Built in the setup context of a [`Kernel`] and used inside of it only. What is under `parking_lot` locks is storage:
+/// those locks are never held across a visible operation.
+pub struct Machine {
+    pub(crate) config: MachineConfig,
+    pub(crate) watermarks: Watermarks,
+    pub(crate) classes: Classes,
+    framework: Mutex<Arc<Framework>>,
+    pub(crate) frames: Mutex<Frames>,
+    /// Free frames. May be looked at without the zone's lock: as in the kernel it is exact only near the watermarks.
+    pub(crate) nr_free: AtomicI64,
+    /// `&zone->lock`; taken only near the watermarks.
+    pub(crate) zone: SpinLock<()>,
+    /// Where reclaim under pressure goes on, the kernel's list rotation.
+    pub(crate) clock_hand: Mutex<Pfn>,
+    pub(crate) swap: Mutex<SwapDevice>,
+    pub(crate) folio_locks: Mutex<BTreeMap<Pfn, FolioLock>>,
+    pub(crate) anon_vmas: Mutex<PerTask<Option<Arc<AnonVma>>>>,
+    pub(crate) files: Mutex<FileTable>,
+    pub(crate) leaf_pool: Mutex<Vec<Box<LeafEntries>>>,
+    pub(crate) mm_all_locks_mutex: ksync::Mutex<()>,
+    mms: Mutex<Vec<Weak<Mm>>>,
+}
+
+/// The lock bit of one folio with its waiters.
+pub(crate) type FolioLock = Arc<ksync::Mutex<()>>;
+
+impl Machine {
+    /// A machine with all its memory free, serving the allocations of `k` from now on.
+    ///
+    /// Context: setup ([`Kernel::enter`]).
+    #[must_use]
+    pub fn new(k: &Kernel, config: MachineConfig, framework: Arc<Framework>) -> Arc<Machine> {
+        let nr_frames = config.memory_bytes / PAGE_SIZE;
+        let zone = k.class(LockClass::new("&zone->lock", LockKind::Spin));
+        let all_locks = k.class(LockClass::new("mm_all_locks_mutex", LockKind::Mutex));
+        let machine = Arc::new(Machine {
+            config,
+            watermarks: Watermarks::of(nr_frames),
+            classes: Classes::new(k),
+            framework: Mutex::new(framework),
+            frames: Mutex::new(Frames::new()),
+            nr_free: AtomicI64::new(nr_frames.cast_signed()),
+            zone: SpinLock::from_raw(RawSpinLock::new(zone, machine_obj(MachineObj::ZoneLock)), ()),
+            clock_hand: Mutex::new(Pfn(0)),
+            swap: Mutex::new(SwapDevice::new(config.swap_bytes / PAGE_SIZE)),
+            folio_locks: Mutex::default(),
+            anon_vmas: Mutex::new(PerTask::new()),
+            files: Mutex::default(),
+            leaf_pool: Mutex::default(),
+            mm_all_locks_mutex: ksync::Mutex::from_raw(
+                RawMutex::new(all_locks, machine_obj(MachineObj::AllLocksMutex)),
+                (),
+            ),
+            mms: Mutex::default(),
+        });
+        machine.serve(k);
+        machine
+    }
+
+    /// Makes the machine as new for another run of the same kernel, keeping room: call it after [`Kernel::reset`], when
+    /// every [`Mm`] of the run before is dropped.
+    ///
+    /// Context: setup.
+    pub fn reset(self: &Arc<Machine>, k: &Kernel, framework: Arc<Framework>) {
+        *self.framework.lock() = framework;
+        self.frames.lock().clear();
+        self.nr_free.store((self.config.memory_bytes / PAGE_SIZE).cast_signed(), Ordering::Relaxed);
+        *self.clock_hand.lock() = Pfn(0);
+        self.swap.lock().clear();
+        self.folio_locks.lock().clear();
+        self.anon_vmas.lock().clear();
+        self.files.lock().clear();
+        self.mms.lock().clear();
+        self.serve(k);
+    }
+
+    fn serve(self: &Arc<Machine>, k: &Kernel) {
+        k.set_alloc_hook(Some(Rc::new(MachineAlloc(Arc::clone(self)))));
+    }
+
+    /// The size.
+    #[must_use]
+    pub const fn config(&self) -> MachineConfig {
+        self.config
+    }
+
+    /// The notifier framework of this world.
+    #[must_use]
+    pub fn framework(&self) -> Arc<Framework> {
+        Arc::clone(&self.framework.lock())
+    }
+
+    /// The address space with this id, while somebody keeps it.
+    #[must_use]
+    pub fn mm(&self, id: MmId) -> Option<Arc<Mm>> {
+        self.mms.lock().get(id.0 as usize)?.upgrade()
+    }
+
+    pub(crate) fn add_mm(&self, make: impl FnOnce(MmId) -> Arc<Mm>) -> Arc<Mm> {
+        let mut mms = self.mms.lock();
+        let mm = make(MmId(u32::try_from(mms.len()).unwrap_or(u32::MAX)));
+        mms.push(Arc::downgrade(&mm));
+        mm
+    }
+
+    /// The lock of a folio. The kernel keeps one bit and hashed wait queues; here a lock is made when first needed.
+    pub(crate) fn folio_lock(&self, pfn: Pfn) -> FolioLock {
+        let mut locks = self.folio_locks.lock();
+        let lock = locks.entry(pfn).or_insert_with(|| {
+            Arc::new(ksync::Mutex::from_raw(RawMutex::new(self.classes.folio, folio_lock_obj(pfn)), ()))
+        });
+        Arc::clone(lock)
+    }
+}

@@ -1,0 +1,85 @@
+//! `mmap`. Linux: `do_mmap()`, `mmap_region()`, mm/mmap.c, 6.12.
+
+use crate::mm::Mm;
+use crate::names::NAMES;
+use crate::vma::{MapFlags, MmapArgs, MmapBacking, MmapPlan};
+use ksync::{Kernel, current};
+use mm_types::{Errno, PAGE_SIZE, PageRange, Prot, VirtAddr, VmFlags};
+
+impl Mm {
+    /// `mmap()`: maps, and faults in if `MAP_POPULATE` asks for it. What `MAP_FIXED` replaces is unmapped first, under
+    /// `mmap_lock` held for writing. Gives the address.
+    ///
+    /// # Errors
+    /// As [`MmapArgs::plan`]; nothing has happened.
+    pub fn mmap(&self, args: &MmapArgs) -> Result<VirtAddr, Errno> {
+        current(|k| self.mmap_at(k, args, args))
+    }
+
+    /// `mmap()` that places the mapping where a recorded kernel did, without replacing what is there. `args` are the
+    /// recorded arguments.
+    ///
+    /// # Errors
+    /// As [`Mm::mmap`]; `EEXIST` when something is mapped at `at`.
+    pub fn mmap_recorded(&self, args: &MmapArgs, at: VirtAddr) -> Result<VirtAddr, Errno> {
+        let fixed = args.flags.intersects(MapFlags::FIXED | MapFlags::FIXED_NOREPLACE);
+        let placed = MmapArgs { addr: at, flags: args.flags | MapFlags::FIXED_NOREPLACE, ..*args };
+        current(|k| self.mmap_at(k, args, if fixed { args } else { &placed }))
+    }
+
+    /// Maps private anonymous memory at exactly `range`, replacing what is there.
+    ///
+    /// # Errors
+    /// As [`Mm::mmap`].
+    pub fn mmap_anon(&self, range: PageRange, prot: Prot) -> Result<VirtAddr, Errno> {
+        self.mmap(&MmapArgs {
+            addr: range.start().addr(),
+            len_bytes: range.nr_pages() * PAGE_SIZE,
+            prot,
+            flags: MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED,
+            backing: MmapBacking::None,
+            offset_bytes: 0,
+        })
+    }
+
+    fn mmap_at(&self, k: &Kernel, told: &MmapArgs, args: &MmapArgs) -> Result<VirtAddr, Errno> {
+        let asked = PageRange::with_len(told.addr.vpn(), told.len_bytes.div_ceil(PAGE_SIZE));
+        self.call(k, NAMES.mmap, asked.filter(|r| r.start().0 != 0), || {
+            let plan = {
+                let _write = self.mmap_lock.write();
+                self.mmap_region(k, args)?
+            };
+            if plan.populate {
+                self.populate(k, plan.mapping.range, plan.mapping.flags);
+            }
+            Ok(plan.mapping.range.start().addr())
+        })
+    }
+
+    fn mmap_region(&self, k: &Kernel, args: &MmapArgs) -> Result<MmapPlan, Errno> {
+        let (plan, replaces) = {
+            let inner = self.inner.lock();
+            let plan = args.plan(&inner.tree, &inner.placement, VmFlags::empty(), || self.machine.shmem_file())?;
+            (plan, inner.tree.find_first_intersection(plan.mapping.range).is_some())
+        };
+        if replaces {
+            let gathered = self.detach(k, plan.mapping.range)?;
+            let bounds = self.table_bounds(plan.mapping.range);
+            self.unmap_region(k, plan.mapping.range, &gathered.vmas, bounds);
+        }
+        let mapped = self.inner.lock().tree.map_new(plan.mapping);
+        self.vma_adjusted(k, &mapped.changes);
+        Ok(plan)
+    }
+
+    /// `mm_populate()`: faults the pages in, for writing where a private copy would be made anyway. Errors are ignored,
+    /// as there.
+    fn populate(&self, k: &Kernel, range: PageRange, flags: VmFlags) {
+        let write = flags & (VmFlags::WRITE | VmFlags::SHARED) == VmFlags::WRITE;
+        for vpn in range.iter() {
+            if self.fault(k, vpn, write).is_err() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `mprotect`. Linux: `do_mprotect_pkey()`, `change_protection()`, mm/mprotect.c, 6.12.
+
+use crate::frames::FrameFlags;
+use crate::mm::Mm;
+use crate::names::NAMES;
+use crate::page_table::Leaf;
+use crate::tlb::MmuGather;
+use crate::vma::{Mprotect, Vma, VmaKind};
+use ksync::{Kernel, current};
+use mm_types::{Errno, PAGE_SIZE, PageRange, Prot, Pte, PteKind, VirtAddr, VmFlags};
+use trace::{NotifyEvent, NotifyRange};
+
+impl Mm {
+    /// `mprotect(addr, len, prot)` with `mmap_lock` held for writing throughout. For each VMA whose flags differ: one
+    /// PROTECTION_VMA bracket from the first page below a PUD entry that leads somewhere to the end of the request inside
+    /// that VMA, none without such an entry. One flush at the end, if an entry lost or changed access.
+    ///
+    /// # Errors
+    /// `EINVAL` for an unaligned address, `ENOMEM` at a hole or too many VMAs, `EACCES` for what the VMA may never allow,
+    /// `EPERM` if sealed. VMAs below the offending one are changed.
+    pub fn mprotect(&self, addr: VirtAddr, len_bytes: u64, prot: Prot) -> Result<(), Errno> {
+        let pages = PageRange::with_len(addr.vpn(), len_bytes.div_ceil(PAGE_SIZE));
+        current(|k| {
+            self.call(k, NAMES.mprotect, pages, || {
+                let Some(walk) = Mprotect::new(addr, len_bytes, prot)? else { return Ok(()) };
+                let _write = self.mmap_lock.write();
+                let mut tlb = MmuGather::new(self);
+                let done = self.mprotect_vmas(k, &mut tlb, walk);
+                tlb.finish(k);
+                done
+            })
+        })
+    }
+
+    fn mprotect_vmas(&self, k: &Kernel, tlb: &mut MmuGather<'_>, mut walk: Mprotect) -> Result<(), Errno> {
+        loop {
+            let step = walk.step(&mut self.inner.lock().tree);
+            match step {
+                Ok(None) => return Ok(()),
+                Ok(Some(step)) => {
+                    self.vma_adjusted(k, &step.changes);
+                    self.change_protection(k, tlb, &step.vma, step.range);
+                }
+                Err(error) => {
+                    self.vma_resync(k);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// `change_protection()`: the entries of `range`, a part of `vma`, follow its flags.
+    fn change_protection(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
+        let first = self.tables.first_populated_pud(range);
+        let Some(pages) = first.and_then(|first| PageRange::new(first, range.end()).ok()) else { return };
+        let bracket = self.subs.invalidate_range_start(NotifyRange {
+            mm: self.id,
+            pages,
+            event: NotifyEvent::ProtectionVma,
+            blockable: true,
+            owner: None,
+        });
+        let mut rest = Some(pages);
+        while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
+            self.change_pte_range(k, tlb, vma, &leaf, part);
+            rest = PageRange::new(part.end(), pages.end()).ok();
+        }
+        bracket.end();
+    }
+
+    fn change_pte_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, leaf: &Leaf, part: PageRange) {
+        let ptes = leaf.lock();
+        for vpn in part.iter() {
+            let old = ptes.get(vpn);
+            if !matches!(old.kind(), PteKind::Present | PteKind::ProtNone { .. }) {
+                continue;
+            }
+            let new = self.pte_modify(vma, old);
+            if new != old {
+                ptes.set(k, vpn, new);
+                if pte_needs_flush(old, new) {
+                    tlb.note(vpn);
+                }
+            }
+        }
+    }
+
+    /// The entry with the access that the VMA's flags give it now.
+    fn pte_modify(&self, vma: &Vma, old: Pte) -> Pte {
+        let flags = vma.flags();
+        if !vma.is_accessible() {
+            return old.with_write(false).with_protnone(true);
+        }
+        let pte = old.with_protnone(false);
+        pte.with_write(flags.contains(VmFlags::WRITE) && self.can_change_pte_writable(vma, pte))
+    }
+
+    /// Whether an entry may become writable without a fault: a private page that is exclusive, a shared one whose file
+    /// needs no notice. Source: `can_change_pte_writable()`, mm/mprotect.c, 6.12.
+    fn can_change_pte_writable(&self, vma: &Vma, pte: Pte) -> bool {
+        let Some(pfn) = pte.pfn().filter(|_| !pte.is_special()) else { return false };
+        if Mm::is_private(vma) {
+            return self.machine.frame(pfn).flags.contains(FrameFlags::ANON | FrameFlags::EXCLUSIVE);
+        }
+        pte.is_dirty() || matches!(vma.kind(), VmaKind::File(id) if self.machine.is_shmem(id))
+    }
+}
+
+/// Whether a CPU could still use the old entry in a way the new one forbids, or must see a change of access.
+/// Source: `pte_needs_flush()`, arch/x86/include/asm/tlbflush.h, 6.12.
+fn pte_needs_flush(old: Pte, new: Pte) -> bool {
+    old.is_present() && (!new.is_present() || old.is_writable() != new.is_writable())
+}

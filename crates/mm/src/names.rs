@@ -1,0 +1,24 @@
+//! Names that hot paths put into events, interned once.
+
+use mm_types::Name;
+use std::sync::LazyLock;
+
+macro_rules! names {
+    ($($field:ident = $text:literal,)*) => {
+        pub(crate) struct Names { $(pub(crate) $field: Name,)* }
+        pub(crate) static NAMES: LazyLock<Names> = LazyLock::new(|| Names { $($field: Name::new($text),)* });
+    };
+}
+
+names! {
+    mmap = "mmap",
+    munmap = "munmap",
+    mprotect = "mprotect",
+    brk = "brk",
+    exit = "exit",
+    mm_zap = "mm.zap",
+    mm_fault = "mm.fault",
+    mm_reclaim = "mm.reclaim",
+    mm_free = "mm.free",
+    swap = "swap",
+}

@@ -1,0 +1,81 @@
+//! Identities of what visible operations of the memory manager touch.
+//!
+//! All are keyed by what they are (a PTE by its address space and page), none is counted: so two tasks that create
+//! different things never share a counter, and a world that is reset gives the same identities as a new one.
+
+use mm_types::{MmId, ObjId, Pfn, Vpn};
+
+const PTE: u8 = 1;
+const FRAME: u8 = 2;
+const TLB: u8 = 3;
+const FOLIO_LOCK: u8 = 4;
+const PTL: u8 = 5;
+const MACHINE: u8 = 6;
+const ANON_VMA: u8 = 7;
+const SLOT: u8 = 8;
+const MM: u8 = 9;
+const MAPPING: u8 = 10;
+
+/// The page-table entry of one page: what reading or changing it accesses.
+#[must_use]
+pub const fn pte_obj(mm: MmId, vpn: Vpn) -> ObjId {
+    ObjId::keyed(PTE, ((mm.0 as u64) << 36) | vpn.0)
+}
+
+/// A frame: what allocating, freeing, referencing, reading or writing it accesses.
+#[must_use]
+pub const fn frame_obj(pfn: Pfn) -> ObjId {
+    ObjId::keyed(FRAME, pfn.0)
+}
+
+/// The translations of one address space in the TLBs of the CPUs.
+#[must_use]
+pub const fn tlb_obj(mm: MmId) -> ObjId {
+    ObjId::keyed(TLB, mm.0 as u64)
+}
+
+pub(crate) const fn folio_lock_obj(pfn: Pfn) -> ObjId {
+    ObjId::keyed(FOLIO_LOCK, pfn.0)
+}
+
+pub(crate) const fn ptl_obj(mm: MmId, base: Vpn) -> ObjId {
+    ObjId::keyed(PTL, ((mm.0 as u64) << 36) | base.0)
+}
+
+pub(crate) const fn anon_vma_obj(id: u32) -> ObjId {
+    ObjId::keyed(ANON_VMA, id as u64)
+}
+
+pub(crate) const fn slot_obj(slot: u64) -> ObjId {
+    ObjId::keyed(SLOT, slot)
+}
+
+pub(crate) const fn mapping_obj(inode: u32) -> ObjId {
+    ObjId::keyed(MAPPING, inode as u64)
+}
+
+/// The parts of a machine that all its tasks share.
+#[derive(Clone, Copy)]
+pub(crate) enum MachineObj {
+    ZoneLock = 1,
+    /// Which frames reclaim may take: adding one commutes with adding another, not with reclaim's look.
+    Lru = 2,
+    AllLocksMutex = 3,
+}
+
+pub(crate) const fn machine_obj(what: MachineObj) -> ObjId {
+    ObjId::keyed(MACHINE, what as u64)
+}
+
+/// The parts of one address space.
+#[derive(Clone, Copy)]
+pub(crate) enum MmObj {
+    MmapLock = 1,
+    PageTableLock = 2,
+    Users = 3,
+    Count = 4,
+}
+
+pub(crate) const fn mm_obj(mm: MmId, what: MmObj) -> ObjId {
+    ObjId::keyed(MM, ((mm.0 as u64) << 8) | what as u64)
+}

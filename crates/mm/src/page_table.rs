@@ -1,0 +1,348 @@
+//! Page tables: four levels, and the one accessor of leaf entries.
+//!
+//! Key types: `PageTables`, the levels of one address space; `Leaf`, one table of 512 entries with its split lock;
+//! `PteGuard`, that lock held, through which every entry is read and changed. The accessor makes the visible operation
+//! and emits `PteSet`, so that no path can forget.
+//!
+//! # Protocol
+//!
+//! | what | lock |
+//! |---|---|
+//! | change an entry | the leaf's `ptlock_ptr(ptdesc)` ([`Leaf::lock`]) |
+//! | look at an entry without deciding by it (a fault's first look) | none ([`Leaf::peek`]); look again under the lock |
+//! | add a table | `&mm->page_table_lock`, and `mmap_lock` or an rmap lock so that it stays |
+//! | take a table away | nothing maps its region any more: no VMA, no reverse map |
+//!
+//! The storage lock around the upper levels protects memory only. A walker that holds an `Arc<Leaf>` of a table that was
+//! taken away finds it empty, as the kernel's walker would by RCU.
+
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::obj::{ptl_obj, pte_obj};
+use ksync::{Kernel, RawSpinLock, SpinLock, SpinLockGuard};
+use mm_types::{Errno, Gfp, MmId, PageRange, Pte, Vpn};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use trace::EventKind;
+
+const ENTRIES: usize = 512;
+/// log2 of the pages one entry covers, by level: leaf table, PMD table, PUD table.
+const PMD: u32 = 9;
+const PUD: u32 = 18;
+const PGD: u32 = 27;
+
+pub(crate) type LeafEntries = [AtomicU64; ENTRIES];
+
+/// One table of leaf entries.
+pub(crate) struct Leaf {
+    mm: MmId,
+    /// The page of entry 0.
+    base: Vpn,
+    ptes: Box<LeafEntries>,
+    ptl: SpinLock<()>,
+}
+
+impl Leaf {
+    fn new(machine: &Machine, mm: MmId, base: Vpn) -> Leaf {
+        let pooled = machine.leaf_pool.lock().pop();
+        let ptes = pooled.unwrap_or_else(|| Box::new([const { AtomicU64::new(0) }; ENTRIES]));
+        let ptl = SpinLock::from_raw(RawSpinLock::new(machine.classes.ptl, ptl_obj(mm, base)), ());
+        Leaf { mm, base, ptes, ptl }
+    }
+
+    fn slot(&self, vpn: Vpn) -> &AtomicU64 {
+        debug_assert_eq!(vpn.0 >> PMD, self.base.0 >> PMD);
+        &self.ptes[vpn.0 as usize % ENTRIES]
+    }
+
+    fn load(&self, vpn: Vpn) -> Pte {
+        Pte(self.slot(vpn).load(Ordering::Relaxed))
+    }
+
+    /// Reads an entry without its lock (`ptep_get_lockless()`): it may be another one at once. A visible operation.
+    pub(crate) fn peek(&self, k: &Kernel, vpn: Vpn) -> Pte {
+        k.visible_read(pte_obj(self.mm, vpn));
+        self.load(vpn)
+    }
+
+    /// Reads an entry at a scheduling point that the caller made for it.
+    pub(crate) fn peek_now(&self, vpn: Vpn) -> Pte {
+        self.load(vpn)
+    }
+
+    /// `pte_offset_map_lock()`.
+    #[track_caller]
+    pub(crate) fn lock(&self) -> PteGuard<'_> {
+        PteGuard { leaf: self, _ptl: self.ptl.lock() }
+    }
+
+    /// Replaces an entry. Private: the guard and the hardware's own bits are the ways in.
+    fn store(&self, k: &Kernel, vpn: Vpn, new: Pte) -> Pte {
+        k.visible_write(pte_obj(self.mm, vpn));
+        let old = Pte(self.slot(vpn).swap(new.0, Ordering::Relaxed));
+        if old != new {
+            k.emit(EventKind::PteSet { mm: self.mm, vpn, old, new });
+        }
+        old
+    }
+
+    /// The CPU sets accessed and dirty bits by itself, without any lock, if the entry is still `seen`. The scheduling
+    /// point is the access that causes it.
+    pub(crate) fn hardware_mark(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) {
+        let marked = seen.with_young(true).with_dirty(seen.is_dirty() || write);
+        if marked != seen
+            && self.slot(vpn).compare_exchange(seen.0, marked.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            k.emit(EventKind::PteSet { mm: self.mm, vpn, old: seen, new: marked });
+        }
+    }
+}
+
+/// The entries of one leaf table, its lock held.
+pub(crate) struct PteGuard<'a> {
+    leaf: &'a Leaf,
+    _ptl: SpinLockGuard<'a, ()>,
+}
+
+impl PteGuard<'_> {
+    /// The entry of `vpn`. No scheduling point: the lock keeps it still, and taking that was one.
+    pub(crate) fn get(&self, vpn: Vpn) -> Pte {
+        self.leaf.load(vpn)
+    }
+
+    /// `set_pte_at()`.
+    pub(crate) fn set(&self, k: &Kernel, vpn: Vpn, new: Pte) {
+        self.leaf.store(k, vpn, new);
+    }
+
+    /// `ptep_get_and_clear()`.
+    pub(crate) fn clear(&self, k: &Kernel, vpn: Vpn) -> Pte {
+        self.leaf.store(k, vpn, Pte::NONE)
+    }
+}
+
+type Dir = Box<[u32; ENTRIES]>;
+
+/// The upper levels. An entry is 0 for none, else the index of a directory (never 0, that is the PGD), or of a leaf + 1.
+#[derive(Default)]
+struct Upper {
+    dirs: Vec<Dir>,
+    free_dirs: Vec<u32>,
+    leaves: Vec<Option<Arc<Leaf>>>,
+    free_leaves: Vec<u32>,
+}
+
+const fn index(vpn: Vpn, shift: u32) -> usize {
+    (vpn.0 >> shift) as usize % ENTRIES
+}
+
+/// First page of the next region of `1 << shift` pages.
+const fn next_region(vpn: Vpn, shift: u32) -> Vpn {
+    Vpn(((vpn.0 >> shift) + 1) << shift)
+}
+
+impl Upper {
+    fn entry(&self, dir: u32, vpn: Vpn, shift: u32) -> u32 {
+        self.dirs.get(dir as usize).map_or(0, |d| d[index(vpn, shift)])
+    }
+
+    /// The entry that names the leaf table of `vpn`, or the shift of the level at which there is none.
+    fn find(&self, vpn: Vpn) -> Result<u32, u32> {
+        let mut dir = 0;
+        for shift in [PGD, PUD, PMD] {
+            match self.entry(dir, vpn, shift) {
+                0 => return Err(shift),
+                next => dir = next,
+            }
+        }
+        Ok(dir)
+    }
+
+    fn leaf(&self, entry: u32) -> Option<&Arc<Leaf>> {
+        self.leaves.get((entry as usize).checked_sub(1)?)?.as_ref()
+    }
+
+    fn walk(&self, vpn: Vpn) -> Option<&Arc<Leaf>> {
+        self.leaf(self.find(vpn).ok()?)
+    }
+
+    fn new_dir(&mut self) -> u32 {
+        if let Some(free) = self.free_dirs.pop() {
+            return free;
+        }
+        self.dirs.push(Box::new([0; ENTRIES]));
+        (self.dirs.len() - 1) as u32
+    }
+
+    fn install(&mut self, leaf: Arc<Leaf>) {
+        let vpn = leaf.base;
+        if self.dirs.is_empty() {
+            self.new_dir();
+        }
+        let mut dir = 0;
+        for shift in [PGD, PUD] {
+            let mut next = self.entry(dir, vpn, shift);
+            if next == 0 {
+                next = self.new_dir();
+                self.dirs[dir as usize][index(vpn, shift)] = next;
+            }
+            dir = next;
+        }
+        let slot = self.free_leaves.pop().unwrap_or_else(|| {
+            self.leaves.push(None);
+            (self.leaves.len() - 1) as u32
+        });
+        self.leaves[slot as usize] = Some(leaf);
+        self.dirs[dir as usize][index(vpn, PMD)] = slot + 1;
+    }
+
+    /// Takes the leaf table of the region at `base` away.
+    fn remove_leaf(&mut self, base: Vpn) -> Option<Arc<Leaf>> {
+        let entry = self.find(base).ok()?;
+        let dir = self.entry(self.entry(0, base, PGD), base, PUD);
+        self.dirs[dir as usize][index(base, PMD)] = 0;
+        self.free_leaves.push(entry - 1);
+        self.leaves[entry as usize - 1].take()
+    }
+
+    /// Takes a directory away: the PMD table (`shift` PUD) or PUD table (`shift` PGD) of the region at `base`.
+    fn remove_dir(&mut self, base: Vpn, shift: u32) -> bool {
+        let parent = if shift == PGD { 0 } else { self.entry(0, base, PGD) };
+        if shift != PGD && parent == 0 {
+            return false;
+        }
+        let dir = self.entry(parent, base, shift);
+        if dir == 0 || self.dirs[dir as usize].iter().any(|e| *e != 0) {
+            return false;
+        }
+        self.dirs[parent as usize][index(base, shift)] = 0;
+        self.free_dirs.push(dir);
+        true
+    }
+}
+
+/// The page tables of one address space.
+#[derive(Default)]
+pub(crate) struct PageTables {
+    upper: Mutex<Upper>,
+}
+
+impl PageTables {
+    /// The leaf table of `vpn`, if there is one.
+    pub(crate) fn walk(&self, vpn: Vpn) -> Option<Arc<Leaf>> {
+        self.upper.lock().walk(vpn).cloned()
+    }
+
+    /// How many of the three tables below the PGD that lead to `vpn` are missing.
+    fn missing(&self, vpn: Vpn) -> u32 {
+        match self.upper.lock().find(vpn) {
+            Ok(_) => 0,
+            Err(shift) => shift / 9,
+        }
+    }
+
+    /// The first leaf table with a page in `range`, and the pages of `range` it covers. Empty regions are skipped whole.
+    pub(crate) fn next_leaf(&self, range: PageRange) -> Option<(Arc<Leaf>, PageRange)> {
+        let upper = self.upper.lock();
+        let mut vpn = range.start();
+        while vpn < range.end() {
+            match upper.find(vpn) {
+                Ok(entry) => {
+                    let part = PageRange::new(vpn, next_region(vpn, PMD).min(range.end())).ok()?;
+                    return Some((Arc::clone(upper.leaf(entry)?), part));
+                }
+                Err(shift) => vpn = next_region(vpn, shift),
+            }
+        }
+        None
+    }
+
+    /// The first page of `range` below a PUD entry that leads somewhere, that is whose GiB has a PMD table.
+    pub(crate) fn first_populated_pud(&self, range: PageRange) -> Option<Vpn> {
+        let upper = self.upper.lock();
+        let mut vpn = range.start();
+        while vpn < range.end() {
+            match upper.find(vpn) {
+                Err(shift @ (PUD | PGD)) => vpn = next_region(vpn, shift),
+                _ => return Some(vpn),
+            }
+        }
+        None
+    }
+
+    /// Takes away the tables of `range` whose whole region lies in `[floor, ceiling)`. Gives the leaf tables, and
+    /// whether any table of any level went.
+    ///
+    /// Source: `free_pgd_range()`, mm/memory.c, 6.12.
+    fn remove(&self, range: PageRange, floor: Vpn, ceiling: Vpn) -> (SmallVec<[Arc<Leaf>; 2]>, bool) {
+        let mut upper = self.upper.lock();
+        let inside = |vpn: Vpn, shift| {
+            let base = Vpn(vpn.0 >> shift << shift);
+            (base >= floor && next_region(vpn, shift) <= ceiling).then_some(base)
+        };
+        let mut leaves = SmallVec::new();
+        let mut any = false;
+        for shift in [PMD, PUD, PGD] {
+            let mut vpn = range.start();
+            while vpn < range.end() {
+                let (here, step) = match upper.find(vpn) {
+                    Err(missing) if missing > shift || (missing == shift && shift == PMD) => (false, missing),
+                    _ => (true, shift),
+                };
+                if let Some(base) = inside(vpn, shift).filter(|_| here) {
+                    if shift == PMD {
+                        let leaf = upper.remove_leaf(base);
+                        any |= leaf.is_some();
+                        leaves.extend(leaf);
+                    } else {
+                        any |= upper.remove_dir(base, shift);
+                    }
+                }
+                vpn = next_region(vpn, step);
+            }
+        }
+        (leaves, any)
+    }
+}
+
+impl Mm {
+    /// `pte_alloc()`: the leaf table of `vpn`, made if it is missing. May sleep and reclaim.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(crate) fn pte_alloc(&self, k: &Kernel, vpn: Vpn) -> Result<Arc<Leaf>, Errno> {
+        if let Some(leaf) = self.tables.walk(vpn) {
+            return Ok(leaf);
+        }
+        k.kmalloc(Gfp::KERNEL, self.tables.missing(vpn).max(1))?;
+        let _lock = self.page_table_lock.lock();
+        if let Some(leaf) = self.tables.walk(vpn) {
+            // Another task was faster while this one allocated.
+            return Ok(leaf);
+        }
+        let leaf = Arc::new(Leaf::new(&self.machine, self.id, Vpn(vpn.0 >> PMD << PMD)));
+        self.tables.upper.lock().install(Arc::clone(&leaf));
+        Ok(leaf)
+    }
+
+    /// Takes away the page tables that nothing between `floor` and `ceiling` needs any more. Says whether any went.
+    pub(crate) fn free_pgd_range(&self, range: PageRange, floor: Vpn, ceiling: Vpn) -> bool {
+        let (leaves, any) = self.tables.remove(range, floor, ceiling);
+        for leaf in leaves {
+            // A late walker may still look at it; then its memory is not for the pool.
+            if let Ok(leaf) = Arc::try_unwrap(leaf) {
+                debug_assert!(leaf.ptes.iter().all(|p| p.load(Ordering::Relaxed) == 0), "a table is freed in use");
+                self.machine.leaf_pool.lock().push(leaf.ptes);
+            }
+        }
+        any
+    }
+
+    /// The entry of a page, without lock or scheduling point: for tests and snapshots.
+    #[must_use]
+    pub fn pte(&self, vpn: Vpn) -> Pte {
+        self.tables.walk(vpn).map_or(Pte::NONE, |leaf| leaf.peek_now(vpn))
+    }
+}

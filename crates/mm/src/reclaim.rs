@@ -1,0 +1,215 @@
+//! Reclaim of anonymous pages: unmapped through the reverse map, written to swap, freed.
+//!
+//! No `mmap_lock`: any task may be here, in the middle of an allocation. Order of locks: `fs_reclaim` (map), the folio
+//! (trylock), `&anon_vma->rwsem` (for reading, trylock first), the notifier, the page-table lock.
+//!
+//! Sources: `shrink_folio_list()`, mm/vmscan.c; `try_to_unmap_one()`, mm/rmap.c, 6.12. Which page goes is not decided by
+//! its age: the schedule chooses, or the caller names it, or, under pressure, all are taken in turn.
+
+use crate::frames::{Frame, FrameFlags};
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::names::NAMES;
+use ksync::{FsReclaim, Kernel, current};
+use mm_types::{Gfp, MmId, PageRange, Pfn, Pte, Vpn};
+use trace::{EventKind, NotifyEvent, NotifyRange};
+
+impl Machine {
+    /// Reclaims `nr_pages` pages, each chosen by the schedule among the reclaimable ones: what `kswapd` or another
+    /// task's reclaim would do. Gives how many were freed.
+    pub fn shrink(&self, nr_pages: u64) -> u64 {
+        current(|k| {
+            self.reclaim_section(k, |machine| {
+                (0..nr_pages).map(|_| u64::from(machine.reclaim_chosen(k, Gfp::KERNEL))).sum()
+            })
+        })
+    }
+
+    /// Runs `f` as reclaim that nobody's allocation asked for.
+    fn reclaim_section(&self, k: &Kernel, f: impl FnOnce(&Machine) -> u64) -> u64 {
+        let _map = FsReclaim::acquire(Gfp::KERNEL);
+        k.with_memalloc(|| {
+            k.emit(EventKind::ReclaimStart { direct: false });
+            let freed = f(self);
+            k.emit(EventKind::ReclaimEnd { freed });
+            freed
+        })
+    }
+
+    /// The frames reclaim may take, in order of their numbers.
+    pub(crate) fn reclaimable(&self) -> Vec<Pfn> {
+        let frames = self.frames.lock();
+        frames.iter().filter(|(_, f)| is_reclaimable(f)).map(|(key, _)| Pfn(key)).collect()
+    }
+
+    /// Frees up to `nr_pages`, going on where it stopped the last time.
+    pub(crate) fn shrink_lru(&self, k: &Kernel, gfp: Gfp, nr_pages: u64) -> u64 {
+        let mut candidates = self.reclaimable();
+        let hand = *self.clock_hand.lock();
+        let start = candidates.partition_point(|pfn| *pfn <= hand);
+        candidates.rotate_left(start);
+        let mut freed = 0;
+        for pfn in candidates {
+            if freed == nr_pages {
+                break;
+            }
+            *self.clock_hand.lock() = pfn;
+            freed += u64::from(self.reclaim_folio(k, pfn, gfp));
+        }
+        freed
+    }
+
+    /// Reclaims one page: true when its frame was freed. It stays when somebody has its lock, a device has pinned it,
+    /// swap is full, or somebody holds a reference (then it stays in the swap cache, unmapped). Sync point `mm.reclaim`.
+    pub(crate) fn reclaim_folio(&self, k: &Kernel, pfn: Pfn, gfp: Gfp) -> bool {
+        k.sync_reached(NAMES.mm_reclaim);
+        let freed = self.reclaim_isolated(k, pfn, gfp);
+        k.sync_passed(NAMES.mm_reclaim);
+        freed
+    }
+
+    fn reclaim_isolated(&self, k: &Kernel, pfn: Pfn, gfp: Gfp) -> bool {
+        if !self.try_get_page(k, pfn) {
+            return false;
+        }
+        let lock = self.folio_lock(pfn);
+        let freed = match lock.try_lock() {
+            Some(_folio) => self.shrink_folio(k, pfn, gfp),
+            None => false,
+        };
+        if !freed {
+            self.put_page(k, pfn);
+        }
+        freed
+    }
+
+    /// One folio of `shrink_folio_list()`, locked and with a reference of this caller, which is gone when it was freed.
+    fn shrink_folio(&self, k: &Kernel, pfn: Pfn, gfp: Gfp) -> bool {
+        let frame = self.frame(pfn);
+        if !is_reclaimable(&frame) || frame.pins > 0 {
+            return false;
+        }
+        let slot = if frame.flags.contains(FrameFlags::SWAPCACHE) {
+            frame.slot
+        } else {
+            // Without __GFP_IO nothing may be written out.
+            match gfp.contains(Gfp::IO).then(|| self.add_to_swap(k, pfn)).flatten() {
+                Some(slot) => slot,
+                None => return false,
+            }
+        };
+        self.try_to_unmap(k, pfn, slot);
+        if self.frame(pfn).mapcount > 0 {
+            self.try_undo_swap(k, pfn, slot);
+            return false;
+        }
+        self.swap_writepage(k, pfn, slot);
+        self.remove_mapping(k, pfn)
+    }
+
+    /// A page that stays mapped leaves the swap cache again if no entry names its slot.
+    fn try_undo_swap(&self, k: &Kernel, pfn: Pfn, slot: u64) {
+        if !self.swap_in_use(slot) {
+            self.delete_from_swap_cache(k, pfn);
+            self.put_page(k, pfn);
+        }
+    }
+
+    /// `__remove_mapping()`: frees the page if only this caller and the swap cache hold it.
+    fn remove_mapping(&self, k: &Kernel, pfn: Pfn) -> bool {
+        k.visible_write(crate::obj::frame_obj(pfn));
+        let frozen = self.with_frame(pfn, |f| {
+            let ours = f.refcount == 2;
+            if ours {
+                f.refcount = 0;
+            } else {
+                f.flags -= FrameFlags::LRU;
+            }
+            ours
+        });
+        if frozen {
+            self.delete_from_swap_cache(k, pfn);
+            self.free_frame(k, pfn);
+        }
+        frozen
+    }
+
+    /// `try_to_unmap()`: every entry that maps the page names its slot instead, each inside a bracket of its own.
+    fn try_to_unmap(&self, k: &Kernel, pfn: Pfn, slot: u64) {
+        let frame = self.frame(pfn);
+        let Some(anon_vma) = frame.anon_vma.and_then(|id| self.anon_vma(id)) else { return };
+        // `folio_lock_anon_vma_read()`: a trylock, and only if that fails a wait.
+        let tree = match anon_vma.rwsem.try_read() {
+            Some(tree) => tree,
+            None => anon_vma.rwsem.read(),
+        };
+        for (mm, vpn) in tree.walk(frame.index) {
+            self.try_to_unmap_at(k, mm, vpn, pfn, slot);
+        }
+    }
+
+    fn try_to_unmap_at(&self, k: &Kernel, mm: MmId, vpn: Vpn, pfn: Pfn, slot: u64) {
+        if let Some(mm) = self.mm(mm) {
+            mm.try_to_unmap_one(k, vpn, pfn, slot);
+        }
+    }
+}
+
+/// Anonymous, on the list, and mapped.
+fn is_reclaimable(frame: &Frame) -> bool {
+    frame.refcount > 0 && frame.mapcount > 0 && frame.flags.contains(FrameFlags::ANON | FrameFlags::LRU)
+}
+
+impl Mm {
+    /// Reclaims the pages that `pages` maps now, in order: as another task's reclaim would, without `mmap_lock` and
+    /// without asking how old they are. Gives how many frames were freed.
+    pub fn reclaim_pages(&self, pages: PageRange) -> u64 {
+        current(|k| {
+            self.machine.reclaim_section(k, |machine| {
+                let victims = self.mapped_frames(k, pages);
+                victims.into_iter().map(|pfn| u64::from(machine.reclaim_folio(k, pfn, Gfp::KERNEL))).sum()
+            })
+        })
+    }
+
+    fn mapped_frames(&self, k: &Kernel, pages: PageRange) -> Vec<Pfn> {
+        let mut found = Vec::new();
+        let mut rest = Some(pages);
+        while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
+            let ptes = part.iter().map(|vpn| leaf.peek(k, vpn));
+            found.extend(ptes.filter(|p| !p.is_special()).filter_map(Pte::mapped_pfn));
+            rest = PageRange::new(part.end(), pages.end()).ok();
+        }
+        found
+    }
+
+    /// `try_to_unmap_one()`: a CLEAR bracket of one page, blockable; under the page-table lock the entry is cleared and
+    /// flushed at once, then names the slot. The bracket is announced even if the entry maps something else by then.
+    fn try_to_unmap_one(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, slot: u64) {
+        let bracket = self.subs.invalidate_range_start(NotifyRange {
+            mm: self.id,
+            pages: PageRange::page(vpn),
+            event: NotifyEvent::Clear,
+            blockable: true,
+            owner: None,
+        });
+        if let Some(leaf) = self.tables.walk(vpn) {
+            let ptes = leaf.lock();
+            let old = ptes.get(vpn);
+            if old.mapped_pfn() == Some(pfn) && !old.is_special() {
+                ptes.clear(k, vpn);
+                self.flush_tlb_range(k, PageRange::page(vpn));
+                if self.machine.frame(pfn).pins > 0 {
+                    // Pinned since reclaim looked: an exclusive page must stay where it is.
+                    ptes.set(k, vpn, old);
+                } else {
+                    self.machine.swap_duplicate(slot);
+                    ptes.set(k, vpn, Pte::swap(slot));
+                    self.machine.remove_rmap(pfn);
+                    self.machine.put_page(k, pfn);
+                }
+            }
+        }
+        bracket.end();
+    }
+}

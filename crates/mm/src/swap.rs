@@ -1,0 +1,163 @@
+//! The swap device and the swap cache.
+//!
+//! A slot is held by the page-table entries that name it, and by the swap cache while a page of it is in memory.
+
+use crate::frames::FrameFlags;
+use crate::machine::Machine;
+use crate::names::NAMES;
+use crate::obj::slot_obj;
+use crate::per_task::PerTask;
+use ksync::Kernel;
+use mm_types::Pfn;
+use trace::EventKind;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// Page-table entries that name the slot.
+    users: u32,
+    /// The page in memory that has these contents.
+    cache: Option<Pfn>,
+    tag: u64,
+}
+
+/// A swap device: slots of one page.
+#[derive(Debug)]
+pub(crate) struct SwapDevice {
+    slots: PerTask<Slot>,
+    capacity: u64,
+    used: u64,
+}
+
+impl SwapDevice {
+    pub(crate) const fn new(capacity: u64) -> SwapDevice {
+        SwapDevice { slots: PerTask::new(), capacity, used: 0 }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.used = 0;
+    }
+
+    fn slot(&mut self, slot: u64) -> &mut Slot {
+        match self.slots.get_mut(slot) {
+            Some(s) => s,
+            None => panic!("no slot {slot} was ever given out"),
+        }
+    }
+}
+
+impl Machine {
+    /// Slots in use.
+    #[must_use]
+    pub fn swap_used(&self) -> u64 {
+        self.swap.lock().used
+    }
+
+    /// `add_to_swap()`: a slot for a page, which enters the swap cache. The cache takes a reference. Folio lock held.
+    pub(crate) fn add_to_swap(&self, k: &Kernel, pfn: Pfn) -> Option<u64> {
+        let slot = {
+            let mut swap = self.swap.lock();
+            if swap.used >= swap.capacity {
+                return None;
+            }
+            swap.used += 1;
+            let slot = swap.slots.take(k.current_task());
+            *swap.slot(slot) = Slot { users: 0, cache: Some(pfn), tag: 0 };
+            slot
+        };
+        self.get_page(k, pfn);
+        self.with_frame(pfn, |f| {
+            f.flags |= FrameFlags::SWAPCACHE;
+            f.slot = slot;
+        });
+        Some(slot)
+    }
+
+    /// Takes a page out of the swap cache, with the cache's reference left to the caller. The slot goes when no entry
+    /// names it. Folio lock held.
+    pub(crate) fn delete_from_swap_cache(&self, k: &Kernel, pfn: Pfn) {
+        let slot = self.with_frame(pfn, |f| {
+            f.flags -= FrameFlags::SWAPCACHE;
+            f.slot
+        });
+        k.visible_write(slot_obj(slot));
+        let mut swap = self.swap.lock();
+        let entry = swap.slot(slot);
+        entry.cache = None;
+        if entry.users == 0 {
+            free_slot(k, &mut swap, slot);
+        }
+    }
+
+    /// `swap_writepage()`: the contents go out. Sync point `swap`.
+    pub(crate) fn swap_writepage(&self, k: &Kernel, pfn: Pfn, slot: u64) {
+        k.sync_reached(NAMES.swap);
+        k.visible_write(slot_obj(slot));
+        let tag = self.read_tag(pfn);
+        self.swap.lock().slot(slot).tag = tag;
+        k.emit(EventKind::SwapOut { pfn, slot });
+        k.sync_passed(NAMES.swap);
+    }
+
+    /// The contents of a slot that an entry names.
+    pub(crate) fn swap_read(&self, k: &Kernel, slot: u64) -> u64 {
+        k.visible_read(slot_obj(slot));
+        self.swap.lock().slot(slot).tag
+    }
+
+    /// `swap_duplicate()`: an entry more names the slot.
+    pub(crate) fn swap_duplicate(&self, slot: u64) {
+        self.swap.lock().slot(slot).users += 1;
+    }
+
+    /// `swap_free()`: an entry less does. Returns whether another one is left.
+    pub(crate) fn swap_free(&self, k: &Kernel, slot: u64) -> bool {
+        k.visible_write(slot_obj(slot));
+        let mut swap = self.swap.lock();
+        let entry = swap.slot(slot);
+        entry.users = entry.users.saturating_sub(1);
+        let (users, cached) = (entry.users, entry.cache.is_some());
+        if users == 0 && !cached {
+            free_slot(k, &mut swap, slot);
+        }
+        users > 0
+    }
+
+    /// `free_swap_and_cache()`: as [`Machine::swap_free`], and a cached page that nobody names goes too.
+    pub(crate) fn free_swap_and_cache(&self, k: &Kernel, slot: u64) {
+        if self.swap_free(k, slot) {
+            return;
+        }
+        let Some(pfn) = self.swap_cache(slot) else { return };
+        let lock = self.folio_lock(pfn);
+        // Whoever has the folio lock (reclaim) frees the page itself.
+        let Some(_folio) = lock.try_lock() else { return };
+        self.try_drop_swap_cache(k, pfn, slot);
+    }
+
+    /// Drops an unused page of the swap cache with its slot. Folio lock held.
+    pub(crate) fn try_drop_swap_cache(&self, k: &Kernel, pfn: Pfn, slot: u64) {
+        let frame = self.frame(pfn);
+        let ours = frame.flags.contains(FrameFlags::SWAPCACHE) && frame.slot == slot;
+        if ours && frame.mapcount == 0 && self.swap.lock().slot(slot).users == 0 {
+            self.delete_from_swap_cache(k, pfn);
+            self.put_page(k, pfn);
+        }
+    }
+
+    /// Whether an entry names the slot.
+    pub(crate) fn swap_in_use(&self, slot: u64) -> bool {
+        self.swap.lock().slot(slot).users > 0
+    }
+
+    /// The page in memory that has the contents of a slot.
+    pub(crate) fn swap_cache(&self, slot: u64) -> Option<Pfn> {
+        self.swap.lock().slot(slot).cache
+    }
+}
+
+fn free_slot(k: &Kernel, swap: &mut SwapDevice, slot: u64) {
+    swap.used -= 1;
+    *swap.slot(slot) = Slot::default();
+    swap.slots.give(k.current_task(), slot);
+}

@@ -1,0 +1,91 @@
+//! Flushing translations, and the batch that frees pages after it (`struct mmu_gather`).
+//!
+//! CPUs keep no stale translations here: a flush is the event and the secondary hook. Its order against clearing, the
+//! bracket's end and freeing is the kernel's, since that is what subscribers and oracles see.
+//!
+//! Sources: mm/mmu_gather.c; `flush_tlb_mm_range()`, arch/x86/mm/tlb.c, 6.12.
+
+use crate::mm::Mm;
+use crate::names::NAMES;
+use crate::obj::tlb_obj;
+use ksync::Kernel;
+use mm_types::{PageRange, Pfn, Vpn};
+use smallvec::SmallVec;
+use trace::EventKind;
+
+/// Above so many pages everything is flushed. Source: `tlb_single_page_flush_ceiling`, arch/x86/mm/tlb.c, 6.12.
+const FLUSH_CEILING: u64 = 33;
+/// Pages a gather holds before it must flush and free: 8 in itself, then 19 batches of 510 (`MMU_GATHER_BUNDLE`,
+/// `MAX_GATHER_BATCH_COUNT`, `MAX_GATHER_BATCH`; include/asm-generic/tlb.h, 6.12).
+const GATHER_PAGES: usize = 8 + 19 * 510;
+
+impl Mm {
+    /// `flush_tlb_range()`: translations of `pages` are gone from every CPU, then the secondary hook is called. More than
+    /// 33 pages flush, and announce, everything.
+    pub(crate) fn flush_tlb_range(&self, k: &Kernel, pages: PageRange) {
+        let pages = if pages.nr_pages() > FLUSH_CEILING { PageRange::ALL } else { pages };
+        k.visible_write(tlb_obj(self.id));
+        k.emit(EventKind::TlbFlush { mm: self.id, pages });
+        self.subs.arch_invalidate_secondary_tlbs(pages);
+    }
+}
+
+/// Collects what one operation unmapped: a range to flush, and pages to free after the flush.
+pub(crate) struct MmuGather<'m> {
+    mm: &'m Mm,
+    range: Option<(Vpn, Vpn)>,
+    full_mm: bool,
+    pages: SmallVec<[Pfn; 8]>,
+}
+
+impl<'m> MmuGather<'m> {
+    /// `tlb_gather_mmu()`.
+    pub(crate) fn new(mm: &'m Mm) -> MmuGather<'m> {
+        MmuGather { mm, range: None, full_mm: false, pages: SmallVec::new() }
+    }
+
+    /// `tlb_gather_mmu_fullmm()`: the address space goes away.
+    pub(crate) fn full_mm(mm: &'m Mm) -> MmuGather<'m> {
+        MmuGather { mm, range: None, full_mm: true, pages: SmallVec::new() }
+    }
+
+    /// The flush must cover this page (`tlb_flush_pte_range()`).
+    pub(crate) fn note(&mut self, vpn: Vpn) {
+        let (start, end) = self.range.unwrap_or((vpn, vpn));
+        self.range = Some((start.min(vpn), end.max(vpn + 1)));
+    }
+
+    /// The page's reference is dropped after the flush. True when the gather is full and must be flushed first
+    /// (`__tlb_remove_page()`).
+    pub(crate) fn remove_page(&mut self, pfn: Pfn) -> bool {
+        self.pages.push(pfn);
+        self.pages.len() >= GATHER_PAGES
+    }
+
+    /// `tlb_flush_mmu_tlbonly()`: flushes what was noted; frees nothing.
+    pub(crate) fn flush_tlb_only(&mut self, k: &Kernel) {
+        if self.full_mm {
+            self.mm.flush_tlb_range(k, PageRange::ALL);
+        } else if let Some(range) = self.range.take().and_then(|(start, end)| PageRange::new(start, end).ok()) {
+            self.mm.flush_tlb_range(k, range);
+        }
+    }
+
+    /// `tlb_flush_mmu()`: flushes, then frees. Sync point `mm.free`.
+    pub(crate) fn flush(&mut self, k: &Kernel) {
+        self.flush_tlb_only(k);
+        if self.pages.is_empty() {
+            return;
+        }
+        k.sync_reached(NAMES.mm_free);
+        for pfn in self.pages.drain(..) {
+            self.mm.machine.put_page(k, pfn);
+        }
+        k.sync_passed(NAMES.mm_free);
+    }
+
+    /// `tlb_finish_mmu()`.
+    pub(crate) fn finish(mut self, k: &Kernel) {
+        self.flush(k);
+    }
+}

@@ -1,0 +1,144 @@
+//! Clearing the entries of VMAs. Linux: `unmap_vmas()`, `zap_pte_range()`, `free_pgtables()`.
+
+use crate::frames::FrameFlags;
+use crate::mm::Mm;
+use crate::names::NAMES;
+use crate::page_table::{Leaf, PteGuard};
+use crate::tlb::MmuGather;
+use crate::vma::Vma;
+use ksync::Kernel;
+use mm_types::{PAGE_SIZE, PageRange, Pte, PteKind, TASK_SIZE, VmFlags, Vpn};
+use trace::{NotifyEvent, NotifyRange};
+
+/// Pages of user space: tables may go up to here when nothing is mapped above (`USER_PGTABLES_CEILING`).
+const CEILING: Vpn = Vpn((TASK_SIZE / PAGE_SIZE).next_multiple_of(1 << 27));
+
+/// How far the page tables around an unmapped range are nobody else's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TableBounds {
+    /// End of the VMA below.
+    pub(crate) floor: Vpn,
+    /// Start of the VMA above.
+    pub(crate) ceiling: Vpn,
+}
+
+impl TableBounds {
+    /// Nothing is mapped around.
+    pub(crate) const ALL: TableBounds = TableBounds { floor: Vpn(0), ceiling: CEILING };
+}
+
+impl Mm {
+    /// The bounds for unmapping `range`, whose VMAs are out of the tree.
+    pub(crate) fn table_bounds(&self, range: PageRange) -> TableBounds {
+        let inner = self.inner.lock();
+        TableBounds {
+            floor: inner.tree.find_prev(range.start()).map_or(Vpn(0), Vma::end),
+            ceiling: inner.tree.find_at_or_above(range.end()).map_or(CEILING, Vma::start),
+        }
+    }
+
+    /// `unmap_region()`: one bracket over `range`, the entries of `vmas` cleared, tables that nobody needs freed, one
+    /// flush, pages freed. The VMAs are out of the tree; `mmap_lock` is held, for reading at least.
+    pub(crate) fn unmap_region(&self, k: &Kernel, range: PageRange, vmas: &[Vma], bounds: TableBounds) {
+        let mut tlb = MmuGather::new(self);
+        self.unmap_vmas(k, &mut tlb, range, vmas);
+        self.free_pgtables(k, &mut tlb, vmas, bounds);
+        tlb.finish(k);
+    }
+
+    /// `unmap_vmas()`: clears the entries of VMAs inside one UNMAP bracket over `range`, which is announced even when
+    /// there is no page table. Sync point `mm.zap`.
+    pub(crate) fn unmap_vmas(&self, k: &Kernel, tlb: &mut MmuGather<'_>, range: PageRange, vmas: &[Vma]) {
+        k.sync_reached(NAMES.mm_zap);
+        let bracket = self.subs.invalidate_range_start(NotifyRange {
+            mm: self.id,
+            pages: range,
+            event: NotifyEvent::Unmap,
+            blockable: true,
+            owner: None,
+        });
+        for vma in vmas {
+            self.unmap_page_range(k, tlb, vma, vma.range());
+        }
+        bracket.end();
+        k.sync_passed(NAMES.mm_zap);
+    }
+
+    /// `unmap_page_range()`: clears the entries of `range`, a part of `vma`.
+    fn unmap_page_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
+        let mut rest = Some(range);
+        while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
+            let done = self.zap_pte_range(k, tlb, vma, &leaf, part);
+            rest = PageRange::new(done, range.end()).ok();
+        }
+    }
+
+    /// `zap_pte_range()`: one leaf table. Gives the first page not done: a full gather lets the lock go to flush.
+    fn zap_pte_range(
+        &self,
+        k: &Kernel,
+        tlb: &mut MmuGather<'_>,
+        vma: &Vma,
+        leaf: &Leaf,
+        part: PageRange,
+    ) -> Vpn {
+        let ptes = leaf.lock();
+        let mut force_flush = false;
+        let mut full = None;
+        for vpn in part.iter() {
+            let old = ptes.get(vpn);
+            if old.is_none() {
+                continue;
+            }
+            force_flush |= vma.flags().contains(VmFlags::SHARED) && old.is_dirty();
+            if self.zap_pte(k, tlb, &ptes, vpn, old) {
+                full = Some(vpn + 1);
+                break;
+            }
+        }
+        if force_flush {
+            // A dirty page of a file must not be written to through a stale translation once it counts as clean.
+            tlb.flush_tlb_only(k);
+        }
+        drop(ptes);
+        if force_flush || full.is_some() {
+            tlb.flush(k);
+        }
+        full.unwrap_or(part.end())
+    }
+
+    /// Clears one entry. True when the gather is full.
+    fn zap_pte(&self, k: &Kernel, tlb: &mut MmuGather<'_>, ptes: &PteGuard<'_>, vpn: Vpn, old: Pte) -> bool {
+        ptes.clear(k, vpn);
+        match old.kind() {
+            PteKind::Present | PteKind::ProtNone { .. } => {
+                tlb.note(vpn);
+                let Some(pfn) = old.mapped_pfn().filter(|_| !old.is_special()) else { return false };
+                self.machine.remove_rmap(pfn);
+                tlb.remove_page(pfn)
+            }
+            PteKind::Swap { slot } => {
+                self.machine.free_swap_and_cache(k, slot);
+                false
+            }
+            PteKind::Migration { .. } | PteKind::None => false,
+        }
+    }
+
+    /// `free_pgtables()`: VMAs leave the reverse map, and the tables around them that nobody else needs go.
+    pub(crate) fn free_pgtables(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vmas: &[Vma], bounds: TableBounds) {
+        self.unlink_anon_vmas(k, vmas);
+        for (i, vma) in vmas.iter().enumerate() {
+            let ceiling = vmas.get(i + 1).map_or(bounds.ceiling, Vma::start);
+            if self.free_pgd_range(vma.range(), bounds.floor, ceiling) {
+                // The flush covers one page at the start of the first table.
+                tlb.note(Vpn(vma.start().0 >> 9 << 9).max(bounds.floor));
+            }
+        }
+    }
+
+    /// Whether a frame is private to address spaces (`folio_test_anon()`).
+    pub(crate) fn is_anon_frame(flags: FrameFlags) -> bool {
+        flags.contains(FrameFlags::ANON)
+    }
+}
