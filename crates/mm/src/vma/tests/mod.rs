@@ -4,4 +4,5 @@ mod cases;
 mod maps;
 mod placement;
 mod property;
+mod recorded;
 mod test_utils;
