@@ -4,6 +4,7 @@ use criterion::Criterion;
 use ksync::{Kernel, KernelConfig};
 use lockdep::Lockdep;
 use mm_types::{Name, ObjId, TaskId};
+use properties::Oracles;
 use sched::{Config, Op, Outcome, RandomScheduler, Sched};
 use shootdown_bench::Table;
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId as ShuttleTask};
@@ -156,6 +157,9 @@ pub fn rows(criterion: &mut Criterion, table: &mut Table) {
     let kernel = judged_kernel();
     let observed = judged_kernel();
     observed.set_observer(Some(Rc::new(RefCell::new(RunHash::default()))));
+    let oracles = Rc::new(RefCell::new(Oracles::all()));
+    let watched = judged_kernel();
+    watched.set_observer(Some(oracles.clone()));
 
     let bare_steps = (0..COUNTED).map(|run| bare.run(name, &mut scheduler, run)).sum::<u64>() as f64 / COUNTED as f64;
     let steps = (0..COUNTED).map(|run| judged(&kernel, name, &mut scheduler, run)).sum::<u64>() as f64 / COUNTED as f64;
@@ -170,6 +174,12 @@ pub fn rows(criterion: &mut Criterion, table: &mut Table) {
     group.bench_function("bare", |b| b.iter(|| bare.run(name, &mut scheduler, next())));
     group.bench_function("judged", |b| b.iter(|| judged(&kernel, name, &mut scheduler, next())));
     group.bench_function("hashed", |b| b.iter(|| judged(&observed, name, &mut scheduler, next())));
+    group.bench_function("watched", |b| {
+        b.iter(|| {
+            oracles.borrow_mut().reset();
+            judged(&watched, name, &mut scheduler, next())
+        })
+    });
     group.bench_function("shuttle", |b| b.iter_custom(shuttle_runs));
     group.finish();
 
@@ -178,6 +188,7 @@ pub fn rows(criterion: &mut Criterion, table: &mut Table) {
     table.row("schedule 2 x 10 lock/unlock, bare", ours, shuttle, "<= 1 us (1 M/s)");
     table.row("schedule, lockdep and recorded choices", judged, shuttle, "<= 2 us (500,000/s)");
     table.row("schedule, the same and every event hashed", "schedule_2x10/hashed", shuttle, "-");
+    table.row("schedule, the same and every oracle looking on", "schedule_2x10/watched", shuttle, "-");
     table.row_per("a step of it, bare", ours, shuttle, (bare_steps, shuttle_steps), "<= 20 ns");
     table.row_per("a step of it, lockdep and recorded choices", judged, shuttle, (steps, shuttle_steps), "<= 40 ns");
 }
