@@ -14,7 +14,8 @@ use mm_types::{PageRange, Pgoff, VmFlags};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum AnonMergeRule {
     /// Whichever of the two has them, if they were not inherited over a fork. Source: `is_mergeable_anon_vma()`,
-    /// mm/vma.c, since about 6.16; what the recordings of 6.18 show.
+    /// mm/vma.c, since about 6.16. The recordings of 6.18 agree with it as far as they are followed, and with the
+    /// other rule too: the operations that tell them apart come after moves and forks.
     #[default]
     EitherSide,
     /// Only when the neighbour has them; an altered VMA that has them stays apart from a neighbour without.

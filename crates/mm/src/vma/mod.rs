@@ -26,8 +26,8 @@
 //! Memory policies, userfaultfd contexts, names of anonymous VMAs, `vm_ops->close`, shadow stacks, huge TLB mappings and
 //! `MAP_DROPPABLE`: none of them occurs in the recordings this is checked against, apart from the last.
 //!
-//! Source of the rules: mm/vma.c, mm/mmap.c and mm/mprotect.c of Linux 6.12, and recordings of 6.18 where
-//! [`AnonMergeRule`] says so.
+//! Source of the rules: mm/vma.c, mm/mmap.c and mm/mprotect.c of Linux 6.12, but for [`AnonMergeRule`], whose default is
+//! that of later kernels; checked against recordings of 6.18 (`tests/recorded.rs`).
 
 mod anon;
 mod area;

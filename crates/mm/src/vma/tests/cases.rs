@@ -87,6 +87,7 @@ fn two_anon_vmas_do_not_merge() {
 #[test]
 fn neighbours_share_an_anon_vma_so_that_they_can_merge_later() {
     check("mmap 10+5 rw\n touch 10\n mmap 15+5 rwx\n touch 15\n mprotect 15+5 rw", "10-20 rw");
+    check("mmap 15+5 rwx\n touch 15\n mmap 10+5 rw\n touch 10\n mprotect 15+5 rw", "10-20 rw");
     // Other flags than access keep them from sharing.
     check("mmap 10+5 rw\n touch 10\n mmap 15+5 rw noreserve\n touch 15\n mprotect 10+10 r", "10-15 r, 15-20 r");
 }
