@@ -1,0 +1,196 @@
+//! [`Device`]: a page table of its own, and accesses through it.
+
+use crate::via::Via;
+use ksync::{Kernel, current};
+use mm::{Machine, device};
+use mm_types::{MmId, Name, ObjId, PageRange, Pfn, Vpn};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use trace::{DevId, EventKind};
+
+/// One device translation: a shadow page-table entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Spte {
+    /// The frame.
+    pub pfn: Pfn,
+    /// Whether the device may write through it.
+    pub writable: bool,
+    /// The subscription that keeps it honest.
+    pub via: Via,
+}
+
+/// Why a device access did not happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// There is no translation.
+    NotPresent,
+    /// There is one, but not for writing.
+    ReadOnly,
+}
+
+/// A device access that did not happen: the driver's fault handler may publish a translation, and the device try again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeviceFault {
+    /// The device.
+    pub dev: DevId,
+    /// Whose page.
+    pub mm: MmId,
+    /// Which page.
+    pub vpn: Vpn,
+    /// Why.
+    pub fault: Fault,
+}
+
+impl fmt::Display for DeviceFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.fault {
+            Fault::NotPresent => "not present",
+            Fault::ReadOnly => "read-only",
+        };
+        write!(f, "device {} faults at {} of {}: {why}", self.dev.0, self.vpn.addr(), self.mm)
+    }
+}
+
+impl std::error::Error for DeviceFault {}
+
+/// Objects of this crate are keyed from here on; those of `mm` are below.
+const SPTE: u8 = 32;
+
+/// The translation of one page by one device: what publishing it, taking it away and using it access.
+#[must_use]
+pub const fn spte_obj(dev: DevId, mm: MmId, vpn: Vpn) -> ObjId {
+    ObjId::keyed(SPTE, ((dev.0 as u64) << 48) | ((mm.0 as u64 & 0xfff) << 36) | vpn.0)
+}
+
+/// A device of a machine. Its page table and TLB change together: what is cleared is gone from both.
+///
+/// All methods run inside of the machine's kernel and do not sleep.
+pub struct Device {
+    id: DevId,
+    name: Name,
+    machine: Arc<Machine>,
+    /// A storage lock, never held across a scheduling point; what serialises drivers is theirs.
+    table: Mutex<BTreeMap<(MmId, Vpn), Spte>>,
+}
+
+impl Device {
+    /// A device without translations.
+    #[must_use]
+    pub fn new(k: &Kernel, id: DevId, name: Name, machine: Arc<Machine>) -> Arc<Device> {
+        k.emit(EventKind::DeviceCreated { dev: id, name });
+        Arc::new(Device { id, name, machine, table: Mutex::default() })
+    }
+
+    /// Which device it is.
+    #[must_use]
+    pub fn id(&self) -> DevId {
+        self.id
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        self.name
+    }
+
+    /// The machine it is part of.
+    #[must_use]
+    pub fn machine(&self) -> &Arc<Machine> {
+        &self.machine
+    }
+
+    /// Publishes a translation under `via`, replacing one that is there.
+    pub fn set(&self, via: Via, vpn: Vpn, pfn: Pfn, writable: bool) {
+        current(|k| {
+            k.visible_read(via.brackets);
+            k.visible_write(spte_obj(self.id, via.mm, vpn));
+            self.table.lock().insert((via.mm, vpn), Spte { pfn, writable, via });
+            k.emit(EventKind::SpteSet { dev: self.id, sub: via.sub, mm: via.mm, vpn, pfn, writable });
+        });
+    }
+
+    /// Takes one translation away; what it was. Looking at a page that has none is an access too.
+    pub fn clear(&self, mm: MmId, vpn: Vpn) -> Option<Spte> {
+        current(|k| {
+            k.visible_write(spte_obj(self.id, mm, vpn));
+            let spte = self.table.lock().remove(&(mm, vpn))?;
+            k.emit(EventKind::SpteClear { dev: self.id, sub: spte.via.sub, mm, vpn });
+            Some(spte)
+        })
+    }
+
+    /// Takes away every translation of `pages`, in order; how many there were.
+    pub fn zap(&self, mm: MmId, pages: PageRange) -> u64 {
+        // Which pages have one is read without a scheduling point: the caller's lock keeps publishers of `pages` out.
+        let found: Vec<Vpn> =
+            self.table.lock().range((mm, pages.start())..(mm, pages.end())).map(|((_, vpn), _)| *vpn).collect();
+        found.into_iter().filter(|vpn| self.clear(mm, *vpn).is_some()).count() as u64
+    }
+
+    /// The device reads the word of a page through its translation.
+    ///
+    /// # Errors
+    /// [`DeviceFault`] without a translation; nothing was accessed.
+    pub fn read(&self, mm: MmId, vpn: Vpn) -> Result<u64, DeviceFault> {
+        let pfn = self.access(mm, vpn, false)?;
+        Ok(device::frame_read(&self.machine, pfn))
+    }
+
+    /// The device writes the word of a page through its translation.
+    ///
+    /// # Errors
+    /// [`DeviceFault`] without a translation that allows it; nothing was accessed.
+    pub fn write(&self, mm: MmId, vpn: Vpn, value: u64) -> Result<(), DeviceFault> {
+        let pfn = self.access(mm, vpn, true)?;
+        device::frame_write(&self.machine, pfn, value);
+        Ok(())
+    }
+
+    /// Looks the translation up, and tells of the access. All scheduling points come before: the look-up that counts, its
+    /// event and what the caller then does to the frame are one step.
+    fn access(&self, mm: MmId, vpn: Vpn, write: bool) -> Result<Pfn, DeviceFault> {
+        let fault = |fault| DeviceFault { dev: self.id, mm, vpn, fault };
+        current(|k| {
+            k.visible_read(spte_obj(self.id, mm, vpn));
+            let mut named = None;
+            loop {
+                let spte = self.lookup(mm, vpn).ok_or(fault(Fault::NotPresent))?;
+                if write && !spte.writable {
+                    return Err(fault(Fault::ReadOnly));
+                }
+                let Spte { pfn, via, .. } = spte;
+                if named == Some(spte) {
+                    k.emit(EventKind::DeviceAccess { dev: self.id, sub: via.sub, mm, vpn, pfn, write });
+                    return Ok(pfn);
+                }
+                named = Some(spte);
+                k.visible_read(via.brackets);
+                if write {
+                    k.visible_write(device::frame_object(pfn));
+                } else {
+                    k.visible_read(device::frame_object(pfn));
+                }
+            }
+        })
+    }
+
+    /// The translation of a page, without a scheduling point: for drivers under their lock, reports and tests.
+    #[must_use]
+    pub fn lookup(&self, mm: MmId, vpn: Vpn) -> Option<Spte> {
+        self.table.lock().get(&(mm, vpn)).copied()
+    }
+
+    /// All translations, in order, without a scheduling point: for reports and tests.
+    #[must_use]
+    pub fn sptes(&self) -> Vec<(MmId, Vpn, Spte)> {
+        self.table.lock().iter().map(|((mm, vpn), spte)| (*mm, *vpn, *spte)).collect()
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}

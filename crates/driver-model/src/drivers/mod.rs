@@ -1,0 +1,56 @@
+//! The drivers that come with the tool.
+
+pub(crate) mod i915_userptr;
+pub(crate) mod interval_mirror;
+
+use crate::device::Device;
+use crate::driver::Args;
+use crate::kind::{DriverKind, OptionInfo};
+use mm::{Machine, Mm};
+use mm_types::{Errno, MmId, PageRange, Pfn};
+
+/// The drivers that come with the tool, by name.
+#[must_use]
+pub fn builtin() -> Vec<DriverKind> {
+    vec![i915_userptr::KIND, interval_mirror::KIND]
+}
+
+/// How often a reader that collides starts over, when not told. The kernel's drivers use a time limit.
+const RETRIES: u64 = 64;
+
+const RETRIES_OPTION: OptionInfo = OptionInfo {
+    name: "retries",
+    doc: "how often a look-up that collides with invalidations starts over before it gives up with EBUSY",
+    default: "64",
+    words: &[],
+};
+
+/// The device reads or writes each page in turn, without a fault handler.
+fn access(device: &Device, mm: MmId, args: &Args, write: bool) -> Result<(), Errno> {
+    for vpn in args.need_pages()?.iter() {
+        let done = if write { device.write(mm, vpn, args.value) } else { device.read(mm, vpn).map(|_| ()) };
+        done.map_err(|_fault| Errno::EFAULT)?;
+    }
+    Ok(())
+}
+
+/// `get` for every page of `pages`, or none: what a partial success gave is given back by `put`.
+fn whole(
+    mm: &Mm,
+    pages: PageRange,
+    get: fn(&Mm, PageRange, bool) -> Result<Vec<Pfn>, Errno>,
+    put: fn(&Machine, Pfn),
+) -> Result<Vec<Pfn>, Errno> {
+    let got = get(mm, pages, true)?;
+    if got.len() as u64 == pages.nr_pages() {
+        return Ok(got);
+    }
+    got.into_iter().for_each(|pfn| put(mm.machine(), pfn));
+    Err(Errno::EFAULT)
+}
+
+/// The part of an invalidated range that a subscription is about.
+fn clamp(range: PageRange, own: PageRange) -> PageRange {
+    // They overlap, or the callback would not have come; a callback that comes all the same is judged, not trusted.
+    range.intersect(own).unwrap_or(own)
+}
