@@ -1,3 +1,43 @@
-//! Builds a world from a scenario, runs or explores it, judges it, reports
+//! Owns the world: builds it from a scenario, attaches drivers from a [`Registry`], runs or explores it, judges it.
+//!
+//! | step | type | file |
+//! |---|---|---|
+//! | text to a checked, resolved scenario | [`Experiment`] | `experiment.rs`, `compile.rs`, `settings.rs` |
+//! | drivers by name, Rust and inline | [`Registry`] | `registry.rs`, `devices.rs`, `inline.rs` |
+//! | one run | `World`, `Live` | `world.rs`, `task.rs` |
+//! | looking on | `Judge` | `judge.rs` |
+//! | verdict, text, JSON | [`RunReport`] | `verdict.rs`, `report.rs` |
+//! | many runs | [`ExploreReport`] | `explore.rs` |
+//! | the same run again | [`Token`], [`Recipe`] | `token.rs`, `schedulers.rs` |
+//! | a real program's calls | [`strace`] | `strace/` |
+//!
+//! A run's life: reset the kernel, build machine, address spaces and devices in the setup context (task 0), add pins and
+//! tasks, run the scheduler, read the judges. Nothing here reads a file, a clock or the environment.
 
+mod compile;
+mod devices;
+mod experiment;
+mod explore;
+mod inline;
+mod judge;
+pub mod listing;
+mod registry;
+mod report;
+mod schedulers;
+mod settings;
 pub mod strace;
+mod task;
+mod token;
+mod verdict;
+mod world;
+
+pub use ::explore::Progress;
+pub use driver_model as drivers;
+pub use experiment::{Experiment, ReplayError, Soak};
+pub use explore::{ExploreEnd, ExplorePlan, ExploreReport, ExploredFinding};
+pub use registry::Registry;
+pub use report::{Found, IDENT, RunReport};
+pub use sched::install_panic_hook;
+pub use token::{Mode, Recipe, Token, TokenError};
+pub use verdict::Verdict;
+pub use world::Brief;

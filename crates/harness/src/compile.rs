@@ -1,0 +1,359 @@
+//! A scenario's tasks and inline drivers as operations: names resolved to indices, each step with the line it came from.
+
+use ksync::Pin;
+use mm_types::{Gfp, Name, PageRange, Pgoff, Prot, VirtAddr};
+use scenario::ast::{
+    Argument, Backing, Callback, Device, DeviceBody, DriverStatement, InlineDriver, InlineKind, LockKind, LockMode, Mapping,
+    OptionValue, RangeExpr, Sharing, Statement,
+};
+use scenario::{Scenario, Span, Spanned, Word};
+
+/// A step with the words a report prints for it: `file.mms:14 (ioctl)`.
+#[derive(Debug)]
+pub(crate) struct Step<T> {
+    pub(crate) frame: Name,
+    pub(crate) what: T,
+}
+
+/// A scenario, ready to be executed any number of times.
+#[derive(Debug)]
+pub(crate) struct Code {
+    pub(crate) mms: Vec<MmSpec>,
+    pub(crate) devices: Vec<DeviceSpec>,
+    pub(crate) tasks: Vec<TaskSpec>,
+    pub(crate) pins: Vec<Pin>,
+}
+
+#[derive(Debug)]
+pub(crate) struct MmSpec {
+    pub(crate) name: Name,
+    pub(crate) vmas: Vec<Map>,
+    pub(crate) brk: Option<VirtAddr>,
+    pub(crate) touches: Vec<PageRange>,
+}
+
+/// A mapping at a fixed place.
+#[derive(Debug)]
+pub(crate) struct Map {
+    pub(crate) pages: PageRange,
+    pub(crate) prot: Prot,
+    pub(crate) shared: bool,
+    /// File name and offset; anonymous if absent.
+    pub(crate) file: Option<(Name, Pgoff)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct DeviceSpec {
+    pub(crate) name: Name,
+    pub(crate) mm: usize,
+    pub(crate) pages: PageRange,
+    pub(crate) driver: DriverSpec,
+    /// Whether a task registers it; otherwise it is registered before the tasks start.
+    pub(crate) registered_by_task: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum DriverSpec {
+    Named { driver: Name, mutant: Option<String>, options: Vec<(String, String)> },
+    Inline(std::sync::Arc<InlineSpec>),
+}
+
+/// A driver written in the scenario.
+#[derive(Debug)]
+pub(crate) struct InlineSpec {
+    pub(crate) kind: InlineKind,
+    /// Name within the driver, class name, sort.
+    pub(crate) locks: Vec<(String, Name, LockKind)>,
+    pub(crate) handlers: Vec<(Callback, Vec<Step<DriverStep>>)>,
+    pub(crate) operations: Vec<(String, Vec<Step<DriverStep>>)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct TaskSpec {
+    pub(crate) name: Name,
+    pub(crate) body: Vec<Step<TaskStep>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum TaskStep {
+    Mmap { mm: usize, map: Map },
+    Munmap { mm: usize, pages: PageRange },
+    Mprotect { mm: usize, pages: PageRange, prot: Prot },
+    Brk { mm: usize, addr: VirtAddr },
+    Read { mm: usize, addr: VirtAddr },
+    Write { mm: usize, addr: VirtAddr, value: u64 },
+    Touch { mm: usize, pages: PageRange },
+    Exit { mm: usize },
+    Alloc { nr_pages: u32, gfp: Gfp },
+    ReclaimRange { mm: usize, pages: PageRange },
+    ReclaimPages { nr_pages: u64 },
+    With { device: usize, lock: String, write: bool, body: Vec<Step<TaskStep>> },
+    Repeat { times: u32, body: Vec<Step<TaskStep>> },
+    Call { device: usize, operation: Name, arguments: Vec<Argument> },
+    Register { device: usize },
+    Unregister { device: usize },
+    Sync { name: Name },
+    Yield,
+}
+
+#[derive(Debug)]
+pub(crate) enum DriverStep {
+    With { lock: usize, write: bool, body: Vec<Step<DriverStep>> },
+    Zap(RangeExpr),
+    Map(RangeExpr),
+    Alloc { nr_pages: u32, gfp: Gfp },
+    Sleep,
+    SetSeq,
+    ReadBegin,
+    CheckRetry,
+    Retry(Vec<Step<DriverStep>>),
+    Fault(RangeExpr),
+    Pin(RangeExpr),
+    Unpin(RangeExpr),
+    Refuse,
+    IfBlockable { then: Vec<Step<DriverStep>>, otherwise: Vec<Step<DriverStep>> },
+    Sync { name: Name },
+    Flush,
+}
+
+/// Resolves a scenario.
+///
+/// # Errors
+/// A name that is not defined: the parser reports these with their place, so only a scenario that a program built can
+/// have one.
+pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
+    let names = Names { scenario };
+    let registered: Vec<&str> = scenario.tasks.iter().flat_map(|t| registered_in(&t.body)).collect();
+    Ok(Code {
+        mms: scenario.mms.iter().map(|m| mm_spec(m)).collect(),
+        devices: scenario.devices.iter().map(|d| names.device_spec(d, &registered)).collect::<Result<_, _>>()?,
+        tasks: scenario
+            .tasks
+            .iter()
+            .map(|t| {
+                let label = &t.name.node;
+                Ok(TaskSpec { name: Name::new(label), body: names.task_steps(&t.body, label)? })
+            })
+            .collect::<Result<_, String>>()?,
+        pins: scenario
+            .order
+            .iter()
+            .map(|pin| {
+                let point = |p: &scenario::ast::PinPoint| (Name::new(&p.task), Name::new(&p.point));
+                Pin { before: point(&pin.before), after: point(&pin.after) }
+            })
+            .collect(),
+    })
+}
+
+fn mm_spec(mm: &scenario::ast::Mm) -> MmSpec {
+    MmSpec {
+        name: Name::new(&mm.name.node),
+        vmas: mm.vmas.iter().map(|v| map(v.range.node, v.prot.node, &v.mapping)).collect(),
+        brk: mm.brk.as_ref().map(|b| b.node),
+        touches: mm.touches.iter().map(|t| t.node).collect(),
+    }
+}
+
+fn map(pages: PageRange, prot: Prot, mapping: &Mapping) -> Map {
+    let file = match &mapping.backing {
+        Backing::Anon => None,
+        Backing::File { name, offset } => Some((Name::new(&name.node), *offset)),
+    };
+    Map { pages, prot, shared: mapping.sharing == Sharing::Shared, file }
+}
+
+/// The devices that a task registers.
+fn registered_in(body: &[Spanned<Statement>]) -> Vec<&str> {
+    body.iter()
+        .flat_map(|s| match &s.node {
+            Statement::Register { device } => vec![device.node.as_str()],
+            Statement::With { body, .. } | Statement::Repeat { body, .. } => registered_in(body),
+            _ => Vec::new(),
+        })
+        .collect()
+}
+
+struct Names<'a> {
+    scenario: &'a Scenario,
+}
+
+impl Names<'_> {
+    fn mm(&self, name: &str) -> Result<usize, String> {
+        self.scenario.mms.iter().position(|m| m.name.node == name).ok_or_else(|| format!("there is no mm `{name}`"))
+    }
+
+    fn device(&self, name: &str) -> Result<usize, String> {
+        let found = self.scenario.devices.iter().position(|d| d.name.node == name);
+        found.ok_or_else(|| format!("there is no device `{name}`"))
+    }
+
+    fn frame(&self, span: Span, who: &str) -> Name {
+        match self.scenario.source.position(span) {
+            Some(at) => Name::new(&format!("{}:{} ({who})", self.scenario.source.name(), at.line)),
+            None => Name::new(who),
+        }
+    }
+
+    fn device_spec(&self, device: &Device, registered: &[&str]) -> Result<DeviceSpec, String> {
+        let name = &device.name.node;
+        let driver = match &device.body {
+            DeviceBody::Named(named) => DriverSpec::Named {
+                driver: Name::new(&device.driver.node),
+                mutant: named.mutant.as_ref().map(|m| m.node.clone()),
+                options: named.options.iter().map(|o| (o.name.node.clone(), option_text(&o.value.node))).collect(),
+            },
+            DeviceBody::Inline(inline) => {
+                DriverSpec::Inline(std::sync::Arc::new(self.inline_spec(name, &device.driver.node, inline)?))
+            }
+        };
+        Ok(DeviceSpec {
+            name: Name::new(name),
+            mm: self.mm(&device.mm.node)?,
+            pages: device.range.as_ref().map_or(PageRange::ALL, |r| r.node),
+            driver,
+            registered_by_task: registered.contains(&name.as_str()),
+        })
+    }
+
+    fn inline_spec(&self, device: &str, kind: &str, inline: &InlineDriver) -> Result<InlineSpec, String> {
+        let locks: Vec<(String, Name, LockKind)> = inline
+            .locks
+            .iter()
+            .map(|l| (l.name.node.clone(), Name::new(&format!("{device}.{}", l.name.node)), l.kind.node))
+            .collect();
+        let steps = |body, what: &str| self.driver_steps(body, &locks, &format!("{device} {what}"));
+        let handlers = inline
+            .handlers
+            .iter()
+            .map(|h| Ok((h.callback.node, steps(&h.body, h.callback.node.word())?)))
+            .collect::<Result<_, String>>()?;
+        let operations = inline
+            .operations
+            .iter()
+            .map(|o| Ok((o.name.node.clone(), steps(&o.body, &o.name.node)?)))
+            .collect::<Result<_, String>>()?;
+        let kind = InlineKind::from_word(kind).ok_or_else(|| format!("`{kind}` is no kind of inline driver"))?;
+        Ok(InlineSpec { kind, locks, handlers, operations })
+    }
+
+    fn task_steps(&self, body: &[Spanned<Statement>], task: &str) -> Result<Vec<Step<TaskStep>>, String> {
+        body.iter()
+            .map(|s| Ok(Step { frame: self.frame(s.span, task), what: self.task_step(&s.node, task)? }))
+            .collect()
+    }
+
+    fn task_step(&self, statement: &Statement, task: &str) -> Result<TaskStep, String> {
+        Ok(match statement {
+            Statement::Mmap { mm, range, prot, mapping } => {
+                TaskStep::Mmap { mm: self.mm(&mm.node)?, map: map(range.node, prot.node, mapping) }
+            }
+            Statement::Munmap { mm, range } => TaskStep::Munmap { mm: self.mm(&mm.node)?, pages: range.node },
+            Statement::Mprotect { mm, range, prot } => {
+                TaskStep::Mprotect { mm: self.mm(&mm.node)?, pages: range.node, prot: prot.node }
+            }
+            Statement::Brk { mm, addr } => TaskStep::Brk { mm: self.mm(&mm.node)?, addr: addr.node },
+            Statement::Read { mm, addr } => TaskStep::Read { mm: self.mm(&mm.node)?, addr: addr.node },
+            Statement::Write { mm, addr, value } => {
+                // Without a value of its own each store writes its address: distinct, and easy to recognise.
+                let value = value.as_ref().map_or(addr.node.0, |v| v.node);
+                TaskStep::Write { mm: self.mm(&mm.node)?, addr: addr.node, value }
+            }
+            // A swapped-out page comes back by being touched.
+            Statement::Touch { mm, range } | Statement::Swapin { mm, range } => {
+                TaskStep::Touch { mm: self.mm(&mm.node)?, pages: range.node }
+            }
+            Statement::Exit { mm } => TaskStep::Exit { mm: self.mm(&mm.node)? },
+            Statement::Alloc { nr_pages, gfp } => {
+                TaskStep::Alloc { nr_pages: u32::try_from(nr_pages.node).unwrap_or(u32::MAX), gfp: gfp.node }
+            }
+            Statement::ReclaimRange { mm, range } => {
+                TaskStep::ReclaimRange { mm: self.mm(&mm.node)?, pages: range.node }
+            }
+            Statement::ReclaimPages { nr_pages } => TaskStep::ReclaimPages { nr_pages: nr_pages.node },
+            Statement::With { device, lock, mode, body } => TaskStep::With {
+                device: self.device(&device.node)?,
+                lock: lock.node.clone(),
+                write: is_write(mode.as_ref()),
+                body: self.task_steps(body, task)?,
+            },
+            Statement::Repeat { times, body } => {
+                TaskStep::Repeat { times: times.node, body: self.task_steps(body, task)? }
+            }
+            Statement::Call { device, operation, arguments } => TaskStep::Call {
+                device: self.device(&device.node)?,
+                operation: Name::new(&operation.node),
+                arguments: arguments.iter().map(|a| a.node).collect(),
+            },
+            Statement::Register { device } => TaskStep::Register { device: self.device(&device.node)? },
+            Statement::Unregister { device } => TaskStep::Unregister { device: self.device(&device.node)? },
+            Statement::Sync { name } => TaskStep::Sync { name: user_point(&name.node) },
+            Statement::Yield => TaskStep::Yield,
+        })
+    }
+
+    fn driver_steps(
+        &self,
+        body: &[Spanned<DriverStatement>],
+        locks: &[(String, Name, LockKind)],
+        who: &str,
+    ) -> Result<Vec<Step<DriverStep>>, String> {
+        body.iter()
+            .map(|s| Ok(Step { frame: self.frame(s.span, who), what: self.driver_step(&s.node, locks, who)? }))
+            .collect()
+    }
+
+    fn driver_step(
+        &self,
+        statement: &DriverStatement,
+        locks: &[(String, Name, LockKind)],
+        who: &str,
+    ) -> Result<DriverStep, String> {
+        let steps = |body: &[Spanned<DriverStatement>]| self.driver_steps(body, locks, who);
+        Ok(match statement {
+            DriverStatement::With { lock, mode, body } => DriverStep::With {
+                lock: locks
+                    .iter()
+                    .position(|(name, ..)| *name == lock.node)
+                    .ok_or_else(|| format!("{who}: there is no lock `{}`", lock.node))?,
+                write: is_write(mode.as_ref()),
+                body: steps(body)?,
+            },
+            DriverStatement::Zap(range) => DriverStep::Zap(range.node),
+            DriverStatement::Map(range) => DriverStep::Map(range.node),
+            DriverStatement::Alloc { nr_pages, gfp } => {
+                DriverStep::Alloc { nr_pages: u32::try_from(nr_pages.node).unwrap_or(u32::MAX), gfp: gfp.node }
+            }
+            DriverStatement::Sleep => DriverStep::Sleep,
+            DriverStatement::SetSeq => DriverStep::SetSeq,
+            DriverStatement::ReadBegin => DriverStep::ReadBegin,
+            DriverStatement::CheckRetry => DriverStep::CheckRetry,
+            DriverStatement::Retry { body } => DriverStep::Retry(steps(body)?),
+            DriverStatement::Fault(range) => DriverStep::Fault(range.node),
+            DriverStatement::Pin(range) => DriverStep::Pin(range.node),
+            DriverStatement::Unpin(range) => DriverStep::Unpin(range.node),
+            DriverStatement::Refuse => DriverStep::Refuse,
+            DriverStatement::IfBlockable { then, otherwise } => {
+                DriverStep::IfBlockable { then: steps(then)?, otherwise: steps(otherwise)? }
+            }
+            DriverStatement::Sync { name } => DriverStep::Sync { name: user_point(&name.node) },
+            DriverStatement::Flush => DriverStep::Flush,
+        })
+    }
+}
+
+fn user_point(name: &str) -> Name {
+    Name::new(&format!("user.{name}"))
+}
+
+/// A mutex and a spinlock have no mode: they are exclusive.
+fn is_write(mode: Option<&Spanned<LockMode>>) -> bool {
+    mode.is_none_or(|m| m.node == LockMode::Write)
+}
+
+fn option_text(value: &OptionValue) -> String {
+    match value {
+        OptionValue::Number(n) => n.to_string(),
+        OptionValue::Word(text) | OptionValue::Text(text) => text.clone(),
+    }
+}

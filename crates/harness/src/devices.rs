@@ -1,0 +1,106 @@
+//! Devices of a scenario: drivers made by name, drivers written inline, and the locks tasks may take.
+
+use crate::compile::{DeviceSpec, DriverSpec};
+use crate::inline::InlineDriver;
+use crate::registry::Registry;
+use driver_model::{Args, Config, Driver};
+use ksync::{Kernel, Mutex, RwSem, SpinLock};
+use mm::Mm;
+use mm_types::{Name, PageRange, VirtAddr};
+use scenario::ast::{Argument, LockKind};
+use std::sync::Arc;
+use trace::DevId;
+
+/// A device with its driver.
+pub(crate) struct Attached {
+    pub(crate) driver: Arc<dyn Driver>,
+    /// Locks of an inline driver, by their names in it.
+    locks: Vec<(String, DeviceLock)>,
+}
+
+/// A lock of an inline driver: it protects what the scenario says it does.
+#[derive(Clone)]
+pub(crate) enum DeviceLock {
+    Mutex(Arc<Mutex<()>>),
+    Spin(Arc<SpinLock<()>>),
+    RwSem(Arc<RwSem<()>>),
+}
+
+impl DeviceLock {
+    /// A lock whose class is named `class`.
+    pub(crate) fn new(k: &Kernel, class: Name, kind: LockKind) -> DeviceLock {
+        match kind {
+            LockKind::Mutex => DeviceLock::Mutex(Arc::new(k.mutex(class.as_str(), ()))),
+            LockKind::Spinlock => DeviceLock::Spin(Arc::new(k.spinlock(class.as_str(), ()))),
+            LockKind::Rwsem => DeviceLock::RwSem(Arc::new(k.rwsem(class.as_str(), ()))),
+        }
+    }
+
+    /// Runs `f` under the lock; `write` matters to a rwsem only.
+    pub(crate) fn with<R>(&self, write: bool, f: impl FnOnce() -> R) -> R {
+        match self {
+            DeviceLock::Mutex(lock) => {
+                let _guard = lock.lock();
+                f()
+            }
+            DeviceLock::Spin(lock) => {
+                let _guard = lock.lock();
+                f()
+            }
+            DeviceLock::RwSem(lock) if write => {
+                let _guard = lock.write();
+                f()
+            }
+            DeviceLock::RwSem(lock) => {
+                let _guard = lock.read();
+                f()
+            }
+        }
+    }
+}
+
+/// Makes the device; it is not registered yet. Context: setup.
+pub(crate) fn build_device(k: &Kernel, registry: &Registry, index: usize, mm: &Arc<Mm>, spec: &DeviceSpec) -> Attached {
+    let dev = DevId(index as u32);
+    match &spec.driver {
+        DriverSpec::Named { driver, mutant, options } => {
+            let kind = registry.get(driver.as_str()).expect("the parser knows the same drivers");
+            let mut config = Config::new(dev, spec.name);
+            config.mutant.clone_from(mutant);
+            config.options.extend(options.iter().cloned());
+            Attached { driver: (kind.make)(k, mm, spec.pages, &config), locks: Vec::new() }
+        }
+        DriverSpec::Inline(inline) => {
+            let locks: Vec<DeviceLock> =
+                inline.locks.iter().map(|(_, class, kind)| DeviceLock::new(k, *class, *kind)).collect();
+            let named = inline.locks.iter().map(|(name, ..)| name.clone()).zip(locks.iter().cloned()).collect();
+            let driver = InlineDriver::new(k, dev, spec.name, mm, spec.pages, inline.clone(), locks);
+            Attached { driver: Arc::new(driver), locks: named }
+        }
+    }
+}
+
+/// Runs `f` under a lock of the device.
+///
+/// # Errors
+/// When the device has no such lock: only inline drivers have locks that a task can take.
+pub(crate) fn with_lock(device: &Attached, lock: &str, write: bool, f: impl FnOnce()) -> Result<(), String> {
+    match device.locks.iter().find(|(name, _)| name == lock) {
+        Some((_, found)) => {
+            found.with(write, f);
+            Ok(())
+        }
+        None => Err(format!("{} has no lock `{lock}` that a task can take", device.driver.name())),
+    }
+}
+
+/// The arguments of an operation: a range or an address says which pages, a number behind an address is a value.
+pub(crate) fn call_args(arguments: &[Argument]) -> Args {
+    arguments.iter().fold(Args::NONE, |args, argument| match *argument {
+        Argument::Range(pages) => Args { pages: Some(pages), ..args },
+        Argument::Number(addr) if args.pages.is_none() => {
+            Args { pages: Some(PageRange::page(VirtAddr(addr).vpn())), ..args }
+        }
+        Argument::Number(value) => Args { value, ..args },
+    })
+}

@@ -1,0 +1,263 @@
+//! Many runs of one experiment, and what they found together.
+
+use crate::experiment::Experiment;
+use crate::report::{Found, conclusion};
+use crate::token::{Mode, Recipe, Token};
+use crate::verdict::{self, Verdict};
+use crate::world::{Brief, World};
+use explore::{Accumulate, Ended, Plan, Program, Progress, Strategy};
+use lockdep::Lockdep;
+use properties::Code;
+use sched::Scheduler;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// How much to explore.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExplorePlan {
+    /// Run `k` decides by the stream of (`seed`, `k`).
+    pub seed: u64,
+    /// Runs `0..runs`.
+    pub runs: u64,
+    /// Threads; the report does not depend on it.
+    pub jobs: usize,
+    /// Whether the first run with a finding ends it.
+    pub stop_at_first: bool,
+}
+
+/// Why there were no more runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExploreEnd {
+    /// All that were asked for.
+    AllRuns,
+    /// The first finding was enough.
+    FirstFinding,
+    /// The progress callback said stop: a bound or the user.
+    Cut,
+}
+
+/// A finding of an exploration.
+#[derive(Clone, Debug)]
+pub struct ExploredFinding {
+    /// The finding as its first run shows it.
+    pub found: Found,
+    /// The first run that had it.
+    pub first_run: u64,
+    /// How many runs had it.
+    pub runs: u64,
+    /// The token of the first run.
+    pub token: Token,
+}
+
+/// What an exploration found. Random exploration samples: a clean report proves nothing about the schedules it did not
+/// run, and says so.
+#[derive(Clone, Debug)]
+pub struct ExploreReport {
+    /// The scenario's title.
+    pub title: String,
+    /// Its file.
+    pub file: String,
+    /// The seed.
+    pub seed: u64,
+    /// Runs counted.
+    pub runs: u64,
+    /// Visible operations in all of them.
+    pub steps: u64,
+    /// How runs ended: word, how many.
+    pub ends: BTreeMap<&'static str, u64>,
+    /// Distinct findings, by the first run that had them.
+    pub findings: Vec<ExploredFinding>,
+    /// Lock orders that are a cycle only together, from different runs: one line each. Empty when the exploration
+    /// stopped at its first finding or was cut.
+    pub across_runs: Vec<String>,
+    /// Why it ended.
+    pub ended: ExploreEnd,
+    /// Against the file's expectations.
+    pub verdict: Verdict,
+}
+
+impl ExploreReport {
+    /// For people.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        let _ = writeln!(text, "scenario \"{}\" ({})", self.title, self.file);
+        let ends: Vec<String> = self.ends.iter().map(|(word, n)| format!("{n} {word}")).collect();
+        let _ = writeln!(
+            text,
+            "  sampled (random, seed {}): {} runs, {} steps; {}",
+            self.seed,
+            self.runs,
+            self.steps,
+            ends.join(", ")
+        );
+        if !self.findings.is_empty() {
+            let _ = writeln!(text, "\n  {:<14} {:>9} {:>9}  what", "finding", "found in", "runs");
+            for f in &self.findings {
+                let took = format!("run {}", f.first_run + 1);
+                let _ = writeln!(text, "  {:<14} {:>9} {:>9}  {}", f.found.code, took, f.runs, f.found.title);
+            }
+        }
+        for line in &self.across_runs {
+            let _ = writeln!(text, "  predicted from several runs together: {line}");
+        }
+        for f in &self.findings {
+            let _ = writeln!(text, "\n{}\n{}", f.found.text.trim_end(), f.found.replay);
+        }
+        text.push('\n');
+        text.push_str(&conclusion(&self.verdict, self.findings.len()));
+        text
+    }
+
+    /// As JSON.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let findings: Vec<serde_json::Value> = self
+            .findings
+            .iter()
+            .map(|f| {
+                serde_json::json!({
+                    "code": f.found.code, "title": f.found.title, "key": f.found.key, "text": f.found.text,
+                    "first_run": f.first_run, "runs": f.runs, "token": f.token.to_string(),
+                    "run_hash": format!("{:016x}", f.token.hash), "replay": f.found.replay,
+                })
+            })
+            .collect();
+        serde_json::json!({
+            "scenario": self.title, "file": self.file, "strategy": "random", "coverage": "sampled", "seed": self.seed,
+            "runs": self.runs, "steps": self.steps, "ends": self.ends, "findings": findings,
+            "across_runs": self.across_runs,
+            "as_expected": self.verdict.as_expected(), "problems": self.verdict.problems,
+        })
+    }
+}
+
+/// The experiment as something to explore.
+struct Explored<'a> {
+    experiment: &'a Experiment,
+    lockdep: Arc<Lockdep>,
+}
+
+impl Program for Explored<'_> {
+    type World = World;
+    type Report = Brief;
+
+    fn build(&self) -> World {
+        World::new(self.experiment, self.lockdep.clone(), false)
+    }
+
+    fn run(&self, world: &mut World, scheduler: &mut dyn Scheduler, _run: u64) -> Brief {
+        world.run_brief(scheduler)
+    }
+}
+
+/// What is kept of the runs.
+#[derive(Default)]
+struct Tally {
+    found: BTreeMap<(Code, u64), Seen>,
+    ends: BTreeMap<&'static str, u64>,
+    steps: u64,
+}
+
+struct Seen {
+    first: u64,
+    runs: u64,
+}
+
+impl Accumulate<Brief> for Tally {
+    fn add(&mut self, run: u64, brief: Brief) -> explore::Verdict {
+        *self.ends.entry(brief.end).or_default() += 1;
+        self.steps += brief.steps;
+        let verdict = if brief.found.is_empty() { explore::Verdict::Clean } else { explore::Verdict::Finding };
+        for key in brief.found {
+            self.found.entry(key).or_insert(Seen { first: run, runs: 0 }).runs += 1;
+        }
+        verdict
+    }
+
+    fn merge(&mut self, later: Tally) {
+        for (key, seen) in later.found {
+            self.found.entry(key).or_insert(Seen { first: seen.first, runs: 0 }).runs += seen.runs;
+        }
+        for (end, n) in later.ends {
+            *self.ends.entry(end).or_default() += n;
+        }
+        self.steps += later.steps;
+    }
+}
+
+pub(crate) fn explore(
+    experiment: &Experiment,
+    plan: &ExplorePlan,
+    progress: &dyn Fn(Progress) -> ControlFlow<()>,
+) -> ExploreReport {
+    let program = Explored { experiment, lockdep: Lockdep::new() };
+    let runs = Plan {
+        strategy: Strategy::Random,
+        seed: plan.seed,
+        runs: plan.runs,
+        jobs: plan.jobs,
+        stop_at_first: plan.stop_at_first,
+    };
+    let explored = explore::explore(&program, &runs, &Tally::default, progress);
+    let tally = explored.accumulated;
+    let findings = show(experiment, plan.seed, &tally);
+    let ended = match explored.ended {
+        Ended::AllRuns => ExploreEnd::AllRuns,
+        Ended::FirstFinding => ExploreEnd::FirstFinding,
+        Ended::Interrupted => ExploreEnd::Cut,
+    };
+    // Runs beyond the first finding, or beyond a cut, have left their chains too: which ones depends on the jobs.
+    let across_runs =
+        if ended == ExploreEnd::AllRuns { cycles_across_runs(&program.lockdep, &tally) } else { Vec::new() };
+    let codes: BTreeSet<Code> = tally.found.keys().map(|(code, _)| *code).collect();
+    let scenario = experiment.scenario();
+    // The counts of `assert` speak of one run with benign choices; what random choices may change they do not say.
+    let verdict = verdict::judge_codes(scenario, &codes);
+    ExploreReport {
+        title: scenario.title.node.clone(),
+        file: scenario.source.name().to_owned(),
+        seed: plan.seed,
+        runs: explored.runs,
+        steps: tally.steps,
+        ends: tally.ends,
+        findings,
+        across_runs,
+        ended,
+        verdict,
+    }
+}
+
+/// Runs the first run of each distinct finding again, with everything written down.
+fn show(experiment: &Experiment, seed: u64, tally: &Tally) -> Vec<ExploredFinding> {
+    let mut by_run: BTreeMap<u64, Vec<((Code, u64), u64)>> = BTreeMap::new();
+    for (key, seen) in &tally.found {
+        by_run.entry(seen.first).or_default().push((*key, seen.runs));
+    }
+    let mut findings = Vec::new();
+    for (run, keys) in by_run {
+        let report = experiment.run(Recipe { mode: Mode::Random, seed, run }, false);
+        for found in &report.findings {
+            if let Some((_, runs)) = keys.iter().find(|((code, key), _)| found.code() == Some(*code) && found.key == *key) {
+                findings.push(ExploredFinding { found: found.clone(), first_run: run, runs: *runs, token: report.token });
+            }
+        }
+    }
+    findings
+}
+
+/// Cycles of the union of all runs' lock orders that no single run had.
+fn cycles_across_runs(lockdep: &Lockdep, tally: &Tally) -> Vec<String> {
+    let judgement = lockdep.judge(&lockdep.merged());
+    let known: BTreeSet<u64> = tally.found.keys().map(|(_, key)| *key).collect();
+    let mut lines: Vec<String> = judgement
+        .findings
+        .iter()
+        .filter(|f| !known.contains(&f.id.value()))
+        .map(|f| f.steps.iter().map(|s| format!("{} -> {}", s.from, s.to)).collect::<Vec<_>>().join(", "))
+        .collect();
+    lines.sort();
+    lines
+}

@@ -1,0 +1,131 @@
+//! What looks on during a run: the oracles, the run hash, the counters of `assert`, and a text log if asked for.
+
+use mm_types::{Name, ObjId, TaskId};
+use properties::Oracles;
+use std::collections::BTreeMap;
+use trace::{Event, EventKind, Hook, Observer, RunEnd, RunHash, SubId, TextLog};
+
+/// All observers of a world as one.
+pub(crate) struct Judge {
+    pub(crate) oracles: Oracles,
+    pub(crate) hash: RunHash,
+    pub(crate) counts: Counts,
+    pub(crate) log: Option<TextLog>,
+}
+
+impl Judge {
+    pub(crate) fn new(log: bool) -> Judge {
+        Judge {
+            oracles: Oracles::all(),
+            hash: RunHash::default(),
+            counts: Counts::default(),
+            log: log.then(TextLog::default),
+        }
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.oracles.reset();
+        self.hash.reset();
+        self.counts = Counts::default();
+        if let Some(log) = &mut self.log {
+            *log = TextLog::default();
+        }
+    }
+}
+
+impl Observer for Judge {
+    fn event(&mut self, event: &Event) {
+        self.oracles.event(event);
+        self.hash.event(event);
+        self.counts.event(event);
+        if let Some(log) = &mut self.log {
+            log.event(event);
+        }
+    }
+
+    fn end(&mut self, end: &RunEnd) {
+        self.oracles.end(end);
+        self.hash.end(end);
+        self.counts.end(end);
+        if let Some(log) = &mut self.log {
+            log.end(end);
+        }
+    }
+}
+
+/// What `assert` counts.
+#[derive(Default, Debug)]
+pub(crate) struct Counts {
+    names: BTreeMap<SubId, Name>,
+    callbacks: BTreeMap<(Name, Hook), u64>,
+    /// Lock instances held, by task, innermost last.
+    held: BTreeMap<TaskId, Vec<(ObjId, Name)>>,
+    allocations_under: BTreeMap<Name, u64>,
+    reclaiming: BTreeMap<TaskId, u32>,
+    pub(crate) allocations: u64,
+    pub(crate) reclaim_invalidations: u64,
+    pub(crate) blocked_tasks: u64,
+}
+
+impl Counts {
+    /// Calls of `hook` of the subscriber called `name`.
+    pub(crate) fn callbacks(&self, name: Name, hook: Hook) -> u64 {
+        self.callbacks.get(&(name, hook)).copied().unwrap_or(0)
+    }
+
+    /// Every `(subscriber, hook)` that was called, with how often.
+    pub(crate) fn all_callbacks(&self) -> impl Iterator<Item = (Name, Hook, u64)> + '_ {
+        self.callbacks.iter().map(|((name, hook), n)| (*name, *hook, *n))
+    }
+
+    /// Allocations made while a lock of this class was held.
+    pub(crate) fn allocations_under(&self, class: Name) -> u64 {
+        self.allocations_under.get(&class).copied().unwrap_or(0)
+    }
+
+    fn allocated(&mut self, task: TaskId) {
+        self.allocations += 1;
+        let mut classes: Vec<Name> = self.held.get(&task).into_iter().flatten().map(|(_, class)| *class).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        for class in classes {
+            *self.allocations_under.entry(class).or_default() += 1;
+        }
+    }
+}
+
+impl Observer for Counts {
+    fn event(&mut self, event: &Event) {
+        let task = event.task;
+        match event.kind {
+            EventKind::Subscribed { sub, name, .. } => {
+                self.names.insert(sub, name);
+            }
+            EventKind::CallbackEnter { sub, hook, .. } => {
+                if let Some(name) = self.names.get(&sub) {
+                    *self.callbacks.entry((*name, hook)).or_default() += 1;
+                }
+                if self.reclaiming.get(&task).is_some_and(|depth| *depth > 0) {
+                    self.reclaim_invalidations += 1;
+                }
+            }
+            EventKind::LockAcquired { lock, .. } => {
+                self.held.entry(task).or_default().push((lock.obj, lock.class));
+            }
+            EventKind::LockReleased { lock, .. } => {
+                let held = self.held.entry(task).or_default();
+                if let Some(i) = held.iter().rposition(|(obj, _)| *obj == lock.obj) {
+                    held.remove(i);
+                }
+            }
+            EventKind::Alloc { .. } => self.allocated(task),
+            EventKind::ReclaimStart { .. } => *self.reclaiming.entry(task).or_default() += 1,
+            EventKind::ReclaimEnd { .. } => *self.reclaiming.entry(task).or_default() -= 1,
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, end: &RunEnd) {
+        self.blocked_tasks = end.blocked_tasks() as u64;
+    }
+}

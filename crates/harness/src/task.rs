@@ -1,0 +1,105 @@
+//! Executing a scenario's tasks.
+
+use crate::compile::{Map, Step, TaskStep};
+use crate::devices::{call_args, with_lock};
+use crate::world::{Live, touch};
+use ksync::{Kernel, current};
+use mm_types::{Gfp, Name};
+use std::rc::Rc;
+
+/// Adds task `index` of the scenario.
+pub(crate) fn spawn(k: &Kernel, live: &Rc<Live>, index: usize) {
+    let live = live.clone();
+    k.spawn(live.code.tasks[index].name, move || run(&live, &live.code.tasks[index].body));
+}
+
+fn run(live: &Live, body: &[Step<TaskStep>]) {
+    for step in body {
+        let before = current(|k| k.set_frame(Some(step.frame)));
+        if let Err(why) = execute(live, &step.what) {
+            live.note(step.frame, &why);
+        }
+        current(|k| k.restore_frame(before));
+    }
+}
+
+fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
+    let failed = |call: &str, errno: mm_types::Errno| format!("{call} failed: {errno}");
+    match step {
+        TaskStep::Mmap { mm, map } => mmap(live, *mm, map).map_err(|e| failed("mmap", e)),
+        TaskStep::Munmap { mm, pages } => {
+            live.mms[*mm].munmap(pages.start().addr(), pages.nr_pages() << 12).map_err(|e| failed("munmap", e))
+        }
+        TaskStep::Mprotect { mm, pages, prot } => live.mms[*mm]
+            .mprotect(pages.start().addr(), pages.nr_pages() << 12, *prot)
+            .map_err(|e| failed("mprotect", e)),
+        TaskStep::Brk { mm, addr } => match live.mms[*mm].brk(*addr) {
+            // As the system call: a refused request returns the end as it is.
+            end if end == *addr => Ok(()),
+            end => Err(format!("brk {addr} refused: the heap still ends at {end}")),
+        },
+        TaskStep::Read { mm, addr } => {
+            live.mms[*mm].read_page(addr.vpn()).map(drop).map_err(|fault| format!("read {addr}: {fault}"))
+        }
+        TaskStep::Write { mm, addr, value } => {
+            live.mms[*mm].write_page(addr.vpn(), *value).map_err(|fault| format!("write {addr}: {fault}"))
+        }
+        TaskStep::Touch { mm, pages } => {
+            touch(&live.mms[*mm], *pages).map_err(|(vpn, why)| format!("touch {}: {why}", vpn.addr()))
+        }
+        TaskStep::Exit { mm } => {
+            live.mms[*mm].exit();
+            Ok(())
+        }
+        TaskStep::Alloc { nr_pages, gfp } => alloc(*gfp, *nr_pages),
+        TaskStep::ReclaimRange { mm, pages } => enough(live.mms[*mm].reclaim_pages(*pages), pages.nr_pages()),
+        TaskStep::ReclaimPages { nr_pages } => enough(live.machine.shrink(*nr_pages), *nr_pages),
+        TaskStep::With { device, lock, write, body } => {
+            with_lock(&live.devices[*device], lock, *write, || run(live, body))
+        }
+        TaskStep::Repeat { times, body } => {
+            (0..*times).for_each(|_| run(live, body));
+            Ok(())
+        }
+        TaskStep::Call { device, operation, arguments } => {
+            let device = &live.devices[*device];
+            let point = operation_point(device.driver.name(), *operation);
+            current(|k| k.sync_reached(point));
+            let done = device.driver.op(*operation, &call_args(arguments));
+            current(|k| k.sync_passed(point));
+            done.map_err(|e| format!("{point} failed: {e}"))
+        }
+        TaskStep::Register { device } => live.devices[*device].driver.attach().map_err(|e| failed("register", e)),
+        TaskStep::Unregister { device } => {
+            live.devices[*device].driver.detach();
+            Ok(())
+        }
+        TaskStep::Sync { name } => {
+            current(|k| k.sync_point(*name));
+            Ok(())
+        }
+        TaskStep::Yield => {
+            current(|k| k.visible_read(mm_types::ObjId::NONE));
+            Ok(())
+        }
+    }
+}
+
+/// Whether reclaim met its request.
+fn enough(freed: u64, asked: u64) -> Result<(), String> {
+    if freed < asked { Err(format!("reclaim: {freed} of {asked} pages freed")) } else { Ok(()) }
+}
+
+fn mmap(live: &Live, mm: usize, map: &Map) -> Result<(), mm_types::Errno> {
+    live.mms[mm].mmap(&map.args(&live.machine)).map(|_| ())
+}
+
+/// `alloc N GFP` of a task or of an inline driver.
+pub(crate) fn alloc(gfp: Gfp, nr_pages: u32) -> Result<(), String> {
+    current(|k| k.kmalloc(gfp, nr_pages)).map_err(|e| format!("alloc {nr_pages} {gfp} failed: {e}"))
+}
+
+/// A sync point named after a device's operation: `gpu0.get_pages`.
+fn operation_point(device: Name, operation: Name) -> Name {
+    Name::new(&format!("{device}.{operation}"))
+}

@@ -1,0 +1,268 @@
+//! A world: the kernel, machine, address spaces, devices and judges of one scenario, built anew for each run.
+
+use crate::compile::{Code, MmSpec};
+use crate::devices::{Attached, build_device};
+use crate::experiment::Experiment;
+use crate::judge::Judge;
+use crate::report::{Found, RunReport};
+use crate::task;
+use crate::token::{Recipe, Token};
+use crate::verdict::{Facts, judge_assertions, judge_codes};
+use ksync::{Kernel, KernelConfig};
+use lockdep::{Lockdep, ReportKind};
+use mm::vma::{MapFlags, MmapArgs, MmapBacking};
+use mm::{Machine, MachineConfig, Mm};
+use mm_types::{Name, PAGE_SIZE, PageRange, Pgoff, VmFlags};
+use mmu_notifier::{Annotations, Framework};
+use properties::Code as Rule;
+use sched::Scheduler;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use trace::RunEnd;
+
+/// Everything of one run at a time. Stays on its thread.
+pub(crate) struct World {
+    experiment: Experiment,
+    kernel: Kernel,
+    judge: Rc<RefCell<Judge>>,
+}
+
+/// What the tasks of one run share.
+pub(crate) struct Live {
+    pub(crate) code: Arc<Code>,
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) mms: Vec<Arc<Mm>>,
+    pub(crate) devices: Vec<Attached>,
+    notes: RefCell<Vec<String>>,
+}
+
+impl Live {
+    /// Writes down that an operation of a task failed: its scenario line, and why.
+    pub(crate) fn note(&self, frame: Name, why: &str) {
+        self.notes.borrow_mut().push(format!("{frame}: {why}"));
+    }
+}
+
+/// What an exploration keeps of a run.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    /// Each distinct finding: code and key.
+    pub found: BTreeSet<(Rule, u64)>,
+    /// How it ended, in a word.
+    pub end: &'static str,
+    /// Visible operations.
+    pub steps: u64,
+    /// The run's hash.
+    pub hash: u64,
+}
+
+impl World {
+    pub(crate) fn new(experiment: &Experiment, lockdep: Arc<Lockdep>, events: bool) -> World {
+        let kernel = Kernel::new(KernelConfig { lockdep: Some(lockdep), ..KernelConfig::default() });
+        World { experiment: experiment.clone(), kernel, judge: Rc::new(RefCell::new(Judge::new(events))) }
+    }
+
+    /// One run, with everything that is to be said about it.
+    pub(crate) fn run(&mut self, scheduler: &mut dyn Scheduler, recipe: Recipe) -> RunReport {
+        let (end, live) = self.execute(scheduler);
+        let judge = self.judge.borrow();
+        let scenario = self.experiment.scenario();
+        let mut findings: Vec<Found> = self.kernel.lock_reports().iter().map(Found::from_lockdep).collect();
+        findings.extend(judge.oracles.findings().iter().map(Found::from_oracle));
+        findings.sort_by_key(|f| f.step);
+        let edges = self.kernel.lock_edges();
+        let facts = Facts { counts: &judge.counts, edges: &edges, acquisitions: &|class| self.kernel.acquisitions(class) };
+        let found = findings.iter().filter_map(Found::code).collect();
+        let mut verdict = judge_codes(scenario, &found);
+        verdict.problems.extend(judge_assertions(scenario, &facts));
+        let mut report = RunReport {
+            title: scenario.title.node.clone(),
+            file: scenario.source.name().to_owned(),
+            token: Token { recipe, scenario: self.experiment.hash(), hash: judge.hash.value() },
+            end,
+            steps: self.kernel.steps(),
+            findings,
+            notes: live.notes.take(),
+            callbacks: Vec::new(),
+            allocations: 0,
+            reclaim_invalidations: 0,
+            blocked_tasks: 0,
+            edges,
+            verdict,
+            log: judge.log.as_ref().map(|l| l.lines().to_vec()).unwrap_or_default(),
+        };
+        report.take_counts(&judge.counts);
+        report
+    }
+
+    /// One run of many: what was found, and its chains added to the union over all runs.
+    pub(crate) fn run_brief(&mut self, scheduler: &mut dyn Scheduler) -> Brief {
+        let (end, _) = self.execute(scheduler);
+        self.kernel.merge_lock_chains();
+        let judge = self.judge.borrow();
+        let locks = self.kernel.lock_reports();
+        let mut found: BTreeSet<(Rule, u64)> =
+            locks.iter().map(|r| (lock_rule(r.report.kind), r.report.id.value())).collect();
+        found.extend(judge.oracles.findings().iter().map(|f| (f.code, f.key)));
+        Brief { found, end: end.word(), steps: self.kernel.steps(), hash: judge.hash.value() }
+    }
+
+    fn execute(&mut self, scheduler: &mut dyn Scheduler) -> (RunEnd, Rc<Live>) {
+        let k = &self.kernel;
+        k.reset();
+        self.judge.borrow_mut().reset();
+        k.set_observer(Some(self.judge.clone()));
+        let live = k.enter(|k| Rc::new(build(k, &self.experiment)));
+        k.enter(|k| {
+            for pin in &live.code.pins {
+                k.add_pin(*pin);
+            }
+            for index in 0..live.code.tasks.len() {
+                task::spawn(k, &live, index);
+            }
+        });
+        let end = k.run(scheduler);
+        (end, live)
+    }
+}
+
+pub(crate) fn lock_rule(kind: ReportKind) -> Rule {
+    match kind {
+        ReportKind::Recursive => Rule::LdRecursive,
+        ReportKind::Circular => Rule::LdCircular,
+        _ => Rule::LdUnlock,
+    }
+}
+
+/// Builds the machine, the address spaces with their pages, and the devices.
+fn build(k: &Kernel, experiment: &Experiment) -> Live {
+    let code = experiment.code.clone();
+    let framework = Framework::new(k, annotations(experiment));
+    let machine = Machine::new(k, machine_config(experiment), framework);
+    let mms: Vec<Arc<Mm>> = code.mms.iter().map(|spec| build_mm(k, &machine, spec)).collect();
+    let devices: Vec<Attached> = code
+        .devices
+        .iter()
+        .enumerate()
+        .map(|(index, spec)| build_device(k, &experiment.registry, index, &mms[spec.mm], spec))
+        .collect();
+    let live = Live { code, machine, mms, devices, notes: RefCell::default() };
+    for (device, spec) in live.devices.iter().zip(&live.code.devices) {
+        if !spec.registered_by_task && let Err(errno) = device.driver.attach() {
+            live.note(spec.name, &format!("could not register: {errno}"));
+        }
+    }
+    live
+}
+
+fn machine_config(experiment: &Experiment) -> MachineConfig {
+    let asked = &experiment.scenario().machine;
+    let default = MachineConfig::default();
+    MachineConfig {
+        memory_bytes: asked.memory_bytes.as_ref().map_or(default.memory_bytes, |m| m.node),
+        swap_bytes: asked.swap_bytes.as_ref().map_or(default.swap_bytes, |s| s.node),
+        cpus: asked.cpus.as_ref().map_or(default.cpus, |c| c.node),
+        ..default
+    }
+}
+
+fn annotations(experiment: &Experiment) -> Annotations {
+    use mmu_notifier::{EndMap, MapScope, Prime, Touch, Wrap};
+    use scenario::ast;
+    let asked = &experiment.scenario().annotations;
+    let mut a = Annotations::default();
+    if let Some(v) = &asked.range_start {
+        a.range_start = match v.node {
+            ast::RangeStartMap::None => MapScope::None,
+            ast::RangeStartMap::Global => MapScope::Global,
+            ast::RangeStartMap::PerMm => MapScope::PerMm,
+            ast::RangeStartMap::PerMmClass => MapScope::PerMmClass,
+        };
+    }
+    if let Some(v) = &asked.range_end {
+        a.range_end = match v.node {
+            ast::RangeEndMap::None => EndMap::None,
+            ast::RangeEndMap::Shared => EndMap::Shared,
+            ast::RangeEndMap::Own => EndMap::Own,
+        };
+    }
+    let wrap = |w: ast::Wrap| match w {
+        ast::Wrap::Always => Wrap::Always,
+        ast::Wrap::Subscribed => Wrap::Subscribed,
+    };
+    a.wrap_start = asked.wrap_start.as_ref().map_or(a.wrap_start, |v| wrap(v.node));
+    a.wrap_end = asked.wrap_end.as_ref().map_or(a.wrap_end, |v| wrap(v.node));
+    if let Some(set) = &asked.prime {
+        a.prime = set.node.iter().fold(Prime::empty(), |all, p| {
+            all | match p {
+                ast::Prime::Registration => Prime::REGISTRATION,
+                ast::Prime::TakeAllLocks => Prime::TAKE_ALL_LOCKS,
+                ast::Prime::FsReclaim => Prime::FS_RECLAIM,
+            }
+        });
+    }
+    if let Some(set) = &asked.touch {
+        a.touch = set.node.iter().fold(Touch::empty(), |all, t| {
+            all | match t {
+                ast::TouchPoint::ReadBegin => Touch::READ_BEGIN,
+                ast::TouchPoint::Remove => Touch::REMOVE,
+            }
+        });
+    }
+    if let Some(v) = &asked.srcu {
+        a.srcu_checked = v.node == ast::SrcuChecking::Checked;
+    }
+    a
+}
+
+fn build_mm(k: &Kernel, machine: &Arc<Machine>, spec: &MmSpec) -> Arc<Mm> {
+    let mm = machine.new_mm(k, spec.name);
+    if let Some(brk) = spec.brk {
+        mm.set_start_brk(brk);
+    }
+    for map in &spec.vmas {
+        let placed = mm.mmap(&map.args(machine));
+        assert!(placed.is_ok(), "the parser checked that mappings do not overlap: {placed:?}");
+    }
+    for pages in &spec.touches {
+        touch(&mm, *pages).unwrap_or_else(|(vpn, why)| panic!("touch {}: {why}", vpn.addr()));
+    }
+    mm
+}
+
+/// One access to each page: a store where the mapping allows it, else a load.
+///
+/// # Errors
+/// The first page that could not be reached, and why; the pages before it were touched.
+pub(crate) fn touch(mm: &Arc<Mm>, pages: PageRange) -> Result<(), (mm_types::Vpn, String)> {
+    for vpn in pages.iter() {
+        let writable = mm.find_vma(vpn).is_some_and(|vma| vma.flags().contains(VmFlags::WRITE));
+        let done = if writable { mm.write_page(vpn, vpn.addr().0) } else { mm.read_page(vpn).map(drop) };
+        done.map_err(|fault| (vpn, fault.to_string()))?;
+    }
+    Ok(())
+}
+
+impl crate::compile::Map {
+    /// The mapping as a call's arguments. Equal file names are one file.
+    pub(crate) fn args(&self, machine: &Machine) -> MmapArgs {
+        let sharing = if self.shared { MapFlags::SHARED } else { MapFlags::PRIVATE };
+        let (backing, offset, anonymous) = match self.file {
+            Some((name, offset)) => {
+                let file = machine.open_file(name.as_str(), "");
+                (MmapBacking::File { file, readable: true, writable: true }, offset, MapFlags::empty())
+            }
+            None => (MmapBacking::None, Pgoff(0), MapFlags::ANONYMOUS),
+        };
+        MmapArgs {
+            addr: self.pages.start().addr(),
+            len_bytes: self.pages.nr_pages() * PAGE_SIZE,
+            prot: self.prot,
+            flags: sharing | anonymous | MapFlags::FIXED,
+            backing,
+            offset_bytes: offset.0 * PAGE_SIZE,
+        }
+    }
+}
