@@ -162,6 +162,17 @@ fn own_doing_filtered_by_owner_owes_nothing() {
 }
 
 #[test]
+fn own_doing_does_not_hide_another_bracket_over_the_same_page() {
+    let mut w = mapped();
+    let range = pages(0x11, 0x12);
+    let own = NotifyRange { mm: A, pages: range, event: NotifyEvent::Migrate, blockable: true, owner: Some(OWNER) };
+    let b = w.open_as(OTHER, own);
+    w.tell(OTHER, b, TOY, Hook::Invalidate, range).started(OTHER, b, true);
+    w.start(UNMAP, range, NotifyEvent::Unmap);
+    w.access(TOY, 0x11, 7, true).pte(UNMAP, 0x11, rw(7), Pte::NONE).expect(&[Code::Stale]);
+}
+
+#[test]
 fn who_was_not_told_is_not_stale_but_the_bracket_is_wrong() {
     let mut w = mapped();
     let b = w.open(UNMAP, pages(0x11, 0x12), NotifyEvent::Unmap);
