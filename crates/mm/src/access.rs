@@ -8,6 +8,13 @@ use ksync::{Kernel, current};
 use mm_types::{Pfn, Vpn};
 use trace::EventKind;
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Load,
+    /// New contents, or a store of what is there already.
+    Store(Option<u64>),
+}
+
 impl Mm {
     /// A load from a page: its contents.
     ///
@@ -15,7 +22,7 @@ impl Mm {
     /// [`FaultError`].
     pub fn read_page(&self, vpn: Vpn) -> Result<u64, FaultError> {
         current(|k| {
-            let pfn = self.cpu_access(k, vpn, None)?;
+            let pfn = self.cpu_access(k, vpn, Access::Load)?;
             Ok(if pfn == ZERO_PAGE { 0 } else { self.machine.read_tag(pfn) })
         })
     }
@@ -25,7 +32,7 @@ impl Mm {
     /// # Errors
     /// [`FaultError`].
     pub fn write_page(&self, vpn: Vpn, tag: u64) -> Result<(), FaultError> {
-        current(|k| self.cpu_access(k, vpn, Some(tag))).map(drop)
+        current(|k| self.cpu_access(k, vpn, Access::Store(Some(tag)))).map(drop)
     }
 
     /// One load, or one store that leaves the contents as they are, of each page.
@@ -33,21 +40,16 @@ impl Mm {
     /// # Errors
     /// [`FaultError`] of the first page that could not be accessed; those below it were.
     pub fn touch(&self, pages: PageRange, write: bool) -> Result<(), FaultError> {
+        let access = if write { Access::Store(None) } else { Access::Load };
         for vpn in pages.iter() {
-            match write {
-                true => {
-                    let tag = self.read_page(vpn)?;
-                    self.write_page(vpn, tag)?;
-                }
-                false => drop(self.read_page(vpn)?),
-            }
+            current(|k| self.cpu_access(k, vpn, access))?;
         }
         Ok(())
     }
 
     /// Walks and accesses in one step, as the hardware does: nothing comes between the entry and the access.
-    fn cpu_access(&self, k: &Kernel, vpn: Vpn, store: Option<u64>) -> Result<Pfn, FaultError> {
-        let write = store.is_some();
+    fn cpu_access(&self, k: &Kernel, vpn: Vpn, access: Access) -> Result<Pfn, FaultError> {
+        let write = access != Access::Load;
         loop {
             if let Some(leaf) = self.tables.walk(vpn)
                 && let Some(guess) = leaf.peek(k, vpn).pfn()
@@ -61,7 +63,7 @@ impl Mm {
                 if pte.pfn() == Some(guess) && (!write || pte.is_writable()) {
                     leaf.hardware_mark(k, vpn, pte, write);
                     k.emit(EventKind::CpuAccess { mm: self.id, vpn, pfn: guess, write });
-                    if let Some(tag) = store {
+                    if let Access::Store(Some(tag)) = access {
                         self.machine.with_frame(guess, |f| f.tag = tag);
                     }
                     return Ok(guess);

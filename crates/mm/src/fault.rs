@@ -119,13 +119,7 @@ impl Mm {
     }
 
     /// `handle_mm_fault()`: makes the entry of `vpn` fit for the access, or says why not. `mmap_lock` held.
-    pub(crate) fn handle_mm_fault(
-        &self,
-        k: &Kernel,
-        vma: &Vma,
-        vpn: Vpn,
-        write: bool,
-    ) -> Result<Handled, FaultError> {
+    pub(crate) fn handle_mm_fault(&self, k: &Kernel, vma: &Vma, vpn: Vpn, write: bool) -> Result<Handled, FaultError> {
         let allowed = if write { vma.flags().contains(VmFlags::WRITE) } else { vma.is_accessible() };
         if !allowed {
             return Err(FaultError::NotAllowed(vpn));

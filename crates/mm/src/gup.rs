@@ -30,13 +30,7 @@ pub(crate) enum MmapLock {
 impl Mm {
     /// Faults the pages in and holds them, until one cannot be had. Gives those held, in order: at least one, else the
     /// error.
-    pub(crate) fn gup(
-        &self,
-        pages: PageRange,
-        write: bool,
-        hold: Hold,
-        lock: MmapLock,
-    ) -> Result<Vec<Pfn>, Errno> {
+    pub(crate) fn gup(&self, pages: PageRange, write: bool, hold: Hold, lock: MmapLock) -> Result<Vec<Pfn>, Errno> {
         current(|k| {
             let mut held = Vec::with_capacity(usize::try_from(pages.nr_pages()).unwrap_or(0));
             for vpn in pages.iter() {

@@ -30,9 +30,7 @@ impl Mm {
                     lines,
                     |line| {
                         let key = (line.name.clone(), line.device_inode.clone());
-                        *opened
-                            .entry(key)
-                            .or_insert_with(|| machine.open_file(&line.name, &line.device_inode))
+                        *opened.entry(key).or_insert_with(|| machine.open_file(&line.name, &line.device_inode))
                     },
                     || machine.new_anon_vma(k),
                 )?;

@@ -18,7 +18,7 @@
 
 use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::obj::{ptl_obj, pte_obj};
+use crate::obj::{pte_obj, ptl_obj};
 use ksync::{Kernel, RawSpinLock, SpinLock, SpinLockGuard};
 use mm_types::{Errno, Gfp, MmId, PageRange, Pte, Vpn};
 use parking_lot::Mutex;

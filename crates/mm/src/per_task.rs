@@ -51,9 +51,10 @@ impl<T: Default> PerTask<T> {
 
     /// Every item ever given out, row by row.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
-        self.rows.iter().zip(0..).flat_map(|(row, index)| {
-            row.items.iter().zip(1..).map(move |(item, n): (_, u64)| (n * ROWS + index, item))
-        })
+        self.rows
+            .iter()
+            .zip(0..)
+            .flat_map(|(row, index)| row.items.iter().zip(1..).map(move |(item, n): (_, u64)| (n * ROWS + index, item)))
     }
 
     /// Forgets everything; room is kept.

@@ -74,14 +74,7 @@ impl Mm {
     }
 
     /// `zap_pte_range()`: one leaf table. Gives the first page not done: a full gather lets the lock go to flush.
-    fn zap_pte_range(
-        &self,
-        k: &Kernel,
-        tlb: &mut MmuGather<'_>,
-        vma: &Vma,
-        leaf: &Leaf,
-        part: PageRange,
-    ) -> Vpn {
+    fn zap_pte_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, leaf: &Leaf, part: PageRange) -> Vpn {
         let ptes = leaf.lock();
         let mut force_flush = false;
         let mut full = None;
@@ -96,12 +89,14 @@ impl Mm {
                 break;
             }
         }
-        if force_flush {
-            // A dirty page of a file must not be written to through a stale translation once it counts as clean.
+        let flush_now = force_flush || full.is_some();
+        if flush_now {
+            // Under the lock: a dirty page of a file must not be written through a stale translation once it counts as
+            // clean; and the pages of a full gather go as soon as the lock does.
             tlb.flush_tlb_only(k);
         }
         drop(ptes);
-        if force_flush || full.is_some() {
+        if flush_now {
             tlb.flush(k);
         }
         full.unwrap_or(part.end())

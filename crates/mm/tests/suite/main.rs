@@ -1,0 +1,7 @@
+//! The memory manager as a whole: against recordings, by scripted cases, and by random programs.
+
+mod accounting;
+mod common;
+mod ops;
+mod recorded;
+mod sharing;
