@@ -3,8 +3,8 @@
 use ksync::Pin;
 use mm_types::{Gfp, Name, PageRange, Pgoff, Prot, VirtAddr};
 use scenario::ast::{
-    Argument, Backing, Callback, Device, DeviceBody, DriverStatement, InlineDriver, InlineKind, LockKind, LockMode, Mapping,
-    OptionValue, RangeExpr, Sharing, Statement,
+    Argument, Backing, Callback, Device, DeviceBody, DriverStatement, InlineDriver, InlineKind, LockKind, LockMode,
+    Mapping, OptionValue, RangeExpr, Sharing, Statement,
 };
 use scenario::{Scenario, Span, Spanned, Word};
 
@@ -22,6 +22,8 @@ pub(crate) struct Code {
     pub(crate) devices: Vec<DeviceSpec>,
     pub(crate) tasks: Vec<TaskSpec>,
     pub(crate) pins: Vec<Pin>,
+    /// The frame of what happens before the tasks start.
+    pub(crate) setup: Name,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,7 @@ pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
                 Pin { before: point(&pin.before), after: point(&pin.after) }
             })
             .collect(),
+        setup: Name::new(&format!("{} (setup)", scenario.source.name())),
     })
 }
 

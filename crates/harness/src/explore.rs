@@ -240,8 +240,15 @@ fn show(experiment: &Experiment, seed: u64, tally: &Tally) -> Vec<ExploredFindin
     for (run, keys) in by_run {
         let report = experiment.run(Recipe { mode: Mode::Random, seed, run }, false);
         for found in &report.findings {
-            if let Some((_, runs)) = keys.iter().find(|((code, key), _)| found.code() == Some(*code) && found.key == *key) {
-                findings.push(ExploredFinding { found: found.clone(), first_run: run, runs: *runs, token: report.token });
+            if let Some((_, runs)) =
+                keys.iter().find(|((code, key), _)| found.code() == Some(*code) && found.key == *key)
+            {
+                findings.push(ExploredFinding {
+                    found: found.clone(),
+                    first_run: run,
+                    runs: *runs,
+                    token: report.token,
+                });
             }
         }
     }

@@ -83,8 +83,7 @@ impl InlineDriver {
         locks: Vec<DeviceLock>,
     ) -> InlineDriver {
         let device = Device::new(k, dev, name, Arc::clone(mm.machine()));
-        let callbacks =
-            Callbacks { spec, device, locks, mm: Arc::downgrade(mm), pinned: Mutex::default() };
+        let callbacks = Callbacks { spec, device, locks, mm: Arc::downgrade(mm), pinned: Mutex::default() };
         InlineDriver { callbacks: Arc::new(callbacks), mm: mm.clone(), pages, sub: Mutex::new(None) }
     }
 

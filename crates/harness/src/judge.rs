@@ -62,6 +62,10 @@ pub(crate) struct Counts {
     held: BTreeMap<TaskId, Vec<(ObjId, Name)>>,
     allocations_under: BTreeMap<Name, u64>,
     reclaiming: BTreeMap<TaskId, u32>,
+    /// Callbacks a task is inside of.
+    called_back: BTreeMap<TaskId, u32>,
+    /// Device translations taken away by callbacks.
+    pub(crate) revoked_in_callbacks: u64,
     pub(crate) allocations: u64,
     pub(crate) reclaim_invalidations: u64,
     pub(crate) blocked_tasks: u64,
@@ -101,7 +105,12 @@ impl Observer for Counts {
             EventKind::Subscribed { sub, name, .. } => {
                 self.names.insert(sub, name);
             }
+            EventKind::CallbackExit { .. } => *self.called_back.entry(task).or_default() -= 1,
+            EventKind::SpteClear { .. } => {
+                self.revoked_in_callbacks += u64::from(self.called_back.get(&task).is_some_and(|depth| *depth > 0));
+            }
             EventKind::CallbackEnter { sub, hook, .. } => {
+                *self.called_back.entry(task).or_default() += 1;
                 if let Some(name) = self.names.get(&sub) {
                     *self.callbacks.entry((*name, hook)).or_default() += 1;
                 }

@@ -73,7 +73,8 @@ impl World {
         findings.extend(judge.oracles.findings().iter().map(Found::from_oracle));
         findings.sort_by_key(|f| f.step);
         let edges = self.kernel.lock_edges();
-        let facts = Facts { counts: &judge.counts, edges: &edges, acquisitions: &|class| self.kernel.acquisitions(class) };
+        let facts =
+            Facts { counts: &judge.counts, edges: &edges, acquisitions: &|class| self.kernel.acquisitions(class) };
         let found = findings.iter().filter_map(Found::code).collect();
         let mut verdict = judge_codes(scenario, &found);
         verdict.problems.extend(judge_assertions(scenario, &facts));
@@ -139,6 +140,7 @@ pub(crate) fn lock_rule(kind: ReportKind) -> Rule {
 /// Builds the machine, the address spaces with their pages, and the devices.
 fn build(k: &Kernel, experiment: &Experiment) -> Live {
     let code = experiment.code.clone();
+    k.set_frame(Some(code.setup));
     let framework = Framework::new(k, annotations(experiment));
     let machine = Machine::new(k, machine_config(experiment), framework);
     let mms: Vec<Arc<Mm>> = code.mms.iter().map(|spec| build_mm(k, &machine, spec)).collect();
@@ -150,7 +152,9 @@ fn build(k: &Kernel, experiment: &Experiment) -> Live {
         .collect();
     let live = Live { code, machine, mms, devices, notes: RefCell::default() };
     for (device, spec) in live.devices.iter().zip(&live.code.devices) {
-        if !spec.registered_by_task && let Err(errno) = device.driver.attach() {
+        if !spec.registered_by_task
+            && let Err(errno) = device.driver.attach()
+        {
             live.note(spec.name, &format!("could not register: {errno}"));
         }
     }

@@ -102,7 +102,11 @@ impl FsReclaim {
             }
             (k.fs_reclaim.get().filter(|_| gfp.contains(Gfp::FS)), k.prime.get())
         });
-        let map = fs.map(LockMap::acquire);
+        // Not `fs.map(..)`: a closure would be the caller that `#[track_caller]` reports.
+        let map = match fs {
+            Some(map) => Some(map.acquire()),
+            None => None,
+        };
         if let Some(prime) = prime {
             prime.touch();
         }

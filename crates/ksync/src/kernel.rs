@@ -355,6 +355,13 @@ impl Kernel {
         self.lockdep.as_ref().map(|run| run.borrow().chains())
     }
 
+    /// Adds the chains of this run to the union over all runs of the shared validator.
+    pub fn merge_lock_chains(&self) {
+        if let Some(run) = &self.lockdep {
+            run.borrow_mut().merge();
+        }
+    }
+
     /// How often a lock of the class with this printed name was acquired in this run; 0 for an unknown name.
     pub fn acquisitions(&self, printed: Name) -> u64 {
         let Some(run) = &self.lockdep else { return 0 };

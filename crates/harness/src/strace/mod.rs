@@ -10,6 +10,7 @@ mod call;
 mod compare;
 mod maps;
 mod parse;
+mod replay;
 mod scan;
 
 #[cfg(test)]
@@ -19,4 +20,5 @@ pub use call::{Call, CloneFlags, Fd, Marker, MremapFlags, Outcome};
 pub use compare::{Difference, compare};
 pub use maps::Maps;
 pub use parse::{Entry, Event, StraceLog};
+pub use replay::{Replay, ReplayFailure, Replayed};
 pub use scan::TextError;

@@ -1,0 +1,31 @@
+//! `replay`: the run of a token again.
+
+use super::{load, run};
+use crate::cli::ReplayArgs;
+use crate::{Exit, out};
+use harness::{Registry, Token};
+
+pub(crate) fn replay(registry: &Registry, args: &ReplayArgs) -> Exit {
+    let bad = |line: String| {
+        out::complain(&format!("error: {line}"));
+        Exit::BadInput
+    };
+    let token: Token = match args.token.parse() {
+        Ok(token) => token,
+        Err(why) => return bad(format!("{}: {why}", args.token)),
+    };
+    if args.scenario.seed.is_some() {
+        return bad("--seed: a token carries its own seed".to_owned());
+    }
+    let experiment = match load(registry, &args.file, &args.scenario) {
+        Ok(experiment) => experiment,
+        Err(exit) => return exit,
+    };
+    let mut report = match experiment.replay(token, args.scenario.events) {
+        Ok(report) => report,
+        Err(why) => return bad(format!("{}: {why}", args.file.display())),
+    };
+    run::name_replays(&mut report, &args.file, &args.scenario.settings);
+    run::print(&report, args.scenario.format);
+    if report.verdict.as_expected() { Exit::AsExpected } else { Exit::Unexpected }
+}

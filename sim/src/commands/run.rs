@@ -1,0 +1,54 @@
+//! `run`: one run of each scenario, judged.
+
+use super::load;
+use crate::cli::{Format, RunArgs};
+use crate::{Exit, out, program};
+use harness::{Mode, Recipe, Registry, RunReport};
+use std::path::Path;
+
+pub(crate) fn run(registry: &Registry, args: &RunArgs) -> Exit {
+    // All files are read before any is run: bad input never half-runs.
+    let loaded: Vec<_> = args.files.iter().map(|file| (file, load(registry, file, &args.scenario))).collect();
+    if let Some((_, Err(exit))) = loaded.iter().find(|(_, l)| l.is_err()) {
+        return *exit;
+    }
+    let mut exit = Exit::AsExpected;
+    for (file, experiment) in loaded {
+        let Ok(experiment) = experiment else { continue };
+        let seed = args.scenario.seed.unwrap_or(experiment.seed());
+        let recipe = Recipe { mode: Mode::Benign, seed, run: 0 };
+        let mut report = experiment.run(recipe, args.scenario.events);
+        name_replays(&mut report, file, &args.scenario.settings);
+        print(&report, args.scenario.format);
+        exit = exit.and(if report.verdict.as_expected() { Exit::AsExpected } else { Exit::Unexpected });
+    }
+    exit
+}
+
+/// Puts the replay line under every finding.
+pub(super) fn name_replays(report: &mut RunReport, file: &Path, settings: &[String]) {
+    let line = program::replay_line(&report.token.to_string(), file, settings);
+    for finding in &mut report.findings {
+        finding.replay.clone_from(&line);
+    }
+}
+
+pub(super) fn print(report: &RunReport, format: Format) {
+    match format {
+        Format::Json => out::print(&format!("{}\n", report.to_json())),
+        Format::Human => {
+            let mut text = String::new();
+            for line in &report.log {
+                text.push_str(line);
+                text.push('\n');
+            }
+            text.push_str(&report.summary());
+            for finding in &report.findings {
+                text.push_str(&format!("\n{}\n{}\n", finding.text.trim_end(), finding.replay));
+            }
+            text.push('\n');
+            text.push_str(&report.conclusion());
+            out::print_report(&text);
+        }
+    }
+}

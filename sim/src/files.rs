@@ -1,0 +1,18 @@
+//! Reading input files, with one clear line when that is not possible.
+
+use std::fs;
+use std::path::Path;
+
+/// The text of a file.
+///
+/// # Errors
+/// One line that names the file and what is wrong with it.
+pub(crate) fn read_text(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let bytes = fs::read(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?;
+    if bytes.is_empty() {
+        return Err(format!("{shown}: the file is empty"));
+    }
+    String::from_utf8(bytes)
+        .map_err(|e| format!("{shown}: not a text file: byte {} is not UTF-8", e.utf8_error().valid_up_to()))
+}

@@ -1,0 +1,47 @@
+//! Printing: data on standard output, complaints on standard error, colour only on a terminal.
+
+use anstyle::{AnsiColor, Style};
+use std::io::Write;
+
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// Writes to standard output. A reader that went away (`| head`) is no error of ours.
+pub(crate) fn print(text: &str) {
+    let _ = anstream::stdout().write_all(text.as_bytes());
+}
+
+/// Writes a line to standard error.
+pub(crate) fn complain(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Text with the lines that a reader looks for in colour.
+pub(crate) fn print_report(text: &str) {
+    let mut painted = String::with_capacity(text.len() + 64);
+    for line in text.lines() {
+        let style = if line.starts_with("as expected") {
+            Some(GOOD)
+        } else if line.starts_with("not as expected") || line.starts_with("WARNING: ") || line.starts_with("BUG: ") {
+            Some(BAD)
+        } else if line.starts_with("replay: ") {
+            Some(DIM)
+        } else {
+            None
+        };
+        match style {
+            Some(s) => painted.push_str(&format!("{s}{line}{s:#}\n")),
+            None => {
+                painted.push_str(line);
+                painted.push('\n');
+            }
+        }
+    }
+    print(&painted);
+}
+
+/// Whether standard error is a terminal: only then is there progress and colour on it.
+pub(crate) fn stderr_is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
