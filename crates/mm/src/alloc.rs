@@ -98,7 +98,8 @@ impl Machine {
         if self.nr_free.load(Ordering::Relaxed) > self.watermarks.near {
             return true;
         }
-        let _zone = (!k.quiet()).then(|| self.zone.lock());
+        let locks = self.locks();
+        let _zone = (!k.quiet()).then(|| locks.zone.lock());
         self.nr_free.load(Ordering::Relaxed) > mark
     }
 

@@ -296,7 +296,9 @@ impl Fault<'_> {
     fn do_swap_page(&self, seen: Pte, slot: u64) -> Result<Handled, FaultError> {
         let machine = &self.mm.machine;
         if let Some(pfn) = machine.swap_cache(slot) {
-            return Ok(self.map_from_swap_cache(seen, slot, pfn));
+            let handled = self.map_from_swap_cache(seen, slot, pfn);
+            machine.settle_swap_cache(self.k, pfn, slot);
+            return Ok(handled);
         }
         let (anon_vma, index) = self.mm.anon_vma_prepare(self.k, self.vpn).map_err(oom)?;
         let page = self.new_page()?;

@@ -77,8 +77,8 @@ pub struct Machine {
     pub(crate) frames: Mutex<Frames>,
     /// Free frames. May be looked at without the zone's lock: as in the kernel it is exact only near the watermarks.
     pub(crate) nr_free: AtomicI64,
-    /// `&zone->lock`; taken only near the watermarks.
-    pub(crate) zone: SpinLock<()>,
+    /// Replaced at a reset: a task that was unwound may have left one of them taken.
+    locks: Mutex<Arc<MachineLocks>>,
     /// Where reclaim under pressure goes on, the kernel's list rotation.
     pub(crate) clock_hand: Mutex<Pfn>,
     pub(crate) swap: Mutex<SwapDevice>,
@@ -86,8 +86,26 @@ pub struct Machine {
     pub(crate) anon_vmas: Mutex<PerTask<Option<Arc<AnonVma>>>>,
     pub(crate) files: Mutex<FileTable>,
     pub(crate) leaf_pool: Mutex<Vec<Box<LeafEntries>>>,
-    pub(crate) mm_all_locks_mutex: ksync::Mutex<()>,
     mms: Mutex<Vec<Weak<Mm>>>,
+}
+
+/// The locks of a machine that are in no address space.
+pub(crate) struct MachineLocks {
+    /// `&zone->lock`; taken only near the watermarks.
+    pub(crate) zone: SpinLock<()>,
+    /// One registration at a time takes all locks of an address space.
+    pub(crate) mm_all_locks_mutex: ksync::Mutex<()>,
+}
+
+impl MachineLocks {
+    fn new(k: &Kernel) -> Arc<MachineLocks> {
+        let zone = k.class(LockClass::new("&zone->lock", LockKind::Spin));
+        let all = k.class(LockClass::new("mm_all_locks_mutex", LockKind::Mutex));
+        Arc::new(MachineLocks {
+            zone: SpinLock::from_raw(RawSpinLock::new(zone, machine_obj(MachineObj::ZoneLock)), ()),
+            mm_all_locks_mutex: ksync::Mutex::from_raw(RawMutex::new(all, machine_obj(MachineObj::AllLocksMutex)), ()),
+        })
+    }
 }
 
 /// The lock bit of one folio with its waiters.
@@ -100,8 +118,6 @@ impl Machine {
     #[must_use]
     pub fn new(k: &Kernel, config: MachineConfig, framework: Arc<Framework>) -> Arc<Machine> {
         let nr_frames = config.memory_bytes / PAGE_SIZE;
-        let zone = k.class(LockClass::new("&zone->lock", LockKind::Spin));
-        let all_locks = k.class(LockClass::new("mm_all_locks_mutex", LockKind::Mutex));
         let machine = Arc::new(Machine {
             config,
             watermarks: Watermarks::of(nr_frames),
@@ -109,17 +125,13 @@ impl Machine {
             framework: Mutex::new(framework),
             frames: Mutex::new(Frames::new()),
             nr_free: AtomicI64::new(nr_frames.cast_signed()),
-            zone: SpinLock::from_raw(RawSpinLock::new(zone, machine_obj(MachineObj::ZoneLock)), ()),
+            locks: Mutex::new(MachineLocks::new(k)),
             clock_hand: Mutex::new(Pfn(0)),
             swap: Mutex::new(SwapDevice::new(config.swap_bytes / PAGE_SIZE)),
             folio_locks: Mutex::default(),
             anon_vmas: Mutex::new(PerTask::new()),
             files: Mutex::default(),
             leaf_pool: Mutex::default(),
-            mm_all_locks_mutex: ksync::Mutex::from_raw(
-                RawMutex::new(all_locks, machine_obj(MachineObj::AllLocksMutex)),
-                (),
-            ),
             mms: Mutex::default(),
         });
         machine.serve(k);
@@ -132,6 +144,7 @@ impl Machine {
     /// Context: setup.
     pub fn reset(self: &Arc<Machine>, k: &Kernel, framework: Arc<Framework>) {
         *self.framework.lock() = framework;
+        *self.locks.lock() = MachineLocks::new(k);
         self.frames.lock().clear();
         self.nr_free.store((self.config.memory_bytes / PAGE_SIZE).cast_signed(), Ordering::Relaxed);
         *self.clock_hand.lock() = Pfn(0);
@@ -143,8 +156,23 @@ impl Machine {
         self.serve(k);
     }
 
+    /// Forgets every subscriber of every address space, so that what subscribers own no longer keeps an address space
+    /// alive: for a run that is thrown away, before [`Kernel::reset`]. Nobody is told.
+    ///
+    /// Context: setup, with nobody listening.
+    pub fn sever(&self) {
+        let mms: Vec<Arc<Mm>> = self.mms.lock().iter().filter_map(Weak::upgrade).collect();
+        for mm in mms {
+            mm.subscriptions().sever();
+        }
+    }
+
     fn serve(self: &Arc<Machine>, k: &Kernel) {
         k.set_alloc_hook(Some(Rc::new(MachineAlloc(Arc::clone(self)))));
+    }
+
+    pub(crate) fn locks(&self) -> Arc<MachineLocks> {
+        Arc::clone(&self.locks.lock())
     }
 
     /// The size.

@@ -248,7 +248,8 @@ impl MmHost for Mm {
     /// validator here does not know yet. They are taken by trylock instead, so that no recursion is reported that is
     /// none; one that is taken is waited for with all others let go, and then all are tried again.
     fn take_all_locks(&self, body: &mut dyn FnMut()) -> Result<(), Errno> {
-        let _all = self.machine.mm_all_locks_mutex.lock();
+        let locks = self.machine.locks();
+        let _all = locks.mm_all_locks_mutex.lock();
         let (i_mmaps, anon_vmas) = self.rmap_locks();
         loop {
             let mut files = Vec::with_capacity(i_mmaps.len());

@@ -7,7 +7,8 @@ use crate::page_table::Leaf;
 use crate::tlb::MmuGather;
 use crate::vma::{Mprotect, Vma, VmaKind};
 use ksync::{Kernel, current};
-use mm_types::{Errno, PAGE_SIZE, PageRange, Prot, Pte, PteKind, VirtAddr, VmFlags};
+use mm_types::{Errno, PAGE_SIZE, PageRange, Prot, Pte, PteKind, VirtAddr, VmFlags, Vpn};
+use mmu_notifier::Bracket;
 use trace::{NotifyEvent, NotifyRange};
 
 impl Mm {
@@ -50,22 +51,39 @@ impl Mm {
     }
 
     /// `change_protection()`: the entries of `range`, a part of `vma`, follow its flags.
+    ///
+    /// The bracket is opened at the first PUD entry that leads somewhere. The walker takes a start address of 0 for "none
+    /// is open yet": a mapping at address 0 gets another one at each further entry, and a start at 0 never gets its end.
+    /// That flaw is 6.12's (recorded), so it is here too; the bracket left open is told as an event.
     fn change_protection(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
-        let first = self.tables.first_populated_pud(range);
-        let Some(pages) = first.and_then(|first| PageRange::new(first, range.end()).ok()) else { return };
-        let bracket = self.subs.invalidate_range_start(NotifyRange {
-            mm: self.id,
-            pages,
-            event: NotifyEvent::ProtectionVma,
-            blockable: true,
-            owner: None,
-        });
-        let mut rest = Some(pages);
+        let mut bracket: Option<Bracket<'_>> = None;
+        let mut rest = Some(range);
+        while let Some(part) = rest.and_then(|range| self.tables.next_populated_pud(range)) {
+            if bracket.as_ref().is_none_or(|b| b.range().pages.start() == Vpn(0)) {
+                drop(bracket.take());
+                let pages = PageRange::new(part.start(), range.end()).unwrap_or(part);
+                bracket = Some(self.subs.invalidate_range_start(NotifyRange {
+                    mm: self.id,
+                    pages,
+                    event: NotifyEvent::ProtectionVma,
+                    blockable: true,
+                    owner: None,
+                }));
+            }
+            self.change_pmd_range(k, tlb, vma, part);
+            rest = PageRange::new(part.end(), range.end()).ok();
+        }
+        if let Some(bracket) = bracket.filter(|b| b.range().pages.start() != Vpn(0)) {
+            bracket.end();
+        }
+    }
+
+    fn change_pmd_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
+        let mut rest = Some(range);
         while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
             self.change_pte_range(k, tlb, vma, &leaf, part);
-            rest = PageRange::new(part.end(), pages.end()).ok();
+            rest = PageRange::new(part.end(), range.end()).ok();
         }
-        bracket.end();
     }
 
     fn change_pte_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, leaf: &Leaf, part: PageRange) {

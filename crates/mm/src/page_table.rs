@@ -259,14 +259,14 @@ impl PageTables {
         None
     }
 
-    /// The first page of `range` below a PUD entry that leads somewhere, that is whose GiB has a PMD table.
-    pub(crate) fn first_populated_pud(&self, range: PageRange) -> Option<Vpn> {
+    /// The first part of `range` below one PUD entry that leads somewhere: at most a GiB, of one that has a PMD table.
+    pub(crate) fn next_populated_pud(&self, range: PageRange) -> Option<PageRange> {
         let upper = self.upper.lock();
         let mut vpn = range.start();
         while vpn < range.end() {
             match upper.find(vpn) {
                 Err(shift @ (PUD | PGD)) => vpn = next_region(vpn, shift),
-                _ => return Some(vpn),
+                _ => return PageRange::new(vpn, next_region(vpn, PUD).min(range.end())).ok(),
             }
         }
         None

@@ -72,12 +72,13 @@ impl Machine {
         if !self.try_get_page(k, pfn) {
             return false;
         }
-        let lock = self.folio_lock(pfn);
-        let freed = match lock.try_lock() {
-            Some(_folio) => self.shrink_folio(k, pfn, gfp),
-            None => false,
+        let freed = {
+            let lock = self.folio_lock(pfn);
+            let folio = lock.try_lock();
+            folio.is_some() && self.shrink_folio(k, pfn, gfp)
         };
         if !freed {
+            self.settle_swap_cache(k, pfn, self.frame(pfn).slot);
             self.put_page(k, pfn);
         }
         freed

@@ -135,13 +135,29 @@ impl Machine {
         self.try_drop_swap_cache(k, pfn, slot);
     }
 
-    /// Drops an unused page of the swap cache with its slot. Folio lock held.
-    pub(crate) fn try_drop_swap_cache(&self, k: &Kernel, pfn: Pfn, slot: u64) {
-        let frame = self.frame(pfn);
-        let ours = frame.flags.contains(FrameFlags::SWAPCACHE) && frame.slot == slot;
-        if ours && frame.mapcount == 0 && self.swap.lock().slot(slot).users == 0 {
+    /// Drops a page of the swap cache with its slot if nothing names the slot or maps the page. Folio lock held.
+    fn try_drop_swap_cache(&self, k: &Kernel, pfn: Pfn, slot: u64) {
+        if self.is_orphan(pfn, slot) {
             self.delete_from_swap_cache(k, pfn);
             self.put_page(k, pfn);
+        }
+    }
+
+    fn is_orphan(&self, pfn: Pfn, slot: u64) -> bool {
+        let frame = self.frame(pfn);
+        frame.flags.contains(FrameFlags::SWAPCACHE)
+            && frame.slot == slot
+            && frame.mapcount == 0
+            && !self.swap_in_use(slot)
+    }
+
+    /// To be called after the folio lock of a page of the swap cache was let go: whoever dropped the last entry meanwhile
+    /// found the lock taken and left the page to its holder. (The kernel leaves it to later reclaim.)
+    pub(crate) fn settle_swap_cache(&self, k: &Kernel, pfn: Pfn, slot: u64) {
+        while self.is_orphan(pfn, slot) {
+            let lock = self.folio_lock(pfn);
+            let Some(_folio) = lock.try_lock() else { return };
+            self.try_drop_swap_cache(k, pfn, slot);
         }
     }
 

@@ -1,10 +1,12 @@
 //! One operation a case, in setup and in a task.
 
-use crate::common::{ARENA, Context, World, addr, bytes, pages, register};
+use crate::common::{ARENA, Context, Quiet, World, addr, bytes, pages, register};
 use ksync::{ChoiceKind, Scheduler};
-use mm::vma::{MapFlags, MmapArgs, MmapBacking};
+use mm::device::HmmError;
+use mm::vma::{MapFlags, MapsLine, MmapArgs, MmapBacking, Placement};
 use mm::{FaultError, MachineConfig, Mm, ZERO_PAGE, device};
-use mm_types::{Errno, Gfp, Name, PageRange, Prot, PteKind, VirtAddr};
+use mm_types::{Errno, Gfp, Name, PageRange, Prot, PteKind, VirtAddr, Vpn};
+use mmu_notifier::{Hooks, MmHost, Subscriptions};
 use sched::{FirstScheduler, SchedView};
 use std::sync::Arc;
 use trace::{EventKind, NotifyEvent, RunEnd};
@@ -311,5 +313,99 @@ fn private_file_pages_are_copied_and_shared_ones_are_not() {
         assert_eq!(brackets(world)[0], (NotifyEvent::Clear, pages(0, 1)));
         let counts = world.machine.frame_counts();
         assert_eq!((counts.allocated, counts.page_cache), (1, 1));
+    });
+}
+
+#[test]
+fn a_protection_change_at_address_0_leaves_a_bracket_open() {
+    both(|world, context| {
+        let mm = world.new_mm("a");
+        world.run(context, move || {
+            mm.set_placement(Placement { min_addr: VirtAddr(0), may_map_low: true, ..Placement::default() });
+            let gib = 1 << 18;
+            let all = PageRange::with_len(Vpn(0), 2 * gib).expect("not empty");
+            mm.mmap_anon(all, RW).expect("mapped at 0");
+            mm.write_page(Vpn(5), 1).expect("written");
+            mm.write_page(Vpn(gib + 7), 1).expect("written");
+            mm.mprotect(VirtAddr(0), all.nr_pages() * 4096, Prot::READ).expect("changed");
+        });
+        let told: Vec<String> = world
+            .events()
+            .iter()
+            .filter_map(|e| match e.kind {
+                EventKind::RangeStart { range, .. } => Some(format!("start {}", range.pages)),
+                EventKind::RangeEnd { .. } => Some("end".to_owned()),
+                EventKind::BracketLeaked { .. } => Some("leaked".to_owned()),
+                EventKind::TlbFlush { pages, .. } => Some(format!("flush {pages}")),
+                _ => None,
+            })
+            .collect();
+        let expected = [
+            "start [0x0, 0x80000000)",
+            "leaked",
+            "start [0x40000000, 0x80000000)",
+            "end",
+            "flush [0x0, 0xffffffffffffffff)",
+        ];
+        assert_eq!(told, expected);
+    });
+}
+
+#[test]
+fn hmm_range_fault_gives_what_the_page_table_says_unless_invalidated_meanwhile() {
+    both(|world, context| {
+        let mm = mapped(world, 4);
+        world.run(context, move || {
+            let host: &dyn MmHost = &*mm;
+            let quiet = Arc::new(Quiet { name: Name::new("mirror"), hooks: Hooks::empty() });
+            let sub = Subscriptions::interval_insert(host, pages(0, 4), quiet).expect("inserted");
+            let seq = mm.subscriptions().read_begin(&sub);
+            let found = device::hmm_range_fault(&mm, &sub, seq, pages(0, 2), true).expect("faulted in");
+            assert_eq!(
+                found.iter().map(|p| (p.vpn, p.writable)).collect::<Vec<_>>(),
+                [(ARENA, true), (ARENA + 1, true)]
+            );
+            assert_eq!(found[0].pfn, mm.pte(ARENA).pfn().expect("present"));
+            assert!(!sub.read_retry(seq));
+            mm.munmap(addr(1), bytes(1)).expect("unmapped");
+            let again = device::hmm_range_fault(&mm, &sub, seq, pages(0, 1), true);
+            assert_eq!(again, Err(HmmError::Busy));
+            let seq = mm.subscriptions().read_begin(&sub);
+            let hole = device::hmm_range_fault(&mm, &sub, seq, pages(0, 2), false);
+            assert_eq!(hole, Err(HmmError::Errno(Errno::EFAULT)));
+            Subscriptions::interval_remove(host, &sub);
+        });
+    });
+}
+
+#[test]
+fn recorded_maps_are_loaded_and_shown_as_they_were() {
+    both(|world, context| {
+        let mm = world.new_mm("a");
+        world.run(context, move || {
+            let line = |start: u64, len, prot, offset_bytes, name: &str, device_inode: &str| MapsLine {
+                range: pages(start, len),
+                prot,
+                shared: false,
+                offset_bytes,
+                device_inode: device_inode.to_owned(),
+                name: name.to_owned(),
+            };
+            let lines = [
+                line(0, 2, Prot::READ, 0, "/bin/cat", "fe:00 7"),
+                line(2, 4, Prot::READ | Prot::EXEC, 0x2000, "/bin/cat", "fe:00 7"),
+                line(16, 4, RW, 0, "[heap]", MapsLine::NO_INODE),
+                line(32, 2, RW, 0, "", MapsLine::NO_INODE),
+                line(64, 1, Prot::READ | Prot::EXEC, 0, "[vdso]", MapsLine::NO_INODE),
+            ];
+            mm.load_maps(&lines).expect("loaded");
+            assert_eq!(mm.maps(), lines);
+            assert_eq!(mm.brk(addr(18)), addr(18), "the heap's bounds come from its line");
+            mm.touch(pages(0, 6), false).expect("read the program");
+            mm.touch(pages(16, 2), true).expect("wrote the heap");
+            mm.touch(pages(64, 1), false).expect("read the vdso");
+            assert_eq!(mm.reclaim_pages(pages(0, 65)), 2, "only anonymous pages go");
+            mm.exit();
+        });
     });
 }
