@@ -102,7 +102,10 @@ impl FsReclaim {
             }
             (k.fs_reclaim.get().filter(|_| gfp.contains(Gfp::FS)), k.prime.get())
         });
-        // Not `fs.map(..)`: a closure would be the caller that `#[track_caller]` reports.
+        #[expect(
+            clippy::manual_map,
+            reason = "inside `map` the closure would be the caller that `#[track_caller]` reports"
+        )]
         let map = match fs {
             Some(map) => Some(map.acquire()),
             None => None,

@@ -29,7 +29,10 @@ impl Prog {
                 let title = format!("task {} panicked: {}", book.task_name(*task), first_line(message));
                 let mut details: Vec<String> = message.lines().skip(1).map(str::to_owned).collect();
                 details.extend(location.iter().map(|at| format!("at {at}")));
-                details.push(format!("during {}", book.call(&book.calls(*task), *task)));
+                let calls = book.calls(*task);
+                if !calls.is_empty() {
+                    details.push(format!("during {}", book.call(&calls, *task)));
+                }
                 sink.push(Finding::new(Code::Panic, step, Some(*task), title, details));
             }
             RunEnd::Stopped | RunEnd::Diverged { .. } => {}
@@ -95,7 +98,10 @@ fn waits_on(book: &Book, blocked: &[BlockedTask], b: &BlockedTask) -> String {
 
 fn describe(book: &Book, blocked: &[BlockedTask], b: &BlockedTask, label: &str, details: &mut Vec<String>) {
     details.push(format!("{label}task {} at {}", waits_on(book, blocked, b), b.waits_for.site));
-    details.push(format!("  in {}", book.call(&book.calls(b.task), b.task)));
+    let calls = book.calls(b.task);
+    if !calls.is_empty() {
+        details.push(format!("  in {}", book.call(&calls, b.task)));
+    }
     for held in &b.holds {
         let mode = if held.mode == LockMode::Shared { " (shared)" } else { "" };
         details.push(format!("  holds {} {}{mode}, taken at {}", held.kind.word(), held.class, held.site));
