@@ -76,8 +76,7 @@ fn hash_of_run(kernel: &Kernel, machine: &Arc<Machine>, seed: u64) -> u64 {
     kernel.run(&mut RandomScheduler::new(seed, 0));
     kernel.enter(|_| mm.exit());
     kernel.set_observer(None);
-    let value = hash.borrow().value();
-    value
+    hash.borrow().value()
 }
 
 #[test]
