@@ -232,23 +232,15 @@ pub(crate) fn explore(
 
 /// Runs the first run of each distinct finding again, with everything written down.
 fn show(experiment: &Experiment, seed: u64, tally: &Tally) -> Vec<ExploredFinding> {
-    let mut by_run: BTreeMap<u64, Vec<((Code, u64), u64)>> = BTreeMap::new();
-    for (key, seen) in &tally.found {
-        by_run.entry(seen.first).or_default().push((*key, seen.runs));
-    }
+    let first_runs: BTreeSet<u64> = tally.found.values().map(|seen| seen.first).collect();
     let mut findings = Vec::new();
-    for (run, keys) in by_run {
+    for run in first_runs {
         let report = experiment.run(Recipe { mode: Mode::Random, seed, run }, false);
         for found in &report.findings {
-            if let Some((_, runs)) =
-                keys.iter().find(|((code, key), _)| found.code() == Some(*code) && found.key == *key)
-            {
-                findings.push(ExploredFinding {
-                    found: found.clone(),
-                    first_run: run,
-                    runs: *runs,
-                    token: report.token,
-                });
+            let seen = found.code().and_then(|code| tally.found.get(&(code, found.key)));
+            if let Some(seen) = seen.filter(|seen| seen.first == run) {
+                let token = report.token;
+                findings.push(ExploredFinding { found: found.clone(), first_run: run, runs: seen.runs, token });
             }
         }
     }

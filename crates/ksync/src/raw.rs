@@ -113,10 +113,12 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
             self.state.store(0, Ordering::Release);
             return;
         }
-        k.visible_write(self.obj);
-        k.lockdep_release(self.class, self.obj, at);
-        k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
-        self.state.store(0, Ordering::Release);
+        {
+            let _opens = Opens(&self.state);
+            k.visible_write(self.obj);
+            k.lockdep_release(self.class, self.obj, at);
+            k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
+        }
         k.sched.wake_all(self.obj);
     }
 
@@ -152,6 +154,16 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
                 parking_lot_core::unpark_all(std::ptr::from_ref(self).addr(), DEFAULT_UNPARK_TOKEN)
             };
         }
+    }
+}
+
+/// Opens the lock when it is dropped: also when the run ends at the scheduling point of the release and the task is
+/// unwound from there, for nobody else will.
+struct Opens<'a>(&'a AtomicU32);
+
+impl Drop for Opens<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Release);
     }
 }
 

@@ -129,10 +129,12 @@ impl RawRwSem {
             self.state.fetch_sub(held, Ordering::Release);
             return;
         }
-        k.visible_write(self.obj);
-        k.lockdep_release(self.class, self.obj, at);
-        k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode });
-        self.state.fetch_sub(held, Ordering::Release);
+        {
+            let _leaves = Leaves { state: &self.state, held };
+            k.visible_write(self.obj);
+            k.lockdep_release(self.class, self.obj, at);
+            k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode });
+        }
         k.sched.wake_all(self.obj);
     }
 
@@ -201,6 +203,19 @@ impl RawRwSem {
             Some(k) => self.unlock_in(k, mode, at),
             None => self.unlock_thread(mode),
         });
+    }
+}
+
+/// Takes a hold off when it is dropped: also when the run ends at the scheduling point of the release and the task is
+/// unwound from there, for nobody else will.
+struct Leaves<'a> {
+    state: &'a AtomicU32,
+    held: u32,
+}
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.state.fetch_sub(self.held, Ordering::Release);
     }
 }
 
@@ -277,7 +292,10 @@ unsafe impl lock_api::RawRwLockDowngrade for RawRwSem {
         let at = Location::caller();
         with_current(|k| {
             if let Some(k) = k.filter(|k| !k.quiet()) {
+                // If the task is unwound from the scheduling point, nobody has the hold any more.
+                let lost = Leaves { state: &self.state, held: WRITER };
                 k.visible_write(self.obj);
+                std::mem::forget(lost);
                 k.lockdep_downgrade(self.obj, Read::Shared, at);
                 k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
                 k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired {

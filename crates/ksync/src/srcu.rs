@@ -98,17 +98,27 @@ impl Drop for SrcuReadGuard<'_> {
         let at = Location::caller();
         let srcu = self.srcu;
         current(|k| {
+            let leaves = Leaves(&srcu.readers[self.parity]);
             if k.quiet() {
-                srcu.readers[self.parity].fetch_sub(1, Ordering::AcqRel);
                 return;
             }
             k.visible_write(srcu.map.obj());
             k.lockdep_release(srcu.class, srcu.map.obj(), at);
             k.emit_lock(srcu.class, srcu.map.obj(), |lock| EventKind::LockReleased { lock, mode: LockMode::Shared });
             srcu.grace.settle();
-            if srcu.readers[self.parity].fetch_sub(1, Ordering::AcqRel) == 1 {
+            drop(leaves);
+            if srcu.readers[self.parity].load(Ordering::Acquire) == 0 {
                 k.sched.wake_all(srcu.grace.obj());
             }
         });
+    }
+}
+
+/// Takes a reader off when it is dropped: also when its task is unwound from the scheduling point of the release.
+struct Leaves<'a>(&'a AtomicU32);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

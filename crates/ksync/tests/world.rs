@@ -333,6 +333,30 @@ fn a_torn_down_run_is_silent_and_leaves_the_kernel_usable() {
 }
 
 #[test]
+fn wherever_a_run_is_cut_no_lock_stays_taken() {
+    for max_steps in 1..40 {
+        let sched = sched::Config { max_steps, ..sched::Config::default() };
+        let k = Kernel::new(KernelConfig { lockdep: Some(Lockdep::new()), sched });
+        let (m, s, r) = k.enter(|k| {
+            let locks = (Arc::new(k.mutex("m", ())), Arc::new(k.spinlock("s", ())), Arc::new(k.rwsem("r", ())));
+            let (m, s, r) = locks.clone();
+            k.spawn(Name::new("takes all"), move || {
+                for _ in 0..3 {
+                    let _m = m.lock();
+                    drop(r.read());
+                    let _r = lock_api::RwLockWriteGuard::downgrade(r.write());
+                    let _s = s.lock();
+                }
+            });
+            locks
+        });
+        let end = k.run(&mut FirstScheduler);
+        assert!(matches!(end, RunEnd::MaxSteps { .. } | RunEnd::Finished), "{}", end.word());
+        assert!(!m.is_locked() && !s.is_locked() && !r.is_locked(), "cut after {max_steps} steps");
+    }
+}
+
+#[test]
 fn a_panic_is_an_outcome() {
     sched::install_panic_hook();
     let k = kernel();
