@@ -434,7 +434,8 @@ impl Notifier for Callbacks {
     }
 
     fn hooks(&self) -> Hooks {
-        self.spec.handlers.iter().fold(Hooks::empty(), |all, (callback, _)| {
+        // A start without a handler is called and does nothing: who uses translations has to be told when they go.
+        self.spec.handlers.iter().fold(Hooks::RANGE_START, |all, (callback, _)| {
             all | match callback {
                 Callback::Start => Hooks::RANGE_START,
                 Callback::End => Hooks::RANGE_END,

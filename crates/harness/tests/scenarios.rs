@@ -1,0 +1,179 @@
+//! Scenarios as text, run: what tasks and inline drivers do, what is noted, what a setting changes.
+
+use harness::{Experiment, Mode, Recipe, Registry, RunReport};
+
+#[track_caller]
+fn load(text: &str) -> Experiment {
+    harness::install_panic_hook();
+    Experiment::load(&Registry::builtin(), "test.mms", text).unwrap_or_else(|mistakes| {
+        let all: Vec<String> = mistakes.iter().map(|m| m.render("test.mms", text, false)).collect();
+        panic!("{}", all.join("\n"))
+    })
+}
+
+#[track_caller]
+fn run(text: &str) -> RunReport {
+    load(text).run(Recipe { mode: Mode::Benign, seed: 1, run: 0 }, true)
+}
+
+/// Runs `body` (sections behind the title) and expects no finding.
+#[track_caller]
+fn clean(body: &str) -> RunReport {
+    let report = run(&format!("scenario \"test\"\n{body}"));
+    assert!(report.findings.is_empty(), "{:#?}", report.findings);
+    assert_eq!(report.end.word(), "finished");
+    report
+}
+
+#[track_caller]
+fn found(body: &str, code: &str) {
+    let report = run(&format!("scenario \"test\"\n{body}"));
+    assert!(
+        report.findings.iter().any(|f| f.code == code),
+        "no {code} in {:?}\n{}",
+        report.findings,
+        report.log.join("\n")
+    );
+}
+
+const MM: &str = "mm A { vma 0x10000..0x50000 rw anon  touch 0x10000..0x14000 }\n";
+
+const TOY: &str = "device toy : interval(A, 0x10000..0x50000) {
+    mutex lock
+    on invalidate(range) { if blockable { with lock { set_seq zap range } } else { refuse } }
+    op bind(range) { retry { read_begin  fault range  with lock { check_retry  map range } } }
+    op careless(range) { read_begin  fault range  with lock { map range } }
+}\n";
+
+#[test]
+fn a_bound_device_reads_and_writes_what_the_cpu_does() {
+    let report = clean(&format!(
+        "{MM}{TOY}task t {{ toy.bind 0x10000..0x12000  toy.read 0x10000  toy.write 0x11000 7  read A 0x11000 }}"
+    ));
+    assert!(report.notes.is_empty(), "{:?}", report.notes);
+    assert_eq!(report.log.iter().filter(|l| l.contains("device d0")).count(), 3, "{}", report.log.join("\n"));
+}
+
+#[test]
+fn what_fails_is_noted_with_its_line() {
+    let report =
+        clean(&format!("{MM}{TOY}task t {{\n  toy.read 0x10000\n  read A 0x90000\n  munmap A 0x10000..0x11000\n}}"));
+    assert_eq!(report.notes.len(), 2, "{:?}", report.notes);
+    assert!(report.notes[0].starts_with("test.mms:10 (t): toy.read failed: EFAULT"), "{:?}", report.notes);
+    assert!(report.notes[1].starts_with("test.mms:11 (t): read 0x90000"), "{:?}", report.notes);
+}
+
+#[test]
+fn an_unmapped_page_is_revoked_and_a_later_access_faults() {
+    let report = clean(&format!(
+        "{MM}{TOY}task t {{ toy.bind 0x10000..0x12000  munmap A 0x10000..0x11000  toy.read 0x11000  toy.read 0x10000 }}"
+    ));
+    assert_eq!(report.notes.len(), 1, "{:?}", report.notes);
+    assert!(report.callbacks.contains(&("toy".to_owned(), "invalidate", 1)), "{:?}", report.callbacks);
+}
+
+#[test]
+fn publishing_without_asking_read_retry_is_found() {
+    found(&format!("{MM}{TOY}task t {{ toy.careless 0x10000..0x11000 }}"), "SEQ");
+}
+
+#[test]
+fn sleeping_under_a_spinlock_is_found() {
+    let device =
+        "device toy : interval(A, 0x10000..0x50000) { spinlock s  on invalidate(range) { set_seq zap range } }\n";
+    found(&format!("{MM}{device}task t {{ with toy.s {{ alloc 1 GFP_KERNEL }} }}"), "CTX");
+    clean(&format!("{MM}{device}task t {{ with toy.s {{ alloc 1 GFP_ATOMIC }} }}"));
+}
+
+#[test]
+fn a_list_driver_that_zaps_at_the_end_is_stale() {
+    let device =
+        |callback| format!("device toy : list(A) {{ mutex m  on {callback}(range) {{ with m {{ zap range }} }} }}\n");
+    // Two tasks: the device reads between start and end. Exploration finds a schedule in which it does.
+    let body = |callback| {
+        format!(
+            "scenario \"test\"\n{MM}{}task map {{ toy.map 0x10000..0x12000  sync mapped  repeat 8 {{ toy.read 0x10000 }} }}\n\
+             task unmap {{ sync go  munmap A 0x10000..0x12000 }}\norder {{ map@user.mapped < unmap@user.go }}",
+            device(callback)
+        )
+    };
+    let explore = |text: &str| {
+        let plan = harness::ExplorePlan { seed: 1, runs: 300, jobs: 1, stop_at_first: false };
+        let report = load(text).explore(&plan, &|_| std::ops::ControlFlow::Continue(()));
+        report.findings.iter().map(|f| f.found.code.clone()).collect::<Vec<_>>()
+    };
+    assert!(explore(&body("end")).contains(&"STALE".to_owned()));
+    assert_eq!(explore(&body("start")), Vec::<String>::new());
+}
+
+#[test]
+fn a_device_can_be_registered_and_unregistered_by_a_task() {
+    let report = clean(&format!(
+        "{MM}{TOY}task t {{ munmap A 0x10000..0x11000  register toy  munmap A 0x11000..0x12000  unregister toy  munmap A 0x12000..0x13000 }}"
+    ));
+    assert!(report.callbacks.contains(&("toy".to_owned(), "invalidate", 1)), "{:?}", report.callbacks);
+    assert!(report.notes.is_empty(), "{:?}", report.notes);
+}
+
+#[test]
+fn reclaim_of_named_pages_reaches_the_device_and_swap_brings_them_back() {
+    let report = clean(&format!(
+        "machine {{ memory 16M  swap 4M }}\n{MM}{TOY}task t {{ toy.bind 0x10000..0x12000  reclaim A 0x10000..0x11000  swapin A 0x10000..0x11000  read A 0x10000 }}"
+    ));
+    assert_eq!(report.reclaim_invalidations, 1);
+    assert!(report.log.iter().any(|l| l.contains("swap out")) && report.log.iter().any(|l| l.contains("swap in")));
+}
+
+#[test]
+fn a_request_that_reclaim_cannot_meet_says_so() {
+    let report = clean(&format!("machine {{ swap 0M }}\n{MM}task t {{ reclaim A 0x10000..0x11000 }}"));
+    assert_eq!(report.notes.len(), 1, "{:?}", report.notes);
+    assert!(report.notes[0].contains("0 of 1 pages freed"), "{:?}", report.notes);
+}
+
+#[test]
+fn expectations_assertions_and_never_are_judged() {
+    let text = format!(
+        "scenario \"test\"\nexpect {{ STALE }}\n{MM}task t {{ read A 0x10000 }}\nassert {{ blocked_tasks == 3  edge \"a\" -> \"b\" }}"
+    );
+    let report = run(&text);
+    let problems = &report.verdict.problems;
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(
+        problems[0].contains("expected STALE")
+            && problems[1].contains("it was 0")
+            && problems[2].contains("not learnt")
+    );
+}
+
+#[test]
+fn settings_are_checked_like_the_file() {
+    let experiment =
+        load(&format!("scenario \"test\"\n{MM}device g : i915_userptr(A, 0x10000..0x20000)\ntask t {{ yield }}"));
+    let wrong = |setting: &str| experiment.with_setting(setting).err().unwrap_or_else(|| panic!("{setting} was taken"));
+    assert!(wrong("range_start").contains("SETTING=VALUE"));
+    assert!(wrong("range_start=globel").contains("global"), "{}", wrong("range_start=globel"));
+    assert!(wrong("range_strat=none").contains("range_start"), "{}", wrong("range_strat=none"));
+    assert!(wrong("g.mutant=1999").contains("2019"));
+    assert!(wrong("h.mutant=2019").contains("no device"));
+    let other = experiment.with_setting("g.mutant=2019").expect("a mutant it has");
+    assert_ne!(other.hash(), experiment.hash());
+    assert_eq!(other.with_setting("g.mutant=none").expect("none").hash(), experiment.hash());
+    assert_eq!(
+        experiment.with_setting("seed=9").expect("a seed").hash(),
+        experiment.hash(),
+        "a token carries its seed"
+    );
+    assert_ne!(experiment.with_setting("memory=1M").expect("memory").hash(), experiment.hash());
+}
+
+#[test]
+fn every_listing_names_what_the_vocabulary_knows() {
+    let registry = Registry::builtin();
+    let listed: String = harness::listing::drivers(&registry).into_iter().map(|(name, _)| name + "\n").collect();
+    for (name, words) in &registry.vocabulary().drivers {
+        assert!(listed.contains(name.as_str()), "{name}");
+        assert!(words.mutants.iter().all(|m| listed.contains(m.as_str())), "{name}: {:?}", words.mutants);
+    }
+    assert!(harness::listing::sync_points(&registry).iter().all(|(_, doc)| !doc.is_empty()));
+}
