@@ -4,6 +4,7 @@
 //! | type | here | Linux |
 //! |---|---|---|
 //! | [`Mutex`], [`SpinLock`], [`RwSem`] | `raw.rs`, `raw_rw.rs`, guards are `lock_api`'s | `struct mutex`, `spinlock_t`, `struct rw_semaphore` |
+//! | [`LockNested`] | `nested.rs`, a lock taken under a subclass | `spin_lock_nested()`, `down_write_nested()` |
 //! | [`LockMap`] | `map.rs` | `struct lockdep_map` without a lock |
 //! | [`Srcu`] | `srcu.rs` | `struct srcu_struct` |
 //! | [`WaitQueue`], [`Completion`] | `wait.rs` | `wait_queue_head_t`, `struct completion` |
@@ -37,6 +38,7 @@ mod deadlock;
 mod kernel;
 mod map;
 mod names;
+mod nested;
 mod pins;
 mod raw;
 mod raw_rw;
@@ -51,6 +53,7 @@ pub use context::NonBlock;
 pub use current::{current, with_current};
 pub use kernel::{Kernel, KernelConfig, LockReport};
 pub use map::{LockMap, MapGuard};
+pub use nested::{LockNested, NestedGuard};
 pub use pins::Pin;
 pub use raw::{Mutex, MutexGuard, RawMutex, RawSpinLock, SpinLock, SpinLockGuard};
 pub use raw_rw::{RawRwSem, RwSem, RwSemReadGuard, RwSemWriteGuard};

@@ -63,7 +63,7 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
         false
     }
 
-    fn lock_in(&self, k: &Kernel, at: &'static Location<'static>) {
+    fn lock_in(&self, k: &Kernel, class: ClassIdx, at: &'static Location<'static>) {
         if k.quiet() {
             // Only destructors run now, and what they need must be free: its holder was unwound before or never comes back.
             assert!(self.try_take(), "a destructor waits for a lock while the run is torn down");
@@ -72,12 +72,12 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
         if SLEEPS {
             k.might_sleep_at(NAMES.mutex_lock);
         }
-        k.pins_reached(self.class);
+        k.pins_reached(class);
         k.visible_write(self.obj);
-        k.lockdep_acquire(self.class, self.obj, Acquire::exclusive(), at);
+        k.lockdep_acquire(class, self.obj, Acquire::exclusive(), at);
         if !self.try_take() {
-            k.emit_lock(self.class, self.obj, |lock| EventKind::LockContended { lock, mode: LockMode::Exclusive });
-            let what = k.class_row(self.class).map_or(NAMES.lock, |r| r.printed);
+            k.emit_lock(class, self.obj, |lock| EventKind::LockContended { lock, mode: LockMode::Exclusive });
+            let what = k.class_row(class).map_or(NAMES.lock, |r| r.printed);
             loop {
                 let woken = k.block_on(self.obj, what, at);
                 if self.try_take() {
@@ -86,12 +86,12 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
                 assert!(woken != Woken::TearingDown, "a destructor waits for a lock while the run is torn down");
             }
         }
-        k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired {
+        k.emit_lock(class, self.obj, |lock| EventKind::LockAcquired {
             lock,
             mode: LockMode::Exclusive,
             trylock: false,
         });
-        k.pins_passed(self.class);
+        k.pins_passed(class);
     }
 
     fn try_lock_in(&self, k: &Kernel, at: &'static Location<'static>) -> bool {
@@ -108,7 +108,7 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
         taken
     }
 
-    fn unlock_in(&self, k: &Kernel, at: &'static Location<'static>) {
+    fn unlock_in(&self, k: &Kernel, class: ClassIdx, at: &'static Location<'static>) {
         if k.quiet() {
             self.state.store(0, Ordering::Release);
             return;
@@ -116,10 +116,30 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
         {
             let _opens = Opens(&self.state);
             k.visible_write(self.obj);
-            k.lockdep_release(self.class, self.obj, at);
-            k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
+            k.lockdep_release(class, self.obj, at);
+            k.emit_lock(class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
         }
         k.sched.wake_all(self.obj);
+    }
+
+    /// Takes the lock as one of `class` rather than its own (`spin_lock_nested()`).
+    #[track_caller]
+    pub(crate) fn lock_as(&self, class: ClassIdx) {
+        let at = Location::caller();
+        with_current(|k| match k {
+            Some(k) => self.lock_in(k, class, at),
+            None => self.lock_thread(),
+        });
+    }
+
+    /// Lets go of what [`RawLock::lock_as`] took.
+    #[track_caller]
+    pub(crate) fn unlock_as(&self, class: ClassIdx) {
+        let at = Location::caller();
+        with_current(|k| match k {
+            Some(k) => self.unlock_in(k, class, at),
+            None => self.unlock_thread(),
+        });
     }
 
     fn lock_thread(&self) {
@@ -177,11 +197,7 @@ unsafe impl<const SLEEPS: bool> lock_api::RawMutex for RawLock<SLEEPS> {
 
     #[track_caller]
     fn lock(&self) -> GuardNoSend {
-        let at = Location::caller();
-        with_current(|k| match k {
-            Some(k) => self.lock_in(k, at),
-            None => self.lock_thread(),
-        });
+        self.lock_as(self.class);
         GuardNoSend::new()
     }
 
@@ -197,11 +213,7 @@ unsafe impl<const SLEEPS: bool> lock_api::RawMutex for RawLock<SLEEPS> {
 
     #[track_caller]
     unsafe fn unlock(&self, _guard: GuardNoSend) {
-        let at = Location::caller();
-        with_current(|k| match k {
-            Some(k) => self.unlock_in(k, at),
-            None => self.unlock_thread(),
-        });
+        self.unlock_as(self.class);
     }
 
     fn is_locked(&self) -> bool {

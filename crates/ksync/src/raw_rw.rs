@@ -84,7 +84,7 @@ impl RawRwSem {
         }
     }
 
-    fn lock_in(&self, k: &Kernel, mode: LockMode, at: &'static Location<'static>) {
+    fn lock_in(&self, k: &Kernel, class: ClassIdx, mode: LockMode, at: &'static Location<'static>) {
         if k.quiet() {
             // A waiting writer cannot be served any more: destructors that read must not wait for it.
             self.state.fetch_and(!WAITING_WRITERS, Ordering::Relaxed);
@@ -96,20 +96,20 @@ impl RawRwSem {
             LockMode::Shared => (Acquire::shared(), NAMES.down_read),
         };
         k.might_sleep_at(name);
-        k.pins_reached(self.class);
+        k.pins_reached(class);
         k.visible_write(self.obj);
-        k.lockdep_acquire(self.class, self.obj, how, at);
+        k.lockdep_acquire(class, self.obj, how, at);
         let mut contended = false;
         self.take_or_wait(mode, || {
             if !std::mem::replace(&mut contended, true) {
-                k.emit_lock(self.class, self.obj, |lock| EventKind::LockContended { lock, mode });
+                k.emit_lock(class, self.obj, |lock| EventKind::LockContended { lock, mode });
             }
-            let what = k.class_row(self.class).map_or(NAMES.lock, |r| r.printed);
+            let what = k.class_row(class).map_or(NAMES.lock, |r| r.printed);
             let woken = k.block_on(self.obj, what, at);
             assert!(woken != Woken::TearingDown, "a destructor waits for a lock while the run is torn down");
         });
-        k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired { lock, mode, trylock: false });
-        k.pins_passed(self.class);
+        k.emit_lock(class, self.obj, |lock| EventKind::LockAcquired { lock, mode, trylock: false });
+        k.pins_passed(class);
     }
 
     fn try_lock_in(&self, k: &Kernel, mode: LockMode, at: &'static Location<'static>) -> bool {
@@ -123,7 +123,7 @@ impl RawRwSem {
         taken
     }
 
-    fn unlock_in(&self, k: &Kernel, mode: LockMode, at: &'static Location<'static>) {
+    fn unlock_in(&self, k: &Kernel, class: ClassIdx, mode: LockMode, at: &'static Location<'static>) {
         let held = if mode == LockMode::Exclusive { WRITER } else { READER };
         if k.quiet() {
             self.state.fetch_sub(held, Ordering::Release);
@@ -132,8 +132,8 @@ impl RawRwSem {
         {
             let _leaves = Leaves { state: &self.state, held };
             k.visible_write(self.obj);
-            k.lockdep_release(self.class, self.obj, at);
-            k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode });
+            k.lockdep_release(class, self.obj, at);
+            k.emit_lock(class, self.obj, |lock| EventKind::LockReleased { lock, mode });
         }
         k.sched.wake_all(self.obj);
     }
@@ -176,13 +176,29 @@ impl RawRwSem {
         }
     }
 
+    /// Takes the lock as one of `class` rather than its own (`down_write_nested()`).
     #[track_caller]
-    fn lock(&self, mode: LockMode) -> GuardNoSend {
+    pub(crate) fn lock_as(&self, class: ClassIdx, mode: LockMode) {
         let at = Location::caller();
         with_current(|k| match k {
-            Some(k) => self.lock_in(k, mode, at),
+            Some(k) => self.lock_in(k, class, mode, at),
             None => self.lock_thread(mode),
         });
+    }
+
+    /// Lets go of what [`RawRwSem::lock_as`] took.
+    #[track_caller]
+    pub(crate) fn unlock_as(&self, class: ClassIdx, mode: LockMode) {
+        let at = Location::caller();
+        with_current(|k| match k {
+            Some(k) => self.unlock_in(k, class, mode, at),
+            None => self.unlock_thread(mode),
+        });
+    }
+
+    #[track_caller]
+    fn lock(&self, mode: LockMode) -> GuardNoSend {
+        self.lock_as(self.class, mode);
         GuardNoSend::new()
     }
 
@@ -198,11 +214,7 @@ impl RawRwSem {
 
     #[track_caller]
     fn unlock(&self, mode: LockMode) {
-        let at = Location::caller();
-        with_current(|k| match k {
-            Some(k) => self.unlock_in(k, mode, at),
-            None => self.unlock_thread(mode),
-        });
+        self.unlock_as(self.class, mode);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The locks inside a simulated kernel: exclusion, deadlocks with their cycles, pins, teardown.
 
-use ksync::{Completion, Kernel, KernelConfig, Pin, Srcu, WaitQueue, current};
+use ksync::{Completion, Kernel, KernelConfig, LockClass, LockNested, Pin, Srcu, WaitQueue, current};
 use lockdep::Lockdep;
 use mm_types::{Gfp, Name, TaskId};
 use sched::{FirstScheduler, RandomScheduler};
@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use trace::{BlockedTask, Event, EventKind, Observer, RunEnd};
+use trace::{BlockedTask, Event, EventKind, LockKind, Observer, RunEnd};
 
 fn kernel() -> Kernel {
     Kernel::new(KernelConfig { lockdep: Some(Lockdep::new()), ..KernelConfig::default() })
@@ -115,6 +115,32 @@ fn taking_a_mutex_twice_is_a_cycle_of_one() {
     assert_eq!(blocked[0].waits_for.holders, [TaskId(1)]);
     assert_eq!(blocked[0].holds.len(), 1);
     assert_eq!(k.lock_reports()[0].report.title(), "WARNING: possible recursive locking detected");
+}
+
+#[test]
+fn two_locks_of_one_class_nest_under_a_subclass_only() {
+    let sem = LockClass::new("sem", LockKind::RwSem);
+    let spin = LockClass::new("spin", LockKind::Spin);
+    let reports_of = |nested: bool| {
+        let k = kernel();
+        k.enter(|k| {
+            let (outer, inner) = (k.rwsem_of(sem, ()), k.rwsem_of(sem, ()));
+            let (first, second) = (k.spinlock_in(k.class(spin), ()), k.spinlock_in(k.class(spin), ()));
+            let _outer = outer.write();
+            if nested {
+                drop(inner.lock_nested(k.class(sem.subclass(1))));
+                let _first = first.lock();
+                drop(second.lock_nested(k.class(spin.subclass(1))));
+            } else {
+                drop(inner.write());
+                let _first = first.lock();
+                drop(second.lock());
+            }
+            assert!(!inner.is_locked() && !second.is_locked(), "the guard let go");
+        });
+        k.lock_reports().len()
+    };
+    assert_eq!((reports_of(true), reports_of(false)), (0, 2));
 }
 
 #[test]
