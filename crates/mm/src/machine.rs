@@ -83,7 +83,7 @@ pub struct Machine {
     pub(crate) clock_hand: Mutex<Pfn>,
     pub(crate) swap: Mutex<SwapDevice>,
     pub(crate) folio_locks: Mutex<BTreeMap<Pfn, FolioLock>>,
-    pub(crate) anon_vmas: Mutex<PerTask<Option<Arc<AnonVma>>>>,
+    pub(crate) anon_vmas: Mutex<PerTask<Option<AnonVma>>>,
     pub(crate) files: Mutex<FileTable>,
     pub(crate) leaf_pool: Mutex<Vec<Box<LeafEntries>>>,
     mms: Mutex<Vec<Weak<Mm>>>,

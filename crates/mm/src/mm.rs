@@ -13,9 +13,10 @@ use crate::machine::Machine;
 use crate::names::NAMES;
 use crate::obj::{MmObj, mm_obj};
 use crate::page_table::PageTables;
-use crate::vma::{AnonVmaId, MapsNames, Placement, Vma, VmaId, VmaKind, VmaTree};
+use crate::rmap::{AnonVma, Link};
+use crate::vma::{MapsNames, Placement, Vma, VmaId, VmaKind, VmaTree};
 use ksync::{Kernel, RawRwSem, RawSpinLock, RwSem, SpinLock, TrackedU64, current, with_current};
-use mm_types::{Errno, MmId, Name, PageRange, Pgoff, VirtAddr, VmFlags, Vpn};
+use mm_types::{Errno, MmId, Name, PageRange, VirtAddr, VmFlags, Vpn};
 use mmu_notifier::{MmHost, Subscriptions};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -46,8 +47,8 @@ pub struct Mm {
 #[derive(Default)]
 pub(crate) struct MmInner {
     pub(crate) tree: VmaTree,
-    /// Where each VMA stands in the reverse map: the `anon_vma`, and the first page of the object it is listed under.
-    pub(crate) links: BTreeMap<VmaId, (AnonVmaId, Pgoff)>,
+    /// Where each VMA stands in the reverse map.
+    pub(crate) links: BTreeMap<VmaId, Link>,
     /// Heap and stack.
     pub(crate) names: MapsNames,
     pub(crate) placement: Placement,
@@ -298,7 +299,7 @@ impl MmHost for Mm {
 
 impl Mm {
     /// The locks of the reverse maps that VMAs of this address space are in, each once, in a fixed order.
-    fn rmap_locks(&self) -> (Vec<IMmap>, Vec<Arc<crate::rmap::AnonVma>>) {
+    fn rmap_locks(&self) -> (Vec<IMmap>, Vec<AnonVma>) {
         let inner = self.inner.lock();
         let mut files = BTreeMap::new();
         let mut anon = BTreeMap::new();
@@ -308,7 +309,7 @@ impl Mm {
                 files.insert(inode, lock);
             }
             if let Some(anon_vma) = vma.anon().and_then(|link| self.machine.anon_vma(link.anon_vma)) {
-                anon.insert(anon_vma.id, anon_vma);
+                anon.insert(anon_vma.root, anon_vma);
             }
         }
         (files.into_values().collect(), anon.into_values().collect())

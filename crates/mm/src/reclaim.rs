@@ -144,7 +144,7 @@ impl Machine {
             Some(tree) => tree,
             None => anon_vma.rwsem.read(),
         };
-        for (mm, vpn) in tree.walk(frame.index) {
+        for (mm, vpn) in tree.walk(anon_vma.id, frame.index) {
             self.try_to_unmap_at(k, mm, vpn, pfn, slot);
         }
     }

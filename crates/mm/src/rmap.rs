@@ -1,8 +1,12 @@
 //! The reverse map of anonymous pages: from a frame to the entries that may map it.
 //!
-//! A frame names its `anon_vma` and its place in it; an [`AnonVma`] lists the VMAs that share it. Lock:
-//! `&anon_vma->rwsem`, for reading by walkers (reclaim), for writing by whoever alters a VMA that is listed. Taken inside
-//! `mmap_lock`, outside of page-table locks.
+//! A frame names its `anon_vma` and its place in it; an `anon_vma` lists the VMAs that may map its pages. Fork adds a
+//! generation: the child's VMA is listed in every `anon_vma` of the parent's VMA, for the pages it inherits, and in one of
+//! its own, for those it copies. So a VMA has a [`Chain`] of them, and an `anon_vma` a [`Family`]: all that descend from
+//! one root, whose lock is the lock of each.
+//!
+//! Lock: `&anon_vma->rwsem` of the root, for reading by walkers (reclaim), for writing by whoever alters a VMA that is
+//! listed. Taken inside `mmap_lock`, outside of page-table locks.
 //!
 //! Sources: mm/rmap.c; `vma_prepare()`, `vma_complete()`, mm/vma.c, 6.12.
 
@@ -17,56 +21,122 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// `struct anon_vma`: the VMAs that may map the same anonymous pages.
+#[derive(Clone)]
 pub(crate) struct AnonVma {
     pub(crate) id: AnonVmaId,
-    pub(crate) rwsem: RwSem<AnonTree>,
+    /// The first of the family, whose lock is used.
+    pub(crate) root: AnonVmaId,
+    pub(crate) rwsem: Arc<RwSem<Family>>,
 }
 
-/// VMAs by address space and first page of the object. Within one address space they do not overlap in the object.
-#[derive(Default)]
-pub(crate) struct AnonTree(BTreeMap<(MmId, Pgoff), PageRange>);
+/// The `anon_vma`s of one VMA, the oldest first; its own, which its new pages go to, is mostly the last
+/// (`vma->anon_vma_chain`, the other way round).
+pub(crate) type Chain = SmallVec<[AnonVmaId; 2]>;
 
-impl AnonTree {
-    /// Where the page `index` may be mapped, in order of address spaces.
-    pub(crate) fn walk(&self, index: Pgoff) -> SmallVec<[(MmId, Vpn); 2]> {
+/// What one root's lock protects: which VMAs are listed in each `anon_vma` of the family, and who descends from whom.
+#[derive(Default)]
+pub(crate) struct Family {
+    listed: BTreeMap<ListKey, Listed>,
+    /// Not of the root.
+    parents: BTreeMap<AnonVmaId, AnonVmaId>,
+    /// invariant: no VMA listed has more pages
+    longest: u64,
+}
+
+/// By address space and first page of the object, so that in one address space an older VMA comes before a copy of it.
+type ListKey = (AnonVmaId, MmId, Pgoff, VmaId);
+
+#[derive(Clone, Copy)]
+struct Listed {
+    range: PageRange,
+    /// It is the VMA's own `anon_vma` (`vma->anon_vma`).
+    own: bool,
+}
+
+impl Family {
+    /// Where the page `index` of one `anon_vma` may be mapped, in order of address spaces.
+    pub(crate) fn walk(&self, id: AnonVmaId, index: Pgoff) -> SmallVec<[(MmId, Vpn); 2]> {
         let mut found = SmallVec::new();
-        // Per address space the last VMA that starts at or below the page is the only one that can hold it.
-        let mut next = self.0.keys().next().map(|(mm, _)| *mm);
-        while let Some(mm) = next {
-            let at = self.0.range((mm, Pgoff(0))..=(mm, index)).next_back();
-            if let Some(((_, first), range)) = at
-                && index.0 - first.0 < range.nr_pages()
-            {
-                found.push((mm, range.start() + (index.0 - first.0)));
+        let lowest = Pgoff(index.0.saturating_sub(self.longest));
+        let mut from = Some(MmId(0));
+        while let Some(mm) = from.and_then(|from| self.first_mm(id, from)) {
+            let reach = (id, mm, lowest, VmaId(0))..=(id, mm, index, VmaId(u32::MAX));
+            for ((_, _, first, _), listed) in self.listed.range(reach) {
+                if index.0 - first.0 < listed.range.nr_pages() {
+                    found.push((mm, listed.range.start() + (index.0 - first.0)));
+                }
             }
-            next = self.0.range((MmId(mm.0 + 1), Pgoff(0))..).next().map(|((mm, _), _)| *mm);
+            from = mm.0.checked_add(1).map(MmId);
         }
         found
     }
+
+    /// The lowest address space from `from` on that has a VMA in the list.
+    fn first_mm(&self, id: AnonVmaId, from: MmId) -> Option<MmId> {
+        let all = (id, from, Pgoff(0), VmaId(0))..=(id, MmId(u32::MAX), Pgoff(u64::MAX), VmaId(u32::MAX));
+        self.listed.range(all).next().map(|((_, mm, _, _), _)| *mm)
+    }
+
+    fn list(&self, id: AnonVmaId) -> impl Iterator<Item = &Listed> {
+        let all = (id, MmId(0), Pgoff(0), VmaId(0))..=(id, MmId(u32::MAX), Pgoff(u64::MAX), VmaId(u32::MAX));
+        self.listed.range(all).map(|(_, listed)| listed)
+    }
+
+    fn insert(&mut self, key: ListKey, listed: Listed) {
+        self.longest = self.longest.max(listed.range.nr_pages());
+        self.listed.insert(key, listed);
+    }
+
+    /// Whether a child's VMA may use it as its own: nobody's own any more, with one descendant at most, so that forking
+    /// again and again does not make chains longer and longer. Never the root. Source: `anon_vma_clone()`.
+    fn is_reusable(&self, id: AnonVmaId) -> bool {
+        self.parents.contains_key(&id)
+            && self.parents.values().filter(|parent| **parent == id).count() < 2
+            && !self.list(id).any(|listed| listed.own)
+    }
+}
+
+/// Where one VMA stands in the reverse map.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// invariant: not empty
+    chain: Chain,
+    /// Its own.
+    own: AnonVmaId,
+    /// The first page of the object it is listed under; `None` while an operation is about to list it.
+    first: Option<Pgoff>,
 }
 
 /// How the list of one `anon_vma` changes.
 struct Edit {
     anon_vma: AnonVmaId,
+    vma: VmaId,
     remove: Option<Pgoff>,
-    insert: Option<(Pgoff, PageRange)>,
+    insert: Option<(Pgoff, Listed)>,
 }
 
 type Edits = SmallVec<[Edit; 4]>;
 
 impl Machine {
     /// The `anon_vma` with this id. Somebody who has a VMA or a mapped page of it keeps it.
-    pub(crate) fn anon_vma(&self, id: AnonVmaId) -> Option<Arc<AnonVma>> {
+    pub(crate) fn anon_vma(&self, id: AnonVmaId) -> Option<AnonVma> {
         self.anon_vmas.lock().get(u64::from(id.0))?.clone()
     }
 
+    /// An `anon_vma` of a family of its own (`anon_vma_alloc()`).
     pub(crate) fn new_anon_vma(&self, k: &Kernel) -> AnonVmaId {
+        self.add_anon_vma(k, |id| {
+            let raw = RawRwSem::new(self.classes.anon_vma, anon_vma_obj(id.0));
+            AnonVma { id, root: id, rwsem: Arc::new(RwSem::from_raw(raw, Family::default())) }
+        })
+    }
+
+    fn add_anon_vma(&self, k: &Kernel, make: impl FnOnce(AnonVmaId) -> AnonVma) -> AnonVmaId {
         let mut all = self.anon_vmas.lock();
         let key = all.take(k.current_task());
         let id = AnonVmaId(u32::try_from(key).unwrap_or_else(|_| panic!("too many anon_vmas")));
-        let raw = RawRwSem::new(self.classes.anon_vma, anon_vma_obj(id.0));
         if let Some(slot) = all.get_mut(key) {
-            *slot = Some(Arc::new(AnonVma { id, rwsem: RwSem::from_raw(raw, AnonTree::default()) }));
+            *slot = Some(make(id));
         }
         id
     }
@@ -85,40 +155,80 @@ impl Machine {
         all.give(k.current_task(), u64::from(id.0));
     }
 
-    /// Applies edits, one `anon_vma` after the other, each under its write lock. One without VMAs goes.
+    fn anon_vma_in_use(&self, id: AnonVmaId) -> AnonVma {
+        self.anon_vma(id).unwrap_or_else(|| panic!("anon_vma {} went while it was in use", id.0))
+    }
+
+    /// Applies edits, one family after the other, each under its write lock. An `anon_vma` without VMAs goes: whoever is
+    /// listed in a descendant is listed in its ancestors too, so it has none.
     fn apply(&self, k: &Kernel, mm: MmId, mut edits: Edits) {
         while let Some(id) = edits.iter().map(|e| e.anon_vma).min() {
-            let Some(anon_vma) = self.anon_vma(id) else { panic!("anon_vma {} went while it was in use", id.0) };
-            let empty = {
-                let mut tree = anon_vma.rwsem.write();
-                let of_this = || edits.iter().filter(|e| e.anon_vma == id);
-                for first in of_this().filter_map(|e| e.remove) {
-                    tree.0.remove(&(mm, first));
+            let anon_vma = self.anon_vma_in_use(id);
+            let here: SmallVec<[AnonVmaId; 4]> =
+                edits.iter().map(|e| e.anon_vma).filter(|id| self.anon_vma_in_use(*id).root == anon_vma.root).collect();
+            let mut empty = SmallVec::<[AnonVmaId; 4]>::new();
+            {
+                let mut family = anon_vma.rwsem.write();
+                let of_this = || edits.iter().filter(|e| here.contains(&e.anon_vma));
+                for (edit, first) in of_this().filter_map(|e| Some((e, e.remove?))) {
+                    family.listed.remove(&(edit.anon_vma, mm, first, edit.vma));
                 }
-                for (first, range) in of_this().filter_map(|e| e.insert) {
-                    tree.0.insert((mm, first), range);
+                for (edit, (first, listed)) in of_this().filter_map(|e| Some((e, e.insert?))) {
+                    family.insert((edit.anon_vma, mm, first, edit.vma), listed);
                 }
-                tree.0.is_empty()
-            };
-            if empty {
-                self.free_anon_vma(k, anon_vma.id);
+                for id in &here {
+                    if family.list(*id).next().is_none() && !empty.contains(id) {
+                        family.parents.remove(id);
+                        empty.push(*id);
+                    }
+                }
             }
-            edits.retain(|e| e.anon_vma != id);
+            for id in empty {
+                self.free_anon_vma(k, id);
+            }
+            edits.retain(|e| !here.contains(&e.anon_vma));
         }
     }
 }
 
 impl MmInner {
-    /// The list must follow what happened to `vma`, which now starts at `start` if it is still in the tree.
+    /// The lists must follow what happened to `vma`, which now starts at `start` if it is still in the tree.
     fn follow(&mut self, vma: VmaId, start: Vpn, edits: &mut Edits) {
-        if let Some((anon_vma, first)) = self.links.remove(&vma) {
-            edits.push(Edit { anon_vma, remove: Some(first), insert: None });
-        }
         let now = self.tree.find(start).filter(|v| v.id() == vma).copied();
-        if let Some((now, link)) = now.and_then(|v| Some((v, v.anon()?))) {
-            self.links.insert(vma, (link.anon_vma, now.pgoff()));
-            let insert = Some((now.pgoff(), now.range()));
-            edits.push(Edit { anon_vma: link.anon_vma, remove: None, insert });
+        let anon = now.and_then(|v| Some((v, v.anon()?)));
+        if let Some(link) = self.links.get_mut(&vma) {
+            let (own, first) = (link.own, link.first.take());
+            edits.extend(link.chain.iter().map(|id| Edit { anon_vma: *id, vma, remove: first, insert: None }));
+            debug_assert!(anon.is_none_or(|(_, anon)| anon.anon_vma == own), "a VMA changed its anon_vma");
+        }
+        if let Some((now, anon)) = anon {
+            let link = self.links.entry(vma).or_insert_with(|| Link {
+                chain: SmallVec::from_slice(&[anon.anon_vma]),
+                own: anon.anon_vma,
+                first: None,
+            });
+            link.first = Some(now.pgoff());
+            let own = link.own;
+            edits.extend(link.chain.iter().map(|id| {
+                let listed = Listed { range: now.range(), own: *id == own };
+                Edit { anon_vma: *id, vma, remove: None, insert: Some((now.pgoff(), listed)) }
+            }));
+        }
+    }
+
+    /// A VMA that came from another is listed where that one is (`anon_vma_clone()` without a choice of its own).
+    fn inherit(&mut self, vma: VmaId, from: VmaId) {
+        if let Some(link) = self.links.get(&from) {
+            let link = Link { first: None, ..link.clone() };
+            self.links.insert(vma, link);
+        }
+    }
+
+    /// A VMA leaves the reverse map.
+    fn leave(&mut self, vma: VmaId, edits: &mut Edits) {
+        if let Some(link) = self.links.remove(&vma) {
+            let gone = |id: &AnonVmaId| Edit { anon_vma: *id, vma, remove: link.first, insert: None };
+            edits.extend(link.chain.iter().map(gone));
         }
     }
 }
@@ -131,9 +241,13 @@ impl Mm {
             let mut inner = self.inner.lock();
             for change in changes {
                 match *change {
-                    VmaChange::Created { vma, range, .. } | VmaChange::Removed { vma, range } => {
+                    VmaChange::Created { vma, range, split_from } => {
+                        if let Some(from) = split_from {
+                            inner.inherit(vma, from);
+                        }
                         inner.follow(vma, range.start(), &mut edits);
                     }
+                    VmaChange::Removed { vma, .. } => inner.leave(vma, &mut edits),
                     VmaChange::Resized { vma, to, .. } => inner.follow(vma, to.start(), &mut edits),
                     // The VMA that took a link over is resized in the same operation.
                     VmaChange::AnonShared { .. } => {}
@@ -162,9 +276,7 @@ impl Mm {
         {
             let mut inner = self.inner.lock();
             for vma in vmas {
-                if let Some((anon_vma, first)) = inner.links.remove(&vma.id()) {
-                    edits.push(Edit { anon_vma, remove: Some(first), insert: None });
-                }
+                inner.leave(vma.id(), &mut edits);
             }
         }
         self.machine.apply(k, self.id, edits);
@@ -186,9 +298,9 @@ impl Mm {
         k.kmalloc(Gfp::KERNEL, 1)?;
         let shared = self.inner.lock().tree.find_mergeable_anon_vma(&vma);
         let id = shared.unwrap_or_else(|| self.machine.new_anon_vma(k));
-        let Some(anon_vma) = self.machine.anon_vma(id) else { panic!("anon_vma {} went under mmap_lock", id.0) };
+        let anon_vma = self.machine.anon_vma_in_use(id);
         let link = {
-            let mut tree = anon_vma.rwsem.write();
+            let mut family = anon_vma.rwsem.write();
             let _lock = self.page_table_lock.lock();
             let mut inner = self.inner.lock();
             match inner.tree.find(vpn).and_then(Vma::anon) {
@@ -197,8 +309,9 @@ impl Mm {
                 None => {
                     let link = AnonLink::own(id);
                     inner.tree.set_anon(vpn, Some(link));
-                    inner.links.insert(vma.id(), (id, vma.pgoff()));
-                    tree.0.insert((self.id, vma.pgoff()), vma.range());
+                    let chain = SmallVec::from_slice(&[id]);
+                    inner.links.insert(vma.id(), Link { chain, own: id, first: Some(vma.pgoff()) });
+                    family.insert((id, self.id, vma.pgoff(), vma.id()), Listed { range: vma.range(), own: true });
                     link
                 }
             }
@@ -207,5 +320,30 @@ impl Mm {
             self.machine.free_anon_vma(k, id);
         }
         Ok((link.anon_vma, index))
+    }
+
+    /// `anon_vma_fork()`: the child's copy of a VMA of `parent` is to be listed in every `anon_vma` of that one, and gets
+    /// one of its own, or an older one that nobody else uses any more. Gives its link; the VMA is not in the child's tree
+    /// yet, and is listed when [`Mm::vma_adjusted`] hears of it. Both `mmap_lock`s held for writing; may sleep.
+    ///
+    /// # Errors
+    /// `ENOMEM`; nothing has happened.
+    pub(crate) fn anon_vma_fork(&self, k: &Kernel, parent: &Mm, vma: &Vma, copy: VmaId) -> Result<AnonLink, Errno> {
+        let link = parent.inner.lock().links.get(&vma.id()).cloned();
+        let link = link.unwrap_or_else(|| panic!("{} has anonymous pages and is not listed", vma.range()));
+        k.kmalloc(Gfp::KERNEL, 1)?;
+        let of_parent = self.machine.anon_vma_in_use(link.own);
+        let mut chain = link.chain;
+        let own = {
+            let mut family = of_parent.rwsem.write();
+            chain.iter().copied().find(|id| family.is_reusable(*id)).unwrap_or_else(|| {
+                let own = self.machine.add_anon_vma(k, |id| AnonVma { id, ..of_parent.clone() });
+                family.parents.insert(own, link.own);
+                chain.push(own);
+                own
+            })
+        };
+        self.inner.lock().links.insert(copy, Link { chain, own, first: None });
+        Ok(AnonLink::inherited(own))
     }
 }
