@@ -9,7 +9,7 @@ use crate::page_table::LeafEntries;
 use crate::per_task::PerTask;
 use crate::rmap::AnonVma;
 use crate::swap::SwapDevice;
-use ksync::{ClassIdx, Kernel, LockClass, RawMutex, RawSpinLock, SpinLock};
+use ksync::{ClassIdx, Kernel, LockClass, RawMutex, RawRwSem, RawSpinLock, RwSem, SpinLock};
 use mm_types::{MmId, PAGE_SIZE, Pfn};
 use mmu_notifier::Framework;
 use parking_lot::Mutex;
@@ -43,8 +43,12 @@ impl Default for MachineConfig {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Classes {
     pub(crate) mmap_lock: ClassIdx,
+    /// A child's, under its parent's.
+    pub(crate) mmap_lock_nested: ClassIdx,
     pub(crate) page_table_lock: ClassIdx,
     pub(crate) ptl: ClassIdx,
+    /// The second of two that one task holds.
+    pub(crate) ptl_nested: ClassIdx,
     pub(crate) anon_vma: ClassIdx,
     pub(crate) i_mmap: ClassIdx,
     folio: ClassIdx,
@@ -55,8 +59,10 @@ impl Classes {
         let class = |name, kind| k.class(LockClass::new(name, kind));
         Classes {
             mmap_lock: class("&mm->mmap_lock", LockKind::RwSem),
+            mmap_lock_nested: k.class(LockClass::new("&mm->mmap_lock", LockKind::RwSem).subclass(1)),
             page_table_lock: class("&mm->page_table_lock", LockKind::Spin),
             ptl: class("ptlock_ptr(ptdesc)", LockKind::Spin),
+            ptl_nested: k.class(LockClass::new("ptlock_ptr(ptdesc)", LockKind::Spin).subclass(1)),
             anon_vma: class("&anon_vma->rwsem", LockKind::RwSem),
             i_mmap: class("&mapping->i_mmap_rwsem", LockKind::RwSem),
             // A bit in the page's flags: the kernel's lockdep does not see it.
@@ -95,15 +101,19 @@ pub(crate) struct MachineLocks {
     pub(crate) zone: SpinLock<()>,
     /// One registration at a time takes all locks of an address space.
     pub(crate) mm_all_locks_mutex: ksync::Mutex<()>,
+    /// Fork keeps uprobes from being put in meanwhile.
+    pub(crate) dup_mmap_sem: RwSem<()>,
 }
 
 impl MachineLocks {
     fn new(k: &Kernel) -> Arc<MachineLocks> {
         let zone = k.class(LockClass::new("&zone->lock", LockKind::Spin));
         let all = k.class(LockClass::new("mm_all_locks_mutex", LockKind::Mutex));
+        let dup = k.class(LockClass::new("dup_mmap_sem", LockKind::RwSem));
         Arc::new(MachineLocks {
             zone: SpinLock::from_raw(RawSpinLock::new(zone, machine_obj(MachineObj::ZoneLock)), ()),
             mm_all_locks_mutex: ksync::Mutex::from_raw(RawMutex::new(all, machine_obj(MachineObj::AllLocksMutex)), ()),
+            dup_mmap_sem: RwSem::from_raw(RawRwSem::new(dup, machine_obj(MachineObj::DupMmapSem)), ()),
         })
     }
 }

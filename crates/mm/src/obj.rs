@@ -61,6 +61,7 @@ pub(crate) enum MachineObj {
     /// Which frames reclaim may take: adding one commutes with adding another, not with reclaim's look.
     Lru = 2,
     AllLocksMutex = 3,
+    DupMmapSem = 4,
 }
 
 pub(crate) const fn machine_obj(what: MachineObj) -> ObjId {

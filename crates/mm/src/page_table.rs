@@ -19,7 +19,7 @@
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::obj::{pte_obj, ptl_obj};
-use ksync::{Kernel, RawSpinLock, SpinLock, SpinLockGuard};
+use ksync::{ClassIdx, Kernel, LockNested, NestedGuard, RawSpinLock, SpinLock, SpinLockGuard};
 use mm_types::{Errno, Gfp, MmId, PageRange, Pte, Vpn};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -75,7 +75,13 @@ impl Leaf {
     /// `pte_offset_map_lock()`.
     #[track_caller]
     pub(crate) fn lock(&self) -> PteGuard<'_> {
-        PteGuard { leaf: self, _ptl: self.ptl.lock() }
+        PteGuard { leaf: self, _ptl: Ptl::Only(self.ptl.lock()) }
+    }
+
+    /// The same as the second page-table lock of its holder, under the subclass `nested` (`SINGLE_DEPTH_NESTING`).
+    #[track_caller]
+    pub(crate) fn lock_nested(&self, nested: ClassIdx) -> PteGuard<'_> {
+        PteGuard { leaf: self, _ptl: Ptl::Second(self.ptl.lock_nested(nested)) }
     }
 
     /// Replaces an entry. Private: the guard and the hardware's own bits are the ways in.
@@ -103,7 +109,13 @@ impl Leaf {
 /// The entries of one leaf table, its lock held.
 pub(crate) struct PteGuard<'a> {
     leaf: &'a Leaf,
-    _ptl: SpinLockGuard<'a, ()>,
+    _ptl: Ptl<'a>,
+}
+
+#[expect(dead_code, reason = "the guards are held, not read")]
+enum Ptl<'a> {
+    Only(SpinLockGuard<'a, ()>),
+    Second(NestedGuard<'a>),
 }
 
 impl PteGuard<'_> {

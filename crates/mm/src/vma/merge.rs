@@ -90,12 +90,29 @@ impl VmaTree {
         only_expand: bool,
         changes: &mut VmaChanges,
     ) -> Option<Vma> {
-        match self.mergeable_sides(candidate, true, !only_expand) {
+        self.merge_new_with(candidate, true, !only_expand, changes)
+    }
+
+    /// As [`VmaTree::merge_new`], with the neighbour below, above, or both. A copy of a VMA brings its link along.
+    pub(super) fn merge_new_with(
+        &mut self,
+        candidate: &Candidate,
+        left: bool,
+        right: bool,
+        changes: &mut VmaChanges,
+    ) -> Option<Vma> {
+        match self.mergeable_sides(candidate, left, right) {
             (None, None) => None,
-            (Some(prev), None) => Some(self.resize(prev, join(prev.range, candidate.range), changes)),
-            (None, Some(next)) => Some(self.resize(next, join(candidate.range, next.range), changes)),
+            (Some(prev), None) => {
+                let prev = self.share_anon(prev, candidate.anon, changes);
+                Some(self.resize(prev, join(prev.range, candidate.range), changes))
+            }
+            (None, Some(next)) => {
+                let next = self.share_anon(next, candidate.anon, changes);
+                Some(self.resize(next, join(candidate.range, next.range), changes))
+            }
             (Some(prev), Some(next)) => {
-                let prev = self.share_anon(prev, next.anon, changes);
+                let prev = self.share_anon(prev, next.anon.or(candidate.anon), changes);
                 self.remove_one(next, changes);
                 Some(self.resize(prev, join(prev.range, next.range), changes))
             }

@@ -14,6 +14,7 @@
 //! | `mmap` | [`MmapArgs::plan`], [`VmaTree::gather`], (zap), [`VmaTree::remove_gathered`], [`VmaTree::map_new`] |
 //! | `munmap` | [`munmap_range`], [`VmaTree::gather`], (zap), [`VmaTree::remove_gathered`] |
 //! | `mprotect` | [`Mprotect::new`], then [`Mprotect::step`] until `None`, (change the entries of each step) |
+//! | `mremap` | [`Mremap::new`], [`Mremap::plan`], (unmap what is in the way), [`Mremap::target`], [`VmaTree::copy_vma`], (move the entries), (unmap the old range) |
 //! | `brk` | [`VmaTree::plan_brk`], then as `munmap`, or [`VmaTree::brk_expand`] |
 //! | a fault | [`VmaTree::find`], [`VmaTree::expand_downwards`] below a stack, [`VmaTree::anon_vma_prepare`] |
 //!
@@ -39,6 +40,7 @@ mod merge;
 mod mmap;
 mod modify;
 mod mprotect;
+mod mremap;
 mod munmap;
 mod placement;
 mod split;
@@ -56,6 +58,7 @@ pub use merge::AnonMergeRule;
 pub use mmap::{MapFlags, Mapped, MmapArgs, MmapBacking, MmapPlan, NewMapping};
 pub use modify::Modified;
 pub use mprotect::{Mprotect, MprotectStep};
+pub use mremap::{Copied, Mremap, MremapFlags, MremapPlan};
 pub use munmap::{Gathered, munmap_range};
 pub use placement::Placement;
 pub use stack::STACK_GUARD_GAP;

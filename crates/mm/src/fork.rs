@@ -1,0 +1,211 @@
+//! `fork`. Linux: `dup_mmap()`, kernel/fork.c; `copy_page_range()`, mm/memory.c, 6.12.
+//!
+//! # Protocol
+//! | step | held |
+//! |---|---|
+//! | each VMA: copied, listed in the reverse map, its entries copied | `dup_mmap_sem` R, parent's `mmap_lock` W, child's `mmap_lock/1` W |
+//! | inside a PROTECTION_PAGE bracket of the parent over the VMA, if it has had anonymous pages | and, one leaf table at a time, the child's page-table lock, then the parent's under its subclass |
+//! | one flush of everything, secondary hook included | `dup_mmap_sem` R, parent's `mmap_lock` W |
+//!
+//! Between a bracket's end and that flush the parent's CPUs may still write through old translations; nobody can use the
+//! child yet, so nothing is seen that should not be. A child has no subscriptions.
+
+use crate::frames::FrameFlags;
+use crate::mm::Mm;
+use crate::names::NAMES;
+use crate::obj::slot_obj;
+use crate::page_table::{Leaf, PteGuard};
+use crate::vma::{Vma, VmaChange, VmaChanges, VmaTree};
+use ksync::{Kernel, LockNested};
+use mm_types::{Errno, Gfp, Name, PageRange, Pfn, Pte, PteKind, VmFlags, Vpn};
+use std::sync::Arc;
+use trace::{NotifyEvent, NotifyRange};
+
+impl Mm {
+    /// `fork()` as far as memory goes: an address space that shares its pages with this one, each copied when either
+    /// writes. It has one user, who ends by [`Mm::exit`]. Not copied: VMAs with `VM_DONTCOPY`, pages of those with
+    /// `VM_WIPEONFORK`, and entries that a fault can make again (VMAs that never had a private page). Exclusive pages
+    /// that a device has pinned are copied at once, so that the device goes on seeing the parent's.
+    ///
+    /// Context: a task of the parent, or setup; sleeps and may reclaim.
+    ///
+    /// # Errors
+    /// `ENOMEM`; what there was of the child has exited, the parent's entries may have become read-only.
+    pub fn fork(&self, k: &Kernel, name: Name) -> Result<Arc<Mm>, Errno> {
+        self.call(k, NAMES.fork, None, || {
+            let child = self.machine.new_mm(k, name);
+            self.dup_mmap(k, &child).inspect_err(|_| child.mmput())?;
+            Ok(child)
+        })
+    }
+
+    fn dup_mmap(&self, k: &Kernel, child: &Mm) -> Result<(), Errno> {
+        let locks = self.machine.locks();
+        let _no_uprobes = locks.dup_mmap_sem.read();
+        let _write = self.mmap_lock.write();
+        let copied = {
+            let _child = child.mmap_lock.lock_nested(self.machine.classes.mmap_lock_nested);
+            self.dup_vmas(k, child)
+        };
+        // After an error too: entries may have lost write access.
+        self.flush_tlb_range(k, PageRange::ALL);
+        copied
+    }
+
+    fn dup_vmas(&self, k: &Kernel, child: &Mm) -> Result<(), Errno> {
+        let vmas: Vec<Vma> = {
+            let (ours, mut theirs) = (self.inner.lock(), child.inner.lock());
+            theirs.tree = VmaTree::new(ours.tree.max_map_count(), ours.tree.anon_merge_rule());
+            theirs.names = ours.names;
+            theirs.placement = ours.placement;
+            ours.tree.iter().filter(|v| !v.flags().contains(VmFlags::DONTCOPY)).copied().collect()
+        };
+        for vma in vmas {
+            k.kmalloc(Gfp::KERNEL, 1)?;
+            let copy = self.dup_vma(k, child, &vma)?;
+            if !copy.flags().contains(VmFlags::WIPEONFORK) {
+                self.copy_page_range(k, child, &vma, &copy)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `vm_area_dup()` and `anon_vma_fork()`: the child has the VMA, without pages; locks on memory are not inherited.
+    fn dup_vma(&self, k: &Kernel, child: &Mm, vma: &Vma) -> Result<Vma, Errno> {
+        let flags = vma.flags().difference(VmFlags::LOCKED);
+        let id = child.inner.lock().tree.insert(vma.range(), flags, vma.kind(), vma.pgoff(), None);
+        if vma.anon().is_some() && !flags.contains(VmFlags::WIPEONFORK) {
+            let link = child.anon_vma_fork(k, self, vma, id)?;
+            child.inner.lock().tree.set_anon(vma.start(), Some(link));
+        }
+        let created = VmaChange::Created { vma: id, range: vma.range(), split_from: None };
+        child.vma_adjusted(k, &VmaChanges::from_slice(&[created]));
+        Ok(child.find_vma(vma.start()).unwrap_or_else(|| panic!("{} was copied", vma.range())))
+    }
+
+    /// `copy_page_range()`: the entries of one VMA, which a fault could not make again since there were private pages.
+    fn copy_page_range(&self, k: &Kernel, child: &Mm, vma: &Vma, copy: &Vma) -> Result<(), Errno> {
+        if vma.anon().is_none() {
+            return Ok(());
+        }
+        let bracket = vma.flags().is_cow().then(|| {
+            self.subs.invalidate_range_start(NotifyRange {
+                mm: self.id,
+                pages: vma.range(),
+                event: NotifyEvent::ProtectionPage,
+                blockable: true,
+                owner: None,
+            })
+        });
+        let copied = self.copy_leaves(k, child, copy);
+        if let Some(bracket) = bracket {
+            bracket.end();
+        }
+        copied
+    }
+
+    fn copy_leaves(&self, k: &Kernel, child: &Mm, copy: &Vma) -> Result<(), Errno> {
+        let mut rest = Some(copy.range());
+        while let Some((from, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
+            let to = child.pte_alloc(k, part.start())?;
+            let mut spare = None;
+            let mut todo = Some(part);
+            while let Some(pages) = todo {
+                let copier = Copier { parent: self, k, copy, spare };
+                let stopped;
+                (stopped, spare) = copier.copy_pte_range(&from, &to, pages);
+                // A page cannot be allocated under page-table locks.
+                if let Some(at) = stopped {
+                    spare = Some(self.machine.alloc_page(k, Gfp::USER)?);
+                    todo = PageRange::new(at, part.end()).ok();
+                } else {
+                    todo = None;
+                }
+            }
+            if let Some(unused) = spare {
+                self.machine.put_page(k, unused);
+            }
+            rest = PageRange::new(part.end(), copy.range().end()).ok();
+        }
+        Ok(())
+    }
+}
+
+/// Copies entries of a leaf table of the parent's.
+struct Copier<'a> {
+    parent: &'a Mm,
+    k: &'a Kernel,
+    /// The child's VMA.
+    copy: &'a Vma,
+    /// A page for the next pinned one.
+    spare: Option<Pfn>,
+}
+
+impl Copier<'_> {
+    /// `copy_pte_range()`: until an entry needs a page that is not there. Gives that entry, and the page not used.
+    fn copy_pte_range(mut self, from: &Leaf, to: &Leaf, pages: PageRange) -> (Option<Vpn>, Option<Pfn>) {
+        let theirs = to.lock();
+        let ours = from.lock_nested(self.parent.machine.classes.ptl_nested);
+        for vpn in pages.iter() {
+            let old = ours.get(vpn);
+            let copied = match old.kind() {
+                PteKind::None => continue,
+                PteKind::Present | PteKind::ProtNone { .. } => self.copy_present_pte(&ours, vpn, old),
+                PteKind::Swap { slot } => {
+                    self.k.visible_write(slot_obj(slot));
+                    self.parent.machine.swap_duplicate(slot);
+                    Some(old)
+                }
+                PteKind::Migration { pfn } => {
+                    // What the page becomes is shared.
+                    self.parent.machine.with_frame(pfn, |f| f.flags -= FrameFlags::EXCLUSIVE);
+                    Some(self.write_protected(&ours, vpn, old))
+                }
+            };
+            match copied {
+                Some(pte) => theirs.set(self.k, vpn, pte),
+                None => return (Some(vpn), self.spare),
+            }
+        }
+        (None, self.spare)
+    }
+
+    /// `copy_present_ptes()`: the child's entry; `None` when a pinned page is in the way and there is no page to copy to.
+    fn copy_present_pte(&mut self, ours: &PteGuard<'_>, vpn: Vpn, old: Pte) -> Option<Pte> {
+        let machine = &self.parent.machine;
+        let Some(pfn) = old.mapped_pfn().filter(|_| !old.is_special()) else {
+            return Some(self.write_protected(ours, vpn, old).with_young(false));
+        };
+        let frame = machine.frame(pfn);
+        if frame.flags.contains(FrameFlags::ANON | FrameFlags::EXCLUSIVE) && frame.pins > 0 {
+            return self.copy_present_page(vpn, pfn);
+        }
+        machine.get_page(self.k, pfn);
+        machine.with_frame(pfn, |f| {
+            f.mapcount += 1;
+            f.flags -= FrameFlags::EXCLUSIVE;
+        });
+        Some(self.write_protected(ours, vpn, old).with_young(false))
+    }
+
+    /// `copy_present_page()`: the parent keeps its page, writable, since the device will not look for another.
+    fn copy_present_page(&mut self, vpn: Vpn, pfn: Pfn) -> Option<Pte> {
+        let machine = &self.parent.machine;
+        let page = self.spare.take()?;
+        let own = self.copy.anon().unwrap_or_else(|| panic!("{vpn} has an anonymous page and no anon_vma"));
+        let tag = machine.read_tag(pfn);
+        machine.with_frame(page, |f| f.tag = tag);
+        machine.map_new_anon(self.k, page, own.anon_vma, self.copy.pgoff_at(vpn));
+        let writable = self.copy.flags().contains(VmFlags::WRITE);
+        Some(Pte::present(page).with_write(writable).with_dirty(true))
+    }
+
+    /// Takes write access from the parent's entry.
+    fn write_protected(&self, ours: &PteGuard<'_>, vpn: Vpn, old: Pte) -> Pte {
+        let read_only = old.with_write(false);
+        if read_only != old {
+            ours.set(self.k, vpn, read_only);
+        }
+        read_only
+    }
+}
