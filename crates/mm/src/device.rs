@@ -4,7 +4,7 @@
 //! back in here; one that keeps a way and misuses it is what the oracles are for.
 
 use crate::fault::Handled;
-use crate::frames::ZERO_PAGE;
+use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::gup::{Hold, MmapLock};
 use crate::machine::Machine;
 use crate::mm::{Mm, MmUsers};
@@ -178,7 +178,11 @@ pub fn frame_read(machine: &Machine, pfn: Pfn) -> u64 {
 /// What a device writes to a frame. The zero page swallows it.
 pub fn frame_write(machine: &Machine, pfn: Pfn, tag: u64) {
     if pfn != ZERO_PAGE {
-        machine.with_frame(pfn, |f| f.tag = tag);
+        machine.with_frame(pfn, |f| {
+            f.tag = tag;
+            // The driver tells that the page is dirty, as no page-table entry will.
+            f.flags -= FrameFlags::LAZYFREE;
+        });
     }
 }
 

@@ -29,6 +29,8 @@ bitflags! {
         const SWAPCACHE = 8;
         /// In the page cache.
         const FILE = 16;
+        /// `MADV_FREE` was said of it: reclaim drops it without a copy, unless an entry is dirty.
+        const LAZYFREE = 32;
     }
 }
 

@@ -9,6 +9,10 @@
 //! | `munmap.rs`, `zap.rs` | `munmap` | one UNMAP over the range, however many VMAs; `mmap_lock` R (downgraded) |
 //! | `brk.rs` | `brk` | shrinking: as `munmap` |
 //! | `mprotect.rs` | `mprotect` | PROTECTION_VMA per VMA, from the first populated PUD entry; `mmap_lock` W |
+//! | `mremap.rs` | `mremap` | UNMAP of the old range, twice; of what is replaced or cut off, once; `mmap_lock` W |
+//! | `madvise.rs` | `madvise` | `DONTNEED`, `FREE`: CLEAR per VMA; `mmap_lock` R |
+//! | `fork.rs` | fork | PROTECTION_PAGE per VMA that had private pages; `dup_mmap_sem` R, both `mmap_lock`s W |
+//! | `exec.rs` | execve | those of the exit of the old address space |
 //! | `fault.rs` | page faults | copy on write: CLEAR of one page; `mmap_lock` R |
 //! | `reclaim.rs`, `swap.rs` | reclaim, swap | CLEAR of one page per entry; folio lock, `anon_vma` R, no `mmap_lock` |
 //! | `exit.rs` | exit | release, then UNMAP of everything to interval subscribers; `mmap_lock` R |
@@ -36,10 +40,12 @@ mod fork;
 mod frames;
 mod gup;
 mod machine;
+mod madvise;
 mod maps;
 mod mm;
 mod mmap;
 mod mprotect;
+mod mremap;
 mod munmap;
 mod names;
 mod obj;
@@ -55,6 +61,7 @@ mod zap;
 pub use fault::FaultError;
 pub use frames::{FrameCounts, ZERO_PAGE};
 pub use machine::{Machine, MachineConfig};
+pub use madvise::Advice;
 pub use mm::{Mm, MmUsers};
 use mm_types::PageRange;
 pub use obj::{frame_obj, pte_obj, tlb_obj};

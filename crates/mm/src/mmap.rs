@@ -63,9 +63,7 @@ impl Mm {
             (plan, inner.tree.find_first_intersection(plan.mapping.range).is_some())
         };
         if replaces {
-            let gathered = self.detach(k, plan.mapping.range)?;
-            let bounds = self.table_bounds(plan.mapping.range);
-            self.unmap_region(k, plan.mapping.range, &gathered.vmas, bounds);
+            self.do_munmap(k, plan.mapping.range)?;
         }
         let mapped = self.inner.lock().tree.map_new(plan.mapping);
         self.vma_adjusted(k, &mapped.changes);
@@ -74,7 +72,7 @@ impl Mm {
 
     /// `mm_populate()`: faults the pages in, for writing where a private copy would be made anyway. Errors are ignored,
     /// as there.
-    fn populate(&self, k: &Kernel, range: PageRange, flags: VmFlags) {
+    pub(crate) fn populate(&self, k: &Kernel, range: PageRange, flags: VmFlags) {
         let write = flags & (VmFlags::WRITE | VmFlags::SHARED) == VmFlags::WRITE;
         for vpn in range.iter() {
             if self.fault(k, vpn, write).is_err() {

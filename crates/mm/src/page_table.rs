@@ -339,6 +339,14 @@ impl Mm {
         Ok(leaf)
     }
 
+    /// Takes away the leaf table of the region at `base`, whose entries have moved.
+    pub(crate) fn free_moved_table(&self, base: Vpn) {
+        let leaf = self.tables.upper.lock().remove_leaf(base);
+        if let Some(Ok(leaf)) = leaf.map(Arc::try_unwrap) {
+            self.machine.leaf_pool.lock().push(leaf.ptes);
+        }
+    }
+
     /// Takes away the page tables that nothing between `floor` and `ceiling` needs any more. Says whether any went.
     pub(crate) fn free_pgd_range(&self, range: PageRange, floor: Vpn, ceiling: Vpn) -> bool {
         let (leaves, any) = self.tables.remove(range, floor, ceiling);

@@ -90,6 +90,9 @@ impl Machine {
         if !is_reclaimable(&frame) || frame.pins > 0 {
             return false;
         }
+        if frame.flags.contains(FrameFlags::LAZYFREE) && !frame.flags.contains(FrameFlags::SWAPCACHE) {
+            return self.discard_lazyfree(k, pfn);
+        }
         let slot = if frame.flags.contains(FrameFlags::SWAPCACHE) {
             frame.slot
         } else {
@@ -99,13 +102,30 @@ impl Machine {
                 None => return false,
             }
         };
-        self.try_to_unmap(k, pfn, slot);
+        self.try_to_unmap(k, pfn, Some(slot));
         if self.frame(pfn).mapcount > 0 {
             self.try_undo_swap(k, pfn, slot);
             return false;
         }
         self.swap_writepage(k, pfn, slot);
         self.remove_mapping(k, pfn)
+    }
+
+    /// A page that `MADV_FREE` was said of: unmapped and freed without a copy, if it is not written or held meanwhile.
+    fn discard_lazyfree(&self, k: &Kernel, pfn: Pfn) -> bool {
+        self.try_to_unmap(k, pfn, None);
+        k.visible_write(crate::obj::frame_obj(pfn));
+        let frozen = self.with_frame(pfn, |f| {
+            let ours = f.mapcount == 0 && f.refcount == 1;
+            if ours {
+                f.refcount = 0;
+            }
+            ours
+        });
+        if frozen {
+            self.free_frame(k, pfn);
+        }
+        frozen
     }
 
     /// A page that stays mapped leaves the swap cache again if no entry names its slot.
@@ -135,8 +155,9 @@ impl Machine {
         frozen
     }
 
-    /// `try_to_unmap()`: every entry that maps the page names its slot instead, each inside a bracket of its own.
-    fn try_to_unmap(&self, k: &Kernel, pfn: Pfn, slot: u64) {
+    /// `try_to_unmap()`: every entry that maps the page names its slot instead, or nothing if it is to be dropped, each
+    /// inside a bracket of its own.
+    fn try_to_unmap(&self, k: &Kernel, pfn: Pfn, slot: Option<u64>) {
         let frame = self.frame(pfn);
         let Some(anon_vma) = frame.anon_vma.and_then(|id| self.anon_vma(id)) else { return };
         // `folio_lock_anon_vma_read()`: a trylock, and only if that fails a wait.
@@ -149,7 +170,22 @@ impl Machine {
         }
     }
 
-    fn try_to_unmap_at(&self, k: &Kernel, mm: MmId, vpn: Vpn, pfn: Pfn, slot: u64) {
+    /// Whether an entry that is cleared and flushed may stay so. Not that of an exclusive page that was pinned since
+    /// reclaim looked; and without a copy in swap, not that of a page that was written since, which is to be kept now, or
+    /// that somebody holds.
+    fn may_unmap(&self, pfn: Pfn, old: Pte, slot: Option<u64>) -> bool {
+        let frame = self.frame(pfn);
+        if slot.is_some() {
+            return frame.pins == 0;
+        }
+        if old.is_dirty() || !frame.flags.contains(FrameFlags::LAZYFREE) {
+            self.with_frame(pfn, |f| f.flags -= FrameFlags::LAZYFREE);
+            return false;
+        }
+        frame.refcount == frame.mapcount + 1
+    }
+
+    fn try_to_unmap_at(&self, k: &Kernel, mm: MmId, vpn: Vpn, pfn: Pfn, slot: Option<u64>) {
         if let Some(mm) = self.mm(mm) {
             mm.try_to_unmap_one(k, vpn, pfn, slot);
         }
@@ -185,8 +221,8 @@ impl Mm {
     }
 
     /// `try_to_unmap_one()`: a CLEAR bracket of one page, blockable; under the page-table lock the entry is cleared and
-    /// flushed at once, then names the slot. The bracket is announced even if the entry maps something else by then.
-    fn try_to_unmap_one(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, slot: u64) {
+    /// flushed at once, then names the slot, if any. The bracket is announced even if the entry maps something else by then.
+    fn try_to_unmap_one(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, slot: Option<u64>) {
         let bracket = self.subs.invalidate_range_start(NotifyRange {
             mm: self.id,
             pages: PageRange::page(vpn),
@@ -200,12 +236,13 @@ impl Mm {
             if old.mapped_pfn() == Some(pfn) && !old.is_special() {
                 ptes.clear(k, vpn);
                 self.flush_tlb_range(k, PageRange::page(vpn));
-                if self.machine.frame(pfn).pins > 0 {
-                    // Pinned since reclaim looked: an exclusive page must stay where it is.
+                if !self.machine.may_unmap(pfn, old, slot) {
                     ptes.set(k, vpn, old);
                 } else {
-                    self.machine.swap_duplicate(slot);
-                    ptes.set(k, vpn, Pte::swap(slot));
+                    if let Some(slot) = slot {
+                        self.machine.swap_duplicate(slot);
+                        ptes.set(k, vpn, Pte::swap(slot));
+                    }
                     self.machine.remove_rmap(pfn);
                     self.machine.put_page(k, pfn);
                 }

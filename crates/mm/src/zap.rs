@@ -65,7 +65,7 @@ impl Mm {
     }
 
     /// `unmap_page_range()`: clears the entries of `range`, a part of `vma`.
-    fn unmap_page_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
+    pub(crate) fn unmap_page_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
         let mut rest = Some(range);
         while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
             let done = self.zap_pte_range(k, tlb, vma, &leaf, part);

@@ -3,20 +3,8 @@
 use super::scan::{Unreadable, number, quoted};
 use bitflags::{Flags, bitflags};
 use mm::vma::MapFlags;
+pub use mm::vma::MremapFlags;
 use mm_types::{Errno, Prot, VirtAddr};
-
-bitflags! {
-    /// The flags argument of `mremap` (include/uapi/linux/mman.h).
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-    pub struct MremapFlags: u32 {
-        /// `MREMAP_MAYMOVE`.
-        const MAYMOVE = 1;
-        /// `MREMAP_FIXED`.
-        const FIXED = 2;
-        /// `MREMAP_DONTUNMAP`.
-        const DONTUNMAP = 4;
-    }
-}
 
 bitflags! {
     /// The flags of `clone` that decide what is shared with the parent (include/uapi/linux/sched.h). Others are kept as

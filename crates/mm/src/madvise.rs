@@ -1,0 +1,430 @@
+//! `madvise`. Linux: `do_madvise()`, `madvise_vma_behavior()`, mm/madvise.c, 6.12.
+//!
+//! | advice | what happens | bracket, lock held at it |
+//! |---|---|---|
+//! | `DONTNEED`, `DONTNEED_LOCKED` | pages are unmapped | CLEAR per VMA; `mmap_lock` R |
+//! | `FREE` | entries become clean and old; reclaim may drop the pages until they are written again | CLEAR per VMA; `mmap_lock` R |
+//! | `PAGEOUT` | the pages are reclaimed | CLEAR per page; `mmap_lock` R, `anon_vma` R |
+//! | `COLD` | entries become old | none |
+//! | `POPULATE_READ`, `POPULATE_WRITE` | faults | those of the faults |
+//! | `WILLNEED` | nothing: there is no read-ahead here | none |
+//! | those about flags | [`VmaTree::modify_flags`](crate::vma::VmaTree::modify_flags) | none; `mmap_lock` W |
+
+use crate::frames::FrameFlags;
+use crate::mm::Mm;
+use crate::names::NAMES;
+use crate::page_table::{Leaf, PteGuard};
+use crate::tlb::MmuGather;
+use crate::vma::{Vma, VmaKind};
+use ksync::{Kernel, current};
+use mm_types::{Errno, Gfp, PAGE_SIZE, PageRange, Pfn, Pte, PteKind, VirtAddr, VmFlags, Vpn};
+use trace::{EventKind, NotifyEvent, NotifyRange};
+
+macro_rules! advices {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// The advice argument of `madvise`, of those that 6.12 knows or whose refusal by it matters.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum Advice { $($(#[$doc])* $name,)* }
+
+        impl Advice {
+            /// The advice by its name in C, such as `MADV_DONTNEED`; `None` when it is not known here.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Advice> {
+                match word { $($word => Some(Advice::$name),)* _ => None }
+            }
+
+            /// Its name in C.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Advice::$name => $word,)* }
+            }
+        }
+    };
+}
+
+advices! {
+    /// No special treatment.
+    Normal = "MADV_NORMAL",
+    /// Accesses in no order.
+    Random = "MADV_RANDOM",
+    /// Accesses in order.
+    Sequential = "MADV_SEQUENTIAL",
+    /// Will be needed soon.
+    WillNeed = "MADV_WILLNEED",
+    /// The contents are not needed any more.
+    DontNeed = "MADV_DONTNEED",
+    /// The same, also of locked memory.
+    DontNeedLocked = "MADV_DONTNEED_LOCKED",
+    /// The contents may go when memory is short.
+    Free = "MADV_FREE",
+    /// A hole in the file.
+    Remove = "MADV_REMOVE",
+    /// Not needed soon.
+    Cold = "MADV_COLD",
+    /// Reclaim it now.
+    PageOut = "MADV_PAGEOUT",
+    /// Fault in for reading.
+    PopulateRead = "MADV_POPULATE_READ",
+    /// Fault in for writing.
+    PopulateWrite = "MADV_POPULATE_WRITE",
+    /// Not inherited by children.
+    DontFork = "MADV_DONTFORK",
+    /// Inherited again.
+    DoFork = "MADV_DOFORK",
+    /// Empty in children.
+    WipeOnFork = "MADV_WIPEONFORK",
+    /// With its contents in children again.
+    KeepOnFork = "MADV_KEEPONFORK",
+    /// Not in core dumps.
+    DontDump = "MADV_DONTDUMP",
+    /// In core dumps again.
+    DoDump = "MADV_DODUMP",
+    /// Equal pages may be merged.
+    Mergeable = "MADV_MERGEABLE",
+    /// Not any more.
+    Unmergeable = "MADV_UNMERGEABLE",
+    /// Huge pages wanted.
+    HugePage = "MADV_HUGEPAGE",
+    /// Huge pages not wanted.
+    NoHugePage = "MADV_NOHUGEPAGE",
+    /// Make huge pages now.
+    Collapse = "MADV_COLLAPSE",
+    /// Guard pages; unknown to 6.12.
+    GuardInstall = "MADV_GUARD_INSTALL",
+    /// Guard pages; unknown to 6.12.
+    GuardRemove = "MADV_GUARD_REMOVE",
+}
+
+impl Advice {
+    /// Source: `madvise_need_mmap_write()`, mm/madvise.c, 6.12.
+    const fn needs_mmap_write(self) -> bool {
+        !matches!(
+            self,
+            Advice::Remove
+                | Advice::WillNeed
+                | Advice::DontNeed
+                | Advice::DontNeedLocked
+                | Advice::Cold
+                | Advice::PageOut
+                | Advice::Free
+                | Advice::PopulateRead
+                | Advice::PopulateWrite
+                | Advice::Collapse
+        )
+    }
+
+    const fn is_valid(self) -> bool {
+        !matches!(self, Advice::GuardInstall | Advice::GuardRemove)
+    }
+
+    /// Contents are lost. Source: `is_madv_discard()`, mm/mseal.c, 6.12.
+    const fn discards(self) -> bool {
+        matches!(
+            self,
+            Advice::Free
+                | Advice::DontNeed
+                | Advice::DontNeedLocked
+                | Advice::Remove
+                | Advice::DontFork
+                | Advice::WipeOnFork
+        )
+    }
+
+    /// The flags a VMA has after an advice that is about flags; `None` for the others.
+    ///
+    /// # Errors
+    /// `EINVAL` for a VMA that this may not be said of.
+    ///
+    /// Source: `madvise_vma_behavior()`, mm/madvise.c; `ksm_madvise()`, mm/ksm.c, 6.12. Merging equal pages is advice
+    /// only here, as on a machine where the merging task does not run.
+    pub fn flags_for(self, vma: &Vma) -> Result<Option<VmFlags>, Errno> {
+        let old = vma.flags();
+        let private_anon = vma.is_anonymous() && !old.intersects(VmFlags::SHARED);
+        let (off, on, refused) = match self {
+            Advice::Normal => (VmFlags::RAND_READ | VmFlags::SEQ_READ, VmFlags::empty(), false),
+            Advice::Sequential => (VmFlags::RAND_READ, VmFlags::SEQ_READ, false),
+            Advice::Random => (VmFlags::SEQ_READ, VmFlags::RAND_READ, false),
+            Advice::DontFork => (VmFlags::empty(), VmFlags::DONTCOPY, false),
+            // VM_IO comes with VM_PFNMAP here.
+            Advice::DoFork => (VmFlags::DONTCOPY, VmFlags::empty(), old.contains(VmFlags::PFNMAP)),
+            Advice::WipeOnFork => (VmFlags::empty(), VmFlags::WIPEONFORK, !private_anon),
+            Advice::KeepOnFork => (VmFlags::WIPEONFORK, VmFlags::empty(), false),
+            Advice::DontDump => (VmFlags::empty(), VmFlags::DONTDUMP, false),
+            Advice::DoDump => (VmFlags::DONTDUMP, VmFlags::empty(), vma.is_special()),
+            Advice::Mergeable if is_ksm_compatible(vma) => (VmFlags::empty(), VmFlags::MERGEABLE, false),
+            Advice::Mergeable => (VmFlags::empty(), VmFlags::empty(), false),
+            Advice::Unmergeable => (VmFlags::MERGEABLE, VmFlags::empty(), false),
+            Advice::HugePage => (VmFlags::NOHUGEPAGE, VmFlags::HUGEPAGE, vma.is_special()),
+            Advice::NoHugePage => (VmFlags::HUGEPAGE, VmFlags::NOHUGEPAGE, vma.is_special()),
+            _ => return Ok(None),
+        };
+        if refused { Err(Errno::EINVAL) } else { Ok(Some(old.difference(off) | on)) }
+    }
+}
+
+/// Source: `vma_ksm_compatible()`, mm/ksm.c, 6.12.
+fn is_ksm_compatible(vma: &Vma) -> bool {
+    !vma.is_special() && !vma.flags().intersects(VmFlags::SHARED | VmFlags::MAYSHARE)
+}
+
+/// The pages `madvise(addr, len)` means; `None` when there are none.
+///
+/// # Errors
+/// `EINVAL` for an unaligned address or a range that wraps around.
+///
+/// Source: `do_madvise()`, mm/madvise.c, 6.12.
+fn advised_range(addr: VirtAddr, len_bytes: u64) -> Result<Option<PageRange>, Errno> {
+    if !addr.is_page_aligned() {
+        return Err(Errno::EINVAL);
+    }
+    let len = VirtAddr(len_bytes).page_align_up().ok_or(Errno::EINVAL)?;
+    let end = addr.0.checked_add(len.0).ok_or(Errno::EINVAL)?;
+    Ok(PageRange::new(addr.vpn(), VirtAddr(end).vpn()).ok())
+}
+
+impl Mm {
+    /// `madvise(addr, len, advice)`. Holes are passed over, and told of at the end.
+    ///
+    /// # Errors
+    /// `EINVAL` for an unaligned or wrapping range, advice unknown to 6.12, or advice that a VMA does not take: those
+    /// below it are done. `ENOMEM` when part of the range is not mapped: all that is was done. `EAGAIN` when there would
+    /// be too many VMAs, `EPERM` for a sealed VMA, `EACCES` for a hole in a file that is not mapped writable and shared,
+    /// `EOPNOTSUPP` for one that is, which is not modelled. `POPULATE_*`: `EINVAL` where the access is not allowed.
+    pub fn madvise(&self, addr: VirtAddr, len_bytes: u64, advice: Advice) -> Result<(), Errno> {
+        let asked = PageRange::with_len(addr.vpn(), len_bytes.div_ceil(PAGE_SIZE));
+        current(|k| self.call(k, NAMES.madvise, asked, || self.do_madvise(k, addr, len_bytes, advice)))
+    }
+
+    fn do_madvise(&self, k: &Kernel, addr: VirtAddr, len_bytes: u64, advice: Advice) -> Result<(), Errno> {
+        if !advice.is_valid() {
+            return Err(Errno::EINVAL);
+        }
+        let Some(range) = advised_range(addr, len_bytes)? else { return Ok(()) };
+        if matches!(advice, Advice::PopulateRead | Advice::PopulateWrite) {
+            return self.madvise_populate(k, range, advice == Advice::PopulateWrite);
+        }
+        if advice.needs_mmap_write() {
+            let _write = self.mmap_lock.write();
+            self.madvise_walk_vmas(k, range, advice)
+        } else {
+            let _read = self.mmap_lock.read();
+            self.madvise_walk_vmas(k, range, advice)
+        }
+    }
+
+    fn madvise_walk_vmas(&self, k: &Kernel, range: PageRange, advice: Advice) -> Result<(), Errno> {
+        let mut whole = Ok(());
+        let mut next = range.start();
+        while next < range.end() {
+            let found = self.inner.lock().tree.find_at_or_above(next).copied();
+            let vma = found.ok_or(Errno::ENOMEM)?;
+            if next < vma.start() {
+                whole = Err(Errno::ENOMEM);
+                next = vma.start();
+            }
+            let Ok(part) = PageRange::new(next, vma.end().min(range.end())) else { break };
+            next = self.madvise_vma(k, &vma, part, advice)?;
+        }
+        whole
+    }
+
+    /// One VMA, or a part of it. Gives the first page not done, which is beyond the part after a merge upwards.
+    fn madvise_vma(&self, k: &Kernel, vma: &Vma, part: PageRange, advice: Advice) -> Result<Vpn, Errno> {
+        let read_only_anon = vma.is_anonymous() && !vma.flags().contains(VmFlags::WRITE);
+        if vma.flags().contains(VmFlags::SEALED) && advice.discards() && read_only_anon {
+            return Err(Errno::EPERM);
+        }
+        if let Some(flags) = advice.flags_for(vma)? {
+            return self.madvise_update_vma(k, vma, part, flags);
+        }
+        match advice {
+            Advice::DontNeed | Advice::DontNeedLocked => {
+                let locked = VmFlags::LOCKED;
+                let forbidden = if advice == Advice::DontNeed { locked } else { VmFlags::empty() };
+                check_flags(vma, forbidden | VmFlags::PFNMAP)?;
+                self.zap_page_range_single(k, vma, part);
+            }
+            Advice::Free => {
+                check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP)?;
+                self.madvise_free_single_vma(k, vma, part)?;
+            }
+            Advice::Cold => {
+                check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP)?;
+                self.madvise_cold(k, part);
+            }
+            Advice::PageOut => {
+                check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP)?;
+                self.madvise_pageout(k, part);
+            }
+            Advice::Remove => return Err(remove_error(vma)),
+            // There are no huge pages here: no range is fit for one.
+            Advice::Collapse => return Err(Errno::EINVAL),
+            _ => {}
+        }
+        Ok(part.end())
+    }
+
+    /// `madvise_update_vma()`. A want of VMAs is a passing one to the caller.
+    fn madvise_update_vma(&self, k: &Kernel, vma: &Vma, part: PageRange, flags: VmFlags) -> Result<Vpn, Errno> {
+        if flags == vma.flags() {
+            return Ok(part.end());
+        }
+        let modified = self.inner.lock().tree.modify_flags(part, flags);
+        match modified {
+            Ok(modified) => {
+                self.vma_adjusted(k, &modified.changes);
+                Ok(modified.vma.end())
+            }
+            Err(_) => {
+                self.vma_resync(k);
+                Err(Errno::EAGAIN)
+            }
+        }
+    }
+
+    /// `zap_page_range_single()`: clears the entries of `part`, inside one VMA, inside a CLEAR bracket; pages are freed
+    /// after it. Sync point `mm.zap`.
+    pub(crate) fn zap_page_range_single(&self, k: &Kernel, vma: &Vma, part: PageRange) {
+        let mut tlb = MmuGather::new(self);
+        k.sync_reached(NAMES.mm_zap);
+        let bracket = self.subs.invalidate_range_start(self.clear_of(part));
+        self.unmap_page_range(k, &mut tlb, vma, part);
+        bracket.end();
+        k.sync_passed(NAMES.mm_zap);
+        tlb.finish(k);
+    }
+
+    fn clear_of(&self, pages: PageRange) -> NotifyRange {
+        NotifyRange { mm: self.id, pages, event: NotifyEvent::Clear, blockable: true, owner: None }
+    }
+
+    /// `madvise_free_single_vma()`.
+    fn madvise_free_single_vma(&self, k: &Kernel, vma: &Vma, part: PageRange) -> Result<(), Errno> {
+        if !vma.is_anonymous() {
+            return Err(Errno::EINVAL);
+        }
+        let mut tlb = MmuGather::new(self);
+        let bracket = self.subs.invalidate_range_start(self.clear_of(part));
+        self.for_each_leaf(part, |leaf, part| {
+            let ptes = leaf.lock();
+            for vpn in part.iter() {
+                self.madvise_free_pte(k, &mut tlb, &ptes, vpn);
+            }
+        });
+        bracket.end();
+        tlb.finish(k);
+        Ok(())
+    }
+
+    /// One entry of `madvise_free_pte_range()`: swapped contents are forgotten at once, a page in memory is to be dropped
+    /// by reclaim unless it is written before.
+    fn madvise_free_pte(&self, k: &Kernel, tlb: &mut MmuGather<'_>, ptes: &PteGuard<'_>, vpn: Vpn) {
+        let pte = ptes.get(vpn);
+        if let PteKind::Swap { slot } = pte.kind() {
+            ptes.clear(k, vpn);
+            self.machine.free_swap_and_cache(k, slot);
+            return;
+        }
+        let Some(pfn) = pte.mapped_pfn().filter(|_| !pte.is_special()) else { return };
+        let lazy = self.mark_lazyfree(k, pfn);
+        let clean = pte.with_young(false).with_dirty(false);
+        if lazy && clean != pte {
+            ptes.set(k, vpn, clean);
+            tlb.note(vpn);
+        }
+    }
+
+    /// `folio_mark_lazyfree()`: only of a page that nobody else maps, and that has no copy in swap.
+    fn mark_lazyfree(&self, k: &Kernel, pfn: Pfn) -> bool {
+        let machine = &self.machine;
+        let frame = machine.frame(pfn);
+        if !frame.flags.contains(FrameFlags::ANON) || frame.mapcount != 1 {
+            return false;
+        }
+        if frame.flags.contains(FrameFlags::SWAPCACHE) {
+            let lock = machine.folio_lock(pfn);
+            let Some(_folio) = lock.try_lock() else { return false };
+            if machine.swap_in_use(frame.slot) {
+                return false;
+            }
+            machine.delete_from_swap_cache(k, pfn);
+            machine.put_page(k, pfn);
+        }
+        machine.with_frame(pfn, |f| f.flags |= FrameFlags::LAZYFREE);
+        true
+    }
+
+    /// `madvise_cold()`: the pages look long unused. Announced to nobody, and (recorded) not flushed.
+    fn madvise_cold(&self, k: &Kernel, part: PageRange) {
+        self.for_each_leaf(part, |leaf, part| {
+            let ptes = leaf.lock();
+            for vpn in part.iter() {
+                let pte = ptes.get(vpn);
+                if pte.is_young() && self.is_ours_alone(pte) {
+                    ptes.set(k, vpn, pte.with_young(false));
+                }
+            }
+        });
+    }
+
+    /// `madvise_pageout()`: reclaims the pages that nobody else maps, table by table.
+    fn madvise_pageout(&self, k: &Kernel, part: PageRange) {
+        self.for_each_leaf(part, |leaf, part| {
+            let victims: Vec<Pfn> = {
+                let ptes = leaf.lock();
+                let ours = part.iter().map(|vpn| ptes.get(vpn)).filter(|pte| self.is_ours_alone(*pte));
+                ours.filter_map(Pte::mapped_pfn).collect()
+            };
+            k.with_memalloc(|| {
+                k.emit(EventKind::ReclaimStart { direct: false });
+                let freed = victims.into_iter().map(|pfn| u64::from(self.machine.reclaim_folio(k, pfn, Gfp::KERNEL)));
+                k.emit(EventKind::ReclaimEnd { freed: freed.sum() });
+            });
+        });
+    }
+
+    fn is_ours_alone(&self, pte: Pte) -> bool {
+        let page = pte.mapped_pfn().filter(|_| !pte.is_special());
+        page.is_some_and(|pfn| self.machine.frame(pfn).mapcount == 1)
+    }
+
+    fn for_each_leaf(&self, range: PageRange, mut body: impl FnMut(&Leaf, PageRange)) {
+        let mut rest = Some(range);
+        while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
+            body(&leaf, part);
+            rest = PageRange::new(part.end(), range.end()).ok();
+        }
+    }
+
+    /// `madvise_populate()`: each page is faulted in, up to the first that cannot be.
+    fn madvise_populate(&self, k: &Kernel, range: PageRange, write: bool) -> Result<(), Errno> {
+        for vpn in range.iter() {
+            let vma = {
+                let _read = self.mmap_lock.read();
+                self.find_vma(vpn).ok_or(Errno::ENOMEM)?
+            };
+            let needs = if write { VmFlags::WRITE } else { VmFlags::READ };
+            if !vma.flags().contains(needs) || vma.flags().contains(VmFlags::PFNMAP) {
+                return Err(Errno::EINVAL);
+            }
+            self.fault(k, vpn, write).map_err(|error| error.errno())?;
+        }
+        Ok(())
+    }
+}
+
+fn check_flags(vma: &Vma, forbidden: VmFlags) -> Result<(), Errno> {
+    if vma.flags().intersects(forbidden) { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// Source: `madvise_remove()`, mm/madvise.c, 6.12.
+fn remove_error(vma: &Vma) -> Errno {
+    let shared_writable = VmFlags::SHARED | VmFlags::MAYWRITE;
+    if vma.flags().contains(VmFlags::LOCKED) || !matches!(vma.kind(), VmaKind::File(_)) {
+        Errno::EINVAL
+    } else if !vma.flags().contains(shared_writable) {
+        Errno::EACCES
+    } else {
+        Errno::EOPNOTSUPP
+    }
+}
