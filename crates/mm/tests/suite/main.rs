@@ -4,4 +4,5 @@ mod accounting;
 mod common;
 mod ops;
 mod recorded;
+mod recorded_moves;
 mod sharing;

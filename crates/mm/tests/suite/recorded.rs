@@ -11,25 +11,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use trace::EventKind;
 
-const RW: Prot = Prot::READ.union(Prot::WRITE);
+pub(crate) const RW: Prot = Prot::READ.union(Prot::WRITE);
 const DATA: &str = include_str!("../../../../tests/data/notifier/mm_calls.json");
 
 /// What a scenario does, in the steps of the recording; those it does before the first are the preparation.
-type Script = fn(&Scenario);
+pub(crate) type Script = fn(&Scenario);
 
-struct Scenario {
-    mm: Arc<Mm>,
+pub(crate) struct Scenario {
+    pub(crate) mm: Arc<Mm>,
     marks: std::cell::RefCell<Vec<&'static str>>,
 }
 
 impl Scenario {
     /// The next step begins.
-    fn op(&self, name: &'static str) {
+    pub(crate) fn op(&self, name: &'static str) {
         self.marks.borrow_mut().push(name);
         ksync::current(|k| k.sync_point(Name::new("op")));
     }
 
-    fn map(&self, start: u64, len: u64, prot: Prot, flags: MapFlags, file: Option<FileId>) {
+    pub(crate) fn map(&self, start: u64, len: u64, prot: Prot, flags: MapFlags, file: Option<FileId>) {
         let backing = match file {
             Some(file) => MmapBacking::File { file, readable: true, writable: true },
             None => MmapBacking::None,
@@ -40,18 +40,18 @@ impl Scenario {
         self.mm.mmap(&args).expect("mapped");
     }
 
-    fn map_private(&self, start: u64, len: u64, prot: Prot) {
+    pub(crate) fn map_private(&self, start: u64, len: u64, prot: Prot) {
         self.map(start, len, prot, MapFlags::PRIVATE | MapFlags::FIXED, None);
     }
 
-    fn write(&self, start: u64, len: u64) {
+    pub(crate) fn write(&self, start: u64, len: u64) {
         for vpn in pages(start, len).iter() {
             self.mm.write_page(vpn, 1).expect("written");
         }
     }
 
     /// The recordings' standard preparation: anonymous, written once.
-    fn anon(&self, start: u64, len: u64) {
+    pub(crate) fn anon(&self, start: u64, len: u64) {
         self.map_private(start, len, RW);
         self.write(start, len);
     }
@@ -64,7 +64,7 @@ impl Scenario {
         self.mm.mprotect(addr(start), bytes(len), prot).expect("changed");
     }
 
-    fn register(&self) {
+    pub(crate) fn register(&self) {
         register(&self.mm, 1);
     }
 }
@@ -255,12 +255,13 @@ fn without_tables(entries: &str) -> String {
     run_length(letters)
 }
 
-fn check(context: Context) {
-    let data: Vec<Value> = serde_json::from_str(DATA).expect("well-formed data");
+/// Runs every script and compares with what was recorded under its name. Gives how many callbacks that were.
+pub(crate) fn compare(context: Context, data: &str, scripts: &[(&str, Script)]) -> usize {
+    let data: Vec<Value> = serde_json::from_str(data).expect("well-formed data");
     let data: BTreeMap<&str, &Value> = data.iter().map(|d| (d["name"].as_str().expect("a name"), d)).collect();
-    assert_eq!(data.len(), SCRIPTS.len());
+    assert_eq!(data.len(), scripts.len());
     let mut compared = 0;
-    for (name, script) in SCRIPTS {
+    for (name, script) in scripts {
         let ops = data[name]["ops"].as_array().expect("ops");
         let steps = simulate(context, *script);
         assert_eq!(steps.len(), ops.len(), "{name}: steps");
@@ -270,7 +271,11 @@ fn check(context: Context) {
             compared += expected.len();
         }
     }
-    assert_eq!(compared, 95, "every recorded callback was compared");
+    compared
+}
+
+fn check(context: Context) {
+    assert_eq!(compare(context, DATA, SCRIPTS), 95, "every recorded callback was compared");
 }
 
 #[test]
