@@ -197,7 +197,8 @@ impl Copier<'_> {
         machine.with_frame(page, |f| f.tag = tag);
         machine.map_new_anon(self.k, page, own.anon_vma, self.copy.pgoff_at(vpn));
         let writable = self.copy.flags().contains(VmFlags::WRITE);
-        Some(Pte::present(page).with_write(writable).with_dirty(true))
+        let pte = Pte::present(page).with_write(writable).with_dirty(true);
+        Some(pte.with_protnone(!self.copy.is_accessible()))
     }
 
     /// Takes write access from the parent's entry.

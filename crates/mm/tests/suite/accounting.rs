@@ -1,11 +1,12 @@
-//! Random programs: what was written is read back, and after exit nothing is left.
+//! Random programs of several processes: what each wrote it reads back, and after the last exit nothing is left.
 
 use crate::common::{Context, World, addr, bytes, pages};
-use mm::{FaultError, MachineConfig, Mm, device};
-use mm_types::{Pfn, Prot, Vpn};
+use mm::vma::MremapFlags;
+use mm::{Advice, FaultError, MachineConfig, Mm, device};
+use mm_types::{Errno, Name, Pfn, Prot, Vpn};
 use proptest::prelude::*;
-use rangemap::RangeMap;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use trace::EventKind;
 
@@ -21,6 +22,15 @@ enum Op {
     Reclaim(u64, u64),
     Pin(u64, bool),
     Unpin,
+    /// From, pages, to; whether the old mapping stays.
+    Move(u64, u64, u64, bool),
+    /// From, pages before and after.
+    Resize(u64, u64, u64),
+    Advise(u64, u64, Advice),
+    Fork,
+    Exit,
+    /// Another process goes on.
+    Switch(prop::sample::Index),
 }
 
 fn prot() -> impl Strategy<Value = Prot> {
@@ -28,6 +38,20 @@ fn prot() -> impl Strategy<Value = Prot> {
         4 => Just(Prot::READ | Prot::WRITE),
         2 => Just(Prot::READ),
         1 => Just(Prot::empty()),
+    ]
+}
+
+fn advice() -> impl Strategy<Value = Advice> {
+    prop_oneof![
+        4 => Just(Advice::DontNeed),
+        4 => Just(Advice::Free),
+        2 => Just(Advice::PageOut),
+        1 => Just(Advice::Cold),
+        1 => Just(Advice::DontFork),
+        1 => Just(Advice::DoFork),
+        1 => Just(Advice::WipeOnFork),
+        1 => Just(Advice::KeepOnFork),
+        1 => Just(Advice::Sequential),
     ]
 }
 
@@ -39,81 +63,238 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (span.clone(), prot()).prop_map(|((s, l), p)| Op::Protect(s, l, p)),
         4 => (0..PAGES).prop_map(Op::Read),
         8 => (0..PAGES, 1..1000u64).prop_map(|(p, tag)| Op::Write(p, tag)),
-        3 => span.prop_map(|(s, l)| Op::Reclaim(s, l)),
+        3 => span.clone().prop_map(|(s, l)| Op::Reclaim(s, l)),
         2 => (0..PAGES, any::<bool>()).prop_map(|(p, w)| Op::Pin(p, w)),
         1 => Just(Op::Unpin),
+        4 => (span.clone(), 0..PAGES - 12, any::<bool>()).prop_map(|((s, l), to, keep)| Op::Move(s, l, to, keep)),
+        1 => (span.clone(), 1..12u64).prop_map(|((s, l), new)| Op::Resize(s, l, new.min(PAGES - s))),
+        3 => (span, advice()).prop_map(|((s, l), a)| Op::Advise(s, l, a)),
+        2 => Just(Op::Fork),
+        1 => Just(Op::Exit),
+        2 => any::<prop::sample::Index>().prop_map(Op::Switch),
     ]
 }
 
-/// What the program must see: access by page, and what was written.
-#[derive(Default)]
-struct Model {
-    prot: RangeMap<u64, Prot>,
-    tags: BTreeMap<u64, u64>,
-    pins: Vec<Pfn>,
+/// What is known of a mapped page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Page {
+    prot: Prot,
+    tag: u64,
+    /// It may have become 0.
+    lazy: bool,
+    dont_fork: bool,
+    wipe_on_fork: bool,
 }
 
-impl Model {
-    fn apply(&mut self, mm: &Arc<Mm>, op: Op) {
+/// What one process must see.
+#[derive(Clone)]
+struct Process {
+    mm: Arc<Mm>,
+    pages: BTreeMap<u64, Page>,
+}
+
+impl Process {
+    fn apply(&mut self, op: Op) {
+        let mm = Arc::clone(&self.mm);
         match op {
             Op::Map(start, len, prot) => {
                 mm.mmap_anon(pages(start, len), prot).expect("mapped");
-                self.forget(start, len);
-                self.prot.insert(start..start + len, prot);
+                let page = Page { prot, tag: 0, lazy: false, dont_fork: false, wipe_on_fork: false };
+                self.pages.extend((start..start + len).map(|n| (n, page)));
             }
             Op::Unmap(start, len) => {
                 mm.munmap(addr(start), bytes(len)).expect("unmapped");
-                self.forget(start, len);
+                self.forget(start..start + len);
             }
             Op::Protect(start, len, prot) => {
-                let whole = self.prot.gaps(&(start..start + len)).next().is_none();
                 let done = mm.mprotect(addr(start), bytes(len), prot);
-                assert_eq!(done.is_ok(), whole);
+                assert_eq!(done.is_ok(), self.is_mapped(start..start + len));
                 // Up to the first hole the change has been made.
-                let end = self.prot.gaps(&(start..start + len)).next().map_or(start + len, |g| g.start);
-                if end > start {
-                    self.prot.insert(start..end, prot);
+                for n in start..start + len {
+                    let Some(page) = self.pages.get_mut(&n) else { break };
+                    page.prot = prot;
                 }
             }
-            Op::Read(page) => match self.expect(page, Prot::READ) {
-                Ok(vpn) => assert_eq!(mm.read_page(vpn), Ok(self.tags.get(&page).copied().unwrap_or(0))),
-                Err(error) => assert_eq!(mm.read_page(pages(page, 1).start()), Err(error)),
-            },
-            Op::Write(page, tag) => match self.expect(page, Prot::WRITE) {
+            Op::Read(n) => self.read(n),
+            Op::Write(n, tag) => match self.may(n, Prot::WRITE) {
                 Ok(vpn) => {
                     mm.write_page(vpn, tag).expect("written");
-                    self.tags.insert(page, tag);
+                    self.set(n, |page| (page.tag, page.lazy) = (tag, false));
                 }
-                Err(error) => assert_eq!(mm.write_page(pages(page, 1).start(), tag), Err(error)),
+                Err(error) => assert_eq!(mm.write_page(pages(n, 1).start(), tag), Err(error)),
             },
             Op::Reclaim(start, len) => {
                 mm.reclaim_pages(pages(start, len));
             }
-            Op::Pin(page, write) => {
-                let may = self.expect(page, if write { Prot::WRITE } else { Prot::READ }).is_ok();
-                let pinned = device::pin_user_pages(mm, pages(page, 1), write);
+            Op::Move(start, len, to, keep) => self.relocate(start, len, to, keep),
+            Op::Resize(start, old, new) => self.resize(start, old, new),
+            Op::Advise(start, len, advice) => self.advise(start..start + len, advice),
+            Op::Pin(..) | Op::Unpin | Op::Fork | Op::Exit | Op::Switch(_) => unreachable!("not of one process"),
+        }
+    }
+
+    fn read(&mut self, n: u64) {
+        let read = self.mm.read_page(pages(n, 1).start());
+        match self.may(n, Prot::READ) {
+            Ok(_) => {
+                let page = self.pages[&n];
+                let tag = read.expect("read");
+                assert!(tag == page.tag || (page.lazy && tag == 0), "page {n}: {tag} is read, {page:?}");
+                self.set(n, |page| page.tag = tag);
+            }
+            Err(error) => assert_eq!(read, Err(error)),
+        }
+    }
+
+    fn relocate(&mut self, start: u64, len: u64, to: u64, keep: bool) {
+        let mut flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
+        flags.set(MremapFlags::DONTUNMAP, keep);
+        let whole = self.is_one_vma(start, len);
+        let done = self.mm.mremap(addr(start), bytes(len), bytes(len), flags, Some(addr(to)), None);
+        let expected = if start < to + len && to < start + len {
+            Err(Errno::EINVAL)
+        } else if !whole {
+            Err(Errno::EFAULT)
+        } else {
+            Ok(addr(to))
+        };
+        assert_eq!(done, expected);
+        if done.is_err() {
+            return;
+        }
+        for n in start..start + len {
+            let page = self.pages.remove(&n).expect("mapped");
+            self.pages.insert(to + n - start, page);
+            if keep {
+                self.pages.insert(n, Page { tag: 0, lazy: false, ..page });
+            }
+        }
+    }
+
+    fn resize(&mut self, start: u64, old: u64, new: u64) {
+        let before = self.mm.vmas();
+        let ends_here = before.iter().any(|v| v.end() == pages(start, old).end());
+        let free = (start + old..start + new).all(|n| !self.pages.contains_key(&n));
+        let first = self.pages.get(&start).copied();
+        let expected = match first {
+            None => Err(Errno::EFAULT),
+            Some(_) if new <= old => Ok(addr(start)),
+            Some(_) if !self.is_one_vma(start, old) => Err(Errno::EFAULT),
+            Some(_) if ends_here && free => Ok(addr(start)),
+            Some(_) => Err(Errno::ENOMEM),
+        };
+        let done = self.mm.mremap(addr(start), bytes(old), bytes(new), MremapFlags::empty(), None, None);
+        assert_eq!(done, expected);
+        if let (Ok(_), Some(first)) = (done, first) {
+            self.forget(start + new..start + old);
+            let page = Page { tag: 0, lazy: false, ..first };
+            self.pages.extend((start + old..start + new).map(|n| (n, page)));
+        }
+    }
+
+    fn advise(&mut self, range: Range<u64>, advice: Advice) {
+        let done = self.mm.madvise(addr(range.start), bytes(range.end - range.start), advice);
+        assert_eq!(done, if self.is_mapped(range.clone()) { Ok(()) } else { Err(Errno::ENOMEM) });
+        for page in self.pages.range_mut(range).map(|(_, page)| page) {
+            match advice {
+                Advice::DontNeed => (page.tag, page.lazy) = (0, false),
+                Advice::Free => page.lazy = true,
+                Advice::DontFork => page.dont_fork = true,
+                Advice::DoFork => page.dont_fork = false,
+                Advice::WipeOnFork => page.wipe_on_fork = true,
+                Advice::KeepOnFork => page.wipe_on_fork = false,
+                _ => {}
+            }
+        }
+    }
+
+    fn fork(&self) -> Process {
+        let mm = ksync::current(|k| self.mm.fork(k, Name::new("child"))).expect("forked");
+        let inherited = self.pages.iter().filter(|(_, page)| !page.dont_fork).map(|(n, page)| {
+            let wiped = Page { tag: 0, lazy: false, ..*page };
+            (*n, if page.wipe_on_fork { wiped } else { *page })
+        });
+        Process { mm, pages: inherited.collect() }
+    }
+
+    /// Reads every page that may be read.
+    fn check(&mut self) {
+        for n in 0..PAGES {
+            self.read(n);
+        }
+    }
+
+    fn is_one_vma(&self, start: u64, len: u64) -> bool {
+        self.mm.vmas().iter().any(|v| v.range().covers(pages(start, len)))
+    }
+
+    fn is_mapped(&self, mut range: Range<u64>) -> bool {
+        range.all(|n| self.pages.contains_key(&n))
+    }
+
+    fn forget(&mut self, range: Range<u64>) {
+        self.pages.retain(|n, _| !range.contains(n));
+    }
+
+    fn set(&mut self, n: u64, f: impl FnOnce(&mut Page)) {
+        f(self.pages.get_mut(&n).expect("mapped"));
+    }
+
+    fn may(&self, n: u64, needs: Prot) -> Result<Vpn, FaultError> {
+        let vpn = pages(n, 1).start();
+        match self.pages.get(&n) {
+            None => Err(FaultError::NotMapped(vpn)),
+            Some(page) if page.prot.contains(needs) => Ok(vpn),
+            Some(_) => Err(FaultError::NotAllowed(vpn)),
+        }
+    }
+}
+
+struct System {
+    processes: Vec<Process>,
+    /// Which runs.
+    current: usize,
+    pins: Vec<Pfn>,
+}
+
+impl System {
+    fn apply(&mut self, op: Op) {
+        let last = self.processes.len() == 1;
+        let process = &mut self.processes[self.current];
+        match op {
+            Op::Pin(n, write) => {
+                let may = process.may(n, if write { Prot::WRITE } else { Prot::READ }).is_ok();
+                let pinned = device::pin_user_pages(&process.mm, pages(n, 1), write);
                 assert_eq!(pinned.is_ok(), may);
                 self.pins.extend(pinned.unwrap_or_default());
             }
             Op::Unpin => {
                 if let Some(pfn) = self.pins.pop() {
-                    device::unpin_user_page(mm.machine(), pfn);
+                    device::unpin_user_page(process.mm.machine(), pfn);
                 }
             }
+            Op::Fork => {
+                let child = process.fork();
+                self.processes.push(child);
+            }
+            Op::Exit if last => {}
+            Op::Exit => {
+                process.check();
+                self.processes.remove(self.current).mm.exit();
+                self.current = 0;
+            }
+            Op::Switch(index) => self.current = index.index(self.processes.len()),
+            _ => process.apply(op),
         }
     }
 
-    fn forget(&mut self, start: u64, len: u64) {
-        self.prot.remove(start..start + len);
-        self.tags.retain(|page, _| !(start..start + len).contains(page));
-    }
-
-    fn expect(&self, page: u64, needs: Prot) -> Result<Vpn, FaultError> {
-        let vpn = pages(page, 1).start();
-        match self.prot.get(&page) {
-            None => Err(FaultError::NotMapped(vpn)),
-            Some(prot) if prot.contains(needs) => Ok(vpn),
-            Some(_) => Err(FaultError::NotAllowed(vpn)),
+    fn finish(mut self) {
+        for mut process in self.processes.drain(..) {
+            process.check();
+            process.mm.exit();
+            for pfn in self.pins.drain(..) {
+                device::unpin_user_page(process.mm.machine(), pfn);
+            }
         }
     }
 }
@@ -132,22 +313,20 @@ fn check_frame_events(world: &World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
     #[test]
-    fn programs_read_what_they_wrote_and_leave_nothing(ops in prop::collection::vec(op(), 1..60)) {
+    fn programs_read_what_they_wrote_and_leave_nothing(ops in prop::collection::vec(op(), 1..80)) {
         let config = MachineConfig { reclaim_by_choice: false, ..MachineConfig::default() };
         let world = World::new(config);
         let free = world.machine.frame_counts().free;
         let mm = world.new_mm("a");
         world.run(Context::Task, move || {
-            let mut model = Model::default();
+            let first = Process { mm, pages: BTreeMap::new() };
+            let mut system = System { processes: vec![first], current: 0, pins: Vec::new() };
             for op in ops {
-                model.apply(&mm, op);
+                system.apply(op);
             }
-            mm.exit();
-            for pfn in model.pins {
-                device::unpin_user_page(mm.machine(), pfn);
-            }
+            system.finish();
         });
         let counts = world.machine.frame_counts();
         prop_assert_eq!((counts.allocated, counts.pinned, counts.mapped, counts.free), (0, 0, 0, free));
