@@ -124,6 +124,8 @@ pub(crate) enum ListWhat {
     Codes,
     /// Sync points that `order` can pin
     SyncPoints,
+    /// Bugs of the memory manager that `quirks` switches on
+    Quirks,
     /// Statements of tasks and of inline drivers
     Statements,
 }

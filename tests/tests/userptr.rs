@@ -17,7 +17,7 @@ fn source_lines(text: &str) -> std::collections::BTreeSet<String> {
         .skip_while(|l| !l.starts_with("-> #"))
         .take_while(|l| !l.starts_with("other info"))
         .filter_map(|l| {
-            let word = l.trim().split_whitespace().find(|w| w.contains(".rs:"))?;
+            let word = l.split_whitespace().find(|w| w.contains(".rs:"))?;
             Some(word.to_owned())
         })
         .collect()

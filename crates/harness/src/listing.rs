@@ -73,3 +73,9 @@ pub fn statements() -> Vec<(String, String)> {
     let drivers = DriverWord::ALL.iter().map(|w| (w.word().to_owned(), "inline driver".to_owned()));
     tasks.chain(drivers).collect()
 }
+
+/// Quirks: bugs of the memory manager that a scenario can switch on.
+#[must_use]
+pub fn quirks() -> Vec<(String, String)> {
+    mm::Quirks::ALL.iter().map(|(name, _, doc)| ((*name).to_owned(), (*doc).to_owned())).collect()
+}

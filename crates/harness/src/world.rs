@@ -11,7 +11,7 @@ use crate::verdict::{Facts, judge_assertions, judge_codes};
 use ksync::{Kernel, KernelConfig};
 use lockdep::{Lockdep, ReportKind};
 use mm::vma::{MapFlags, MmapArgs, MmapBacking};
-use mm::{Machine, MachineConfig, Mm};
+use mm::{Machine, MachineConfig, Mm, Quirks};
 use mm_types::{Name, PAGE_SIZE, PageRange, Pgoff, VmFlags};
 use mmu_notifier::{Annotations, Framework};
 use properties::Code as Rule;
@@ -168,6 +168,7 @@ fn machine_config(experiment: &Experiment) -> MachineConfig {
         memory_bytes: asked.memory_bytes.as_ref().map_or(default.memory_bytes, |m| m.node),
         swap_bytes: asked.swap_bytes.as_ref().map_or(default.swap_bytes, |s| s.node),
         cpus: asked.cpus.as_ref().map_or(default.cpus, |c| c.node),
+        quirks: experiment.scenario().quirks.iter().filter_map(|q| Quirks::from_word(&q.node)).collect(),
         ..default
     }
 }

@@ -7,6 +7,7 @@ use crate::mm::Mm;
 use crate::obj::{MachineObj, folio_lock_obj, machine_obj};
 use crate::page_table::LeafEntries;
 use crate::per_task::PerTask;
+use crate::quirks::Quirks;
 use crate::rmap::AnonVma;
 use crate::swap::SwapDevice;
 use ksync::{ClassIdx, Kernel, LockClass, RawMutex, RawRwSem, RawSpinLock, RwSem, SpinLock};
@@ -31,11 +32,13 @@ pub struct MachineConfig {
     /// Whether an allocation that may reclaim does so when the schedule chooses, without need. Off, reclaim happens
     /// below the watermarks only.
     pub reclaim_by_choice: bool,
+    /// Bugs switched on.
+    pub quirks: Quirks,
 }
 
 impl Default for MachineConfig {
     fn default() -> MachineConfig {
-        MachineConfig { memory_bytes: 256 << 20, swap_bytes: 256 << 20, cpus: 2, reclaim_by_choice: true }
+        MachineConfig { memory_bytes: 256 << 20, swap_bytes: 256 << 20, cpus: 2, reclaim_by_choice: true, quirks: Quirks::empty() }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::frames::FrameFlags;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::{Leaf, PteGuard};
+use crate::quirks::Quirks;
 use crate::tlb::MmuGather;
 use crate::vma::Vma;
 use ksync::Kernel;
@@ -49,7 +50,11 @@ impl Mm {
     /// `unmap_vmas()`: clears the entries of VMAs inside one UNMAP bracket over `range`, which is announced even when
     /// there is no page table. Sync point `mm.zap`.
     pub(crate) fn unmap_vmas(&self, k: &Kernel, tlb: &mut MmuGather<'_>, range: PageRange, vmas: &[Vma]) {
+        let quirks = self.machine.config.quirks;
         k.sync_reached(NAMES.mm_zap);
+        if quirks.contains(Quirks::MUNMAP_CLEARS_BEFORE_START) {
+            vmas.iter().for_each(|vma| self.unmap_page_range(k, tlb, vma, vma.range()));
+        }
         let bracket = self.subs.invalidate_range_start(NotifyRange {
             mm: self.id,
             pages: range,
@@ -60,7 +65,11 @@ impl Mm {
         for vma in vmas {
             self.unmap_page_range(k, tlb, vma, vma.range());
         }
-        bracket.end();
+        if quirks.contains(Quirks::MUNMAP_UNPAIRED_END) {
+            drop(bracket);
+        } else {
+            bracket.end();
+        }
         k.sync_passed(NAMES.mm_zap);
     }
 

@@ -56,6 +56,7 @@ impl Printer {
         self.name_list("expect", &s.expect);
         self.machine(&s.machine);
         self.annotations(&s.annotations);
+        self.name_list("quirks", &s.quirks);
         s.mms.iter().for_each(|mm| self.mm(mm));
         s.devices.iter().for_each(|device| self.device(device));
         s.tasks.iter().for_each(|task| self.task(task));

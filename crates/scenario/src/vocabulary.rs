@@ -32,6 +32,8 @@ pub struct Vocabulary {
     pub sync_points: BTreeSet<String>,
     /// Kinds of finding that `never` may name.
     pub never_kinds: BTreeSet<String>,
+    /// Bugs of the memory manager and the notifier framework that `quirks` may switch on.
+    pub quirks: BTreeSet<String>,
     /// Words that may begin a statement, of a task or of an inline driver. A word of the language
     /// left out here is reported as unknown: a runner need not support them all.
     pub statements: BTreeSet<String>,
@@ -122,6 +124,7 @@ impl Vocabulary {
             finding_codes: BTreeSet::new(),
             sync_points: owned(SYNC_POINTS),
             never_kinds: owned(["deadlock", "stale"]),
+            quirks: BTreeSet::new(),
             statements: owned(task_words.chain(driver_words)),
             kernels: KernelPreset::ALL.iter().copied().collect(),
         }

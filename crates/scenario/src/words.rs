@@ -58,6 +58,7 @@ words! {
         Task = "task",
         Order = "order",
         Never = "never",
+        Quirks = "quirks",
         Assert = "assert",
     }
 

@@ -100,6 +100,7 @@ const PIECES: &[&str] = &[
     "<",
     "mm.zap",
     "never",
+    "quirks",
     "stale",
     "assert",
     "callbacks",

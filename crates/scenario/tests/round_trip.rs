@@ -347,6 +347,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
                 order,
                 expect: words(&codes),
                 never: words(if never { &["stale", "deadlock"] } else { &[] }),
+                quirks: words(if never { &[] } else { &["munmap-unpaired-end"] }),
                 asserts,
                 ..Scenario::default()
             }

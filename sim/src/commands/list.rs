@@ -24,6 +24,9 @@ pub(crate) fn list(registry: &Registry, args: &ListArgs) -> Exit {
     if wanted(ListWhat::SyncPoints) {
         section("sync points (`order`)", &harness::listing::sync_points(registry));
     }
+    if wanted(ListWhat::Quirks) {
+        section("quirks (`quirks`)", &harness::listing::quirks());
+    }
     if wanted(ListWhat::Statements) {
         section("statements", &harness::listing::statements());
     }

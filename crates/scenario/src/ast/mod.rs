@@ -40,6 +40,8 @@ pub struct Scenario {
     pub machine: Machine,
     /// How the notifier hooks are annotated for the validator.
     pub annotations: Annotations,
+    /// Bugs of the memory manager and the notifier framework, switched on.
+    pub quirks: Vec<Name>,
     /// Address spaces, as they are before the tasks start.
     pub mms: Vec<Spanned<Mm>>,
     /// Devices, registered in this order before the tasks start.

@@ -15,6 +15,7 @@ impl Checker<'_> {
         let known = self.known;
         self.codes("finding code", &scenario.expect, &known.finding_codes);
         self.codes("kind of finding", &scenario.never, &known.never_kinds);
+        self.codes("quirk", &scenario.quirks, &known.quirks);
         let mut checked = BTreeSet::new();
         for pin in &scenario.order {
             // The middle of a chain belongs to two pins.

@@ -90,5 +90,6 @@ impl<'a> Checker<'a> {
         self.unique("task", s.tasks.iter().map(|t| &t.name));
         self.unique("finding code", &s.expect);
         self.unique("kind of finding", &s.never);
+        self.unique("quirk", &s.quirks);
     }
 }

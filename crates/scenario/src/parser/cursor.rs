@@ -308,6 +308,7 @@ impl<'t> Parser<'t> {
             | Section::Annotations
             | Section::Order
             | Section::Never
+            | Section::Quirks
             | Section::Assert => *next == TokenKind::OpenBrace,
         }
     }

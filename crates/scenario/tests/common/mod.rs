@@ -71,5 +71,6 @@ pub(crate) fn vocabulary() -> Vocabulary {
     };
     known.drivers.insert("i915_userptr".to_owned(), i915);
     known.finding_codes = words(&["LD-CIRCULAR", "STALE"]);
+    known.quirks = words(&["munmap-unpaired-end"]);
     known
 }
