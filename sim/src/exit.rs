@@ -13,6 +13,8 @@ pub enum Exit {
     Incomplete,
     /// Interrupted; results so far were printed.
     Interrupted,
+    /// The tool itself is broken.
+    Internal,
 }
 
 impl Exit {
@@ -24,6 +26,7 @@ impl Exit {
             Exit::Unexpected => 1,
             Exit::BadInput => 2,
             Exit::Incomplete => 3,
+            Exit::Internal => 70,
             Exit::Interrupted => 130,
         }
     }
@@ -37,6 +40,7 @@ impl Exit {
             Exit::Unexpected => 2,
             Exit::BadInput => 3,
             Exit::Interrupted => 4,
+            Exit::Internal => 5,
         };
         if rank(other) > rank(self) { other } else { self }
     }

@@ -15,18 +15,29 @@ mod program;
 use clap::Parser;
 pub use exit::Exit;
 use harness::Registry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 /// The tool with the drivers of `registry`: reads the process's arguments, does it, says how it went.
 pub fn main(registry: Registry) -> ExitCode {
     harness::install_panic_hook();
     let cli = cli::Cli::parse();
-    let exit = match cli.command {
-        cli::Command::Run(args) => commands::run::run(&registry, &args),
-        cli::Command::Explore(args) => commands::explore::explore(&registry, &args),
-        cli::Command::Replay(args) => commands::replay::replay(&registry, &args),
-        cli::Command::Strace(args) => commands::strace::strace(&registry, &args),
-        cli::Command::List(args) => commands::list::list(&registry, &args),
-    };
+    // A driver's panic is a finding and never gets here; what does is our own.
+    let exit = catch_unwind(AssertUnwindSafe(|| dispatch(&registry, &cli.command))).unwrap_or_else(|_| {
+        out::complain(
+            "internal error: this is a bug of shootdown, not of your scenario; please report the command line",
+        );
+        Exit::Internal
+    });
     ExitCode::from(exit.code())
+}
+
+fn dispatch(registry: &Registry, command: &cli::Command) -> Exit {
+    match command {
+        cli::Command::Run(args) => commands::run::run(registry, args),
+        cli::Command::Explore(args) => commands::explore::explore(registry, args),
+        cli::Command::Replay(args) => commands::replay::replay(registry, args),
+        cli::Command::Strace(args) => commands::strace::strace(registry, args),
+        cli::Command::List(args) => commands::list::list(registry, args),
+    }
 }

@@ -221,6 +221,16 @@ fn lockdep_recursion_by_a_callback_under_its_own_lock() {
 }
 
 #[test]
+fn prog_livelock_by_a_task_that_does_not_end() {
+    let body = |times: u32| format!("task t {{ repeat {times} {{ yield }} }}\ntask u {{ yield }}\n");
+    let run = |body: &str| load(body).run(Recipe { mode: Mode::Benign, seed: 1, run: 0 }, false);
+    let wrong = run(&body(2_000_000));
+    assert_eq!(wrong.findings.iter().map(|f| f.code.as_str()).collect::<Vec<_>>(), ["PROG-LIVELOCK"]);
+    assert_eq!(wrong.end.word(), "max-steps");
+    assert!(run(&body(1_000)).findings.is_empty());
+}
+
+#[test]
 fn panic_by_a_driver_that_panics() {
     let body = |m: &str| format!("device d : rude(A, 0x10000..0x50000) {m}\ntask t {{ munmap A 0x10000..0x11000 }}\n");
     fails_only(&body("{ mutant \"panic\" }"), &body(""), &["PANIC"]);

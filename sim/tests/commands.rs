@@ -1,0 +1,270 @@
+//! The tool as a user calls it: exit codes, messages, replay lines.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn shootdown(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shootdown"));
+    command.args(args).current_dir(project()).env("NO_COLOR", "1");
+    command.output().expect("the tool starts")
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+#[track_caller]
+fn ran(args: &[&str]) -> Ran {
+    let output = shootdown(args);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Ran { code: output.status.code().expect("not killed"), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Bad input: exit code 2, nothing on standard output, and `parts` in the complaint.
+#[track_caller]
+fn refused(args: &[&str], parts: &[&str]) {
+    let ran = ran(args);
+    assert_eq!(ran.code, 2, "{args:?}: {}{}", ran.out, ran.err);
+    assert_eq!(ran.out, "", "{args:?}: something was run");
+    for part in parts {
+        assert!(ran.err.contains(part), "{args:?}: {part:?} is not in\n{}", ran.err);
+    }
+}
+
+/// A file in a folder of its own.
+fn file(name: &str, contents: &[u8]) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(name);
+    fs::write(&path, contents).expect("written");
+    let path = path.to_str().expect("UTF-8").to_owned();
+    (folder, path)
+}
+
+const USERPTR: &str = "sim/scenarios/userptr-reclaim.mms";
+
+#[test]
+fn every_shipped_scenario_ends_as_it_expects() {
+    let folder = project().join("sim/scenarios");
+    let mut files: Vec<String> = fs::read_dir(folder)
+        .expect("the folder")
+        .map(|e| format!("sim/scenarios/{}", e.expect("an entry").file_name().to_string_lossy()))
+        .filter(|f| f.ends_with(".mms"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 9, "{files:?}");
+    let args: Vec<&str> = ["run"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let ran = ran(&args);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.out.matches("as expected: ").count(), files.len(), "{}", ran.out);
+    assert_eq!(ran.err, "", "nothing but data in a pipe");
+}
+
+#[test]
+fn the_replay_line_works_when_pasted() {
+    let first = ran(&["run", USERPTR]);
+    let line = first.out.lines().find_map(|l| l.strip_prefix("replay: ")).expect("a replay line");
+    let again = Command::new("sh").args(["-c", line]).current_dir(project()).output().expect("sh");
+    assert_eq!(again.status.code(), Some(0), "{line}");
+    assert_eq!(String::from_utf8_lossy(&again.stdout), first.out);
+}
+
+#[test]
+fn a_finding_of_an_exploration_replays_to_its_hash() {
+    let explored = ran(&["explore", USERPTR, "--executions", "300", "--seed", "42", "--format", "json"]);
+    assert_eq!(explored.code, 1, "the file expects no deadlock: {}", explored.err);
+    let report: serde_json::Value = serde_json::from_str(&explored.out).expect("JSON");
+    assert_eq!(report["coverage"], "sampled");
+    let findings = report["findings"].as_array().expect("findings");
+    let deadlock = findings.iter().find(|f| f["code"] == "PROG-DEADLOCK").expect("the deadlock");
+    let token = deadlock["token"].as_str().expect("a token");
+    let again = ran(&["replay", token, USERPTR, "--format", "json"]);
+    let replayed: serde_json::Value = serde_json::from_str(&again.out).expect("JSON");
+    assert_eq!(replayed["run_hash"], deadlock["run_hash"]);
+    assert_eq!(replayed["end"], "deadlock");
+}
+
+#[test]
+fn a_token_with_one_changed_character_is_refused() {
+    let out = ran(&["run", USERPTR]).out;
+    let token = out.split_whitespace().find(|w| w.starts_with("sd1-")).expect("a token").to_owned();
+    for at in [4, 9, token.len() / 2, token.len() - 1] {
+        let mut bytes = token.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'7' { b'8' } else { b'7' };
+        let changed = String::from_utf8(bytes).expect("ASCII");
+        refused(&["replay", &changed, USERPTR], &["damaged replay token"]);
+    }
+    refused(&["replay", "hello", USERPTR], &["not a replay token"]);
+    refused(&["replay", &token, "sim/scenarios/toy-inversion.mms"], &["belongs to another scenario"]);
+    refused(&["replay", &token, USERPTR, "--set", "range_end=none"], &["belongs to another scenario"]);
+    refused(&["replay", &token, USERPTR, "--seed", "1"], &["a token carries its own seed"]);
+}
+
+#[test]
+fn five_mistakes_are_reported_at_once_and_nothing_is_run() {
+    let text = "scenario \"five mistakes\"\n\
+                expect { LD-CIRCULER }\n\
+                mm A { vma 0x10000..0x50001 rw anon }\n\
+                device gpu0 : i915_userptr(B, 0x10000..0x20000)\n\
+                task t { munmap A 0x20000..0x10000  alloc 1 GFP_KERNAL }\n";
+    let (_folder, path) = file("five.mms", text.as_bytes());
+    refused(
+        &["run", &path],
+        &[
+            "LD-CIRCULAR",
+            "0x50001",
+            "`B`",
+            "0x20000..0x10000",
+            "GFP_KERNEL",
+            "five.mms:2",
+            "five.mms:3",
+            "five.mms:4",
+            "five.mms:5",
+            "^",
+            "5 mistakes; nothing was run",
+        ],
+    );
+    // One bad file among good ones: nothing is run either.
+    refused(&["run", USERPTR, &path], &["5 mistakes"]);
+}
+
+#[test]
+fn files_that_are_no_scenarios_get_one_clear_line() {
+    let one_line = |args: &[&str], part: &str| {
+        refused(args, &[part]);
+        let err = ran(args).err;
+        assert!(err.lines().filter(|l| l.starts_with("error: ")).count() <= 2, "{err}");
+    };
+    let (_a, empty) = file("empty.mms", b"");
+    one_line(&["run", &empty], "the file is empty");
+    let (_b, binary) = file("binary.mms", b"\x7fELF\x02\x01\x01\x00\xff\xfe");
+    one_line(&["run", &binary], "not a text file");
+    let (_c, control) = file("control.mms", b"scenario\x00\x01");
+    one_line(&["run", &control], "not a text file");
+    one_line(&["run", "no/such/file.mms"], "cannot be read");
+    one_line(&["run", "sim"], "cannot be read");
+    one_line(&["explore", "no/such/file.mms"], "cannot be read");
+}
+
+#[test]
+fn bad_usage_names_what_would_be_right() {
+    refused(&["run"], &["FILE"]);
+    refused(&["explore", USERPTR, "--strategy", "luck"], &["random"]);
+    refused(&["explore", USERPTR, "--executions", "0"], &["give 1 or more"]);
+    refused(&["explore", USERPTR, "--executions", "many"], &["invalid value"]);
+    refused(&["run", USERPTR, "--set", "range_start=globel"], &["global"]);
+    refused(&["run", USERPTR, "--set", "gpu0.mutant=2020"], &["2019"]);
+    refused(&["strace", "tests/data/strace/cat_maps.strace", "--driver", "i916"], &["i915_userptr", "interval_mirror"]);
+    refused(
+        &["strace", "tests/data/strace/cat_maps.strace", "--driver", "interval_mirror", "--mutant", "x"],
+        &["late-zap"],
+    );
+    refused(&["frobnicate"], &["frobnicate", "--help"]);
+}
+
+#[test]
+fn a_setting_that_silences_the_report_is_unexpected() {
+    let ran = ran(&["run", USERPTR, "--set", "range_start=none"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("not as expected: expected LD-CIRCULAR"), "{}", ran.out);
+}
+
+#[test]
+fn a_time_bound_that_cuts_says_incomplete() {
+    let ran = ran(&["explore", "sim/scenarios/userptr-corrected.mms", "--executions", "1000000000", "--time", "1"]);
+    assert_eq!(ran.code, 3, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("time bound") && ran.out.contains("sampled"), "{}{}", ran.out, ran.err);
+}
+
+const LOGS: [(&str, &str); 3] = [("cat_maps", "29357.cat"), ("git_log", "29521.git"), ("cargo_version", "29462.cargo")];
+
+#[test]
+fn recorded_programs_end_in_their_exact_maps() {
+    for (log, _) in LOGS {
+        for driver in ["i915_userptr", "interval_mirror"] {
+            let ran = ran(&["strace", &format!("tests/data/strace/{log}.strace"), "--driver", driver]);
+            assert_eq!(ran.code, 0, "{log} {driver}: {}{}", ran.out, ran.err);
+            assert!(ran.out.contains("the final maps are exact"), "{log} {driver}: {}", ran.out);
+        }
+    }
+}
+
+#[test]
+fn an_ignored_invalidation_is_caught_with_its_call() {
+    let args = |log: &str| format!("tests/data/strace/{log}.strace");
+    let ran = ran(&["strace", &args("cat_maps"), "--driver", "interval_mirror", "--mutant", "ignore-one-invalidation"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("BUG: STALE") && ran.out.contains("revoked by munmap [0x7f02ec516000"), "{}", ran.out);
+}
+
+/// Copies a log with its snapshots, leaving out one line.
+#[track_caller]
+fn without_line(log: &str, process: &str, dropped: &str) -> (tempfile::TempDir, String) {
+    let data = project().join("tests/data/strace");
+    let text = fs::read_to_string(data.join(format!("{log}.strace"))).expect("the log");
+    let kept: Vec<&str> = text.lines().filter(|l| !l.contains(dropped)).collect();
+    assert_eq!(kept.len() + 1, text.lines().count(), "{dropped} is one line");
+    let (folder, path) = file(&format!("{log}.strace"), (kept.join("\n") + "\n").as_bytes());
+    for kind in ["start", "end"] {
+        let name = format!("{log}.{process}.{kind}.maps");
+        fs::copy(data.join(&name), folder.path().join(&name)).expect("copied");
+    }
+    (folder, path)
+}
+
+#[test]
+fn a_dropped_munmap_shows_exactly_its_mapping() {
+    let (_folder, path) = without_line("cat_maps", "29357.cat", "munmap(0x7f02ec516000, 139264)");
+    let ran = ran(&["strace", &path, "--driver", "i915_userptr"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("expected: nothing mapped there"), "{}", ran.out);
+    assert!(ran.out.contains("got:      7f02ec516000-7f02ec538000 rw-p"), "{}", ran.out);
+    assert_eq!(ran.out.matches("expected:").count(), 2, "one difference and the last line: {}", ran.out);
+}
+
+#[test]
+fn a_garbled_log_names_its_line() {
+    let text = fs::read_to_string(project().join("tests/data/strace/cat_maps.strace")).expect("the log");
+    let (_folder, path) = file("cat_maps.strace", text.replacen("PROT_READ|PROT_WRITE", "PROT_RAED", 1).as_bytes());
+    refused(&["strace", &path, "--driver", "i915_userptr"], &["cat_maps.strace:3:", "PROT_RAED"]);
+    let (_folder, cut) = file("cat_maps.strace", &text.as_bytes()[..text.len() / 2]);
+    refused(&["strace", &cut, "--driver", "i915_userptr"], &["truncated"]);
+}
+
+#[test]
+fn json_is_one_object_a_result() {
+    let out = ran(&["run", USERPTR, "sim/scenarios/userptr-no-map.mms", "--format", "json"]).out;
+    let reports: Vec<serde_json::Value> =
+        out.lines().map(|l| serde_json::from_str(l).expect("one object a line")).collect();
+    assert_eq!(reports.len(), 2);
+    for field in ["scenario", "file", "mode", "seed", "token", "end", "steps", "run_hash", "findings", "as_expected"] {
+        assert!(reports.iter().all(|r| !r[field].is_null()), "{field}");
+    }
+    let strace =
+        ran(&["strace", "tests/data/strace/cat_maps.strace", "--driver", "interval_mirror", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&strace.out).expect("JSON");
+    assert_eq!(report["differences"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn list_names_what_a_scenario_may_say() {
+    let out = ran(&["list"]).out;
+    for word in [
+        "i915_userptr",
+        "mutant \"2019\"",
+        "interval_mirror",
+        "LD-CIRCULAR",
+        "notifier.range_start",
+        "munmap-unpaired-end",
+        "reclaim",
+    ] {
+        assert!(out.contains(word), "{word}");
+    }
+    assert!(!ran(&["list", "codes"]).out.contains("i915_userptr"));
+}
