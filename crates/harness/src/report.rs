@@ -67,7 +67,7 @@ impl Found {
             step: found.step,
             task: Some(found.task.0),
             key: found.report.id.value(),
-            text: found.report.to_text(IDENT),
+            text: found.report.to_text(IDENT).trim_matches('\n').to_owned(),
             replay: String::new(),
         }
     }

@@ -244,7 +244,8 @@ impl Fault<'_> {
                 // What was inherited over a fork is this address space's alone now (`folio_move_anon_rmap()`).
                 machine.with_frame(pfn, |f| {
                     f.flags |= FrameFlags::EXCLUSIVE;
-                    f.anon_vma = self.mm.find_vma(self.vpn).and_then(|v| v.anon()).map_or(f.anon_vma, |a| Some(a.anon_vma));
+                    f.anon_vma =
+                        self.mm.find_vma(self.vpn).and_then(|v| v.anon()).map_or(f.anon_vma, |a| Some(a.anon_vma));
                 });
             }
             ptes.set(self.k, self.vpn, seen.with_write(true).with_dirty(true).with_young(true));

@@ -65,5 +65,5 @@ pub use machine::{Machine, MachineConfig};
 pub use madvise::Advice;
 pub use mm::{Mm, MmUsers};
 use mm_types::PageRange;
-pub use quirks::Quirks;
 pub use obj::{frame_obj, pte_obj, tlb_obj};
+pub use quirks::Quirks;

@@ -38,7 +38,13 @@ pub struct MachineConfig {
 
 impl Default for MachineConfig {
     fn default() -> MachineConfig {
-        MachineConfig { memory_bytes: 256 << 20, swap_bytes: 256 << 20, cpus: 2, reclaim_by_choice: true, quirks: Quirks::empty() }
+        MachineConfig {
+            memory_bytes: 256 << 20,
+            swap_bytes: 256 << 20,
+            cpus: 2,
+            reclaim_by_choice: true,
+            quirks: Quirks::empty(),
+        }
     }
 }
 
