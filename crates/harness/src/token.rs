@@ -42,7 +42,7 @@ pub struct Recipe {
 pub struct Token {
     /// Which run.
     pub recipe: Recipe,
-    /// [`crate::scenario_hash`] of the scenario it belongs to.
+    /// [`Experiment::hash`](crate::Experiment::hash) of the scenario it belongs to.
     pub scenario: u64,
     /// The run's hash: a replay that gives another one ran something else.
     pub hash: u64,
