@@ -10,7 +10,7 @@
 //! | [`WaitQueue`], [`Completion`] | `wait.rs` | `wait_queue_head_t`, `struct completion` |
 //! | [`TrackedU64`] | `tracked.rs` | `READ_ONCE` / `WRITE_ONCE` of a shared word |
 //! | [`Kernel::might_alloc`], [`FsReclaim`] | `alloc.rs` | `might_alloc()`, `fs_reclaim_acquire()` |
-//! | [`Kernel::might_sleep`], [`NonBlock`] | `context.rs` | `might_sleep()`, `non_block_start()` |
+//! | [`Kernel::might_sleep_at`], [`NonBlock`] | `context.rs` | `might_sleep()`, `non_block_start()` |
 //!
 //! # Two executors
 //!
