@@ -203,10 +203,9 @@ impl Copier<'_> {
 
     /// Takes write access from the parent's entry.
     fn write_protected(&self, ours: &PteGuard<'_>, vpn: Vpn, old: Pte) -> Pte {
-        let read_only = old.with_write(false);
-        if read_only != old {
-            ours.set(self.k, vpn, read_only);
+        if !old.is_writable() {
+            return old;
         }
-        read_only
+        ours.update(self.k, vpn, |pte| pte.with_write(false)).with_write(false)
     }
 }

@@ -361,7 +361,7 @@ impl Mm {
             for vpn in part.iter() {
                 let pte = ptes.get(vpn);
                 if pte.is_young() && self.is_ours_alone(pte) {
-                    ptes.set(k, vpn, pte.with_young(false));
+                    ptes.update(k, vpn, |pte| pte.with_young(false));
                 }
             }
         });

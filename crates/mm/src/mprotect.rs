@@ -95,8 +95,8 @@ impl Mm {
             }
             let new = self.pte_modify(vma, old);
             if new != old {
-                ptes.set(k, vpn, new);
-                if pte_needs_flush(old, new) {
+                let before = ptes.update(k, vpn, |now| self.pte_modify(vma, now));
+                if pte_needs_flush(before, self.pte_modify(vma, before)) {
                     tlb.note(vpn);
                 }
             }

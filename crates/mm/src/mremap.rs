@@ -104,7 +104,7 @@ impl Mm {
         if let Some(old) = call.old_range().filter(|_| keep && source.flags().contains(VmFlags::LOCKED)) {
             source = self.split_around(k, old)?;
         }
-        let copied = self.inner.lock().tree.copy_vma(&source, call.start(), to, keep);
+        let copied = self.inner.lock().tree.copy_vma(&source, call.start(), to);
         self.vma_adjusted(k, &copied.changes);
         let Some(old) = call.old_range() else { return Ok(copied.vma) };
         // The source may have grown into the new VMA.

@@ -87,6 +87,11 @@ impl Leaf {
     /// Replaces an entry. Private: the guard and the hardware's own bits are the ways in.
     fn store(&self, k: &Kernel, vpn: Vpn, new: Pte) -> Pte {
         k.visible_write(pte_obj(self.mm, vpn));
+        self.store_now(k, vpn, new)
+    }
+
+    /// Replaces an entry at a scheduling point that was made for it.
+    fn store_now(&self, k: &Kernel, vpn: Vpn, new: Pte) -> Pte {
         let old = Pte(self.slot(vpn).swap(new.0, Ordering::Relaxed));
         if old != new {
             k.emit(EventKind::PteSet { mm: self.mm, vpn, old, new });
@@ -129,7 +134,14 @@ impl PteGuard<'_> {
         self.leaf.store(k, vpn, new);
     }
 
-    /// `ptep_get_and_clear()`.
+    /// Replaces an entry by what `change` makes of it, accessed and dirty bits included that a CPU has set since it was
+    /// looked at (`ptep_set_wrprotect()`, `ptep_modify_prot_start()`). Gives the entry before.
+    pub(crate) fn update(&self, k: &Kernel, vpn: Vpn, change: impl FnOnce(Pte) -> Pte) -> Pte {
+        k.visible_write(pte_obj(self.leaf.mm, vpn));
+        self.leaf.store_now(k, vpn, change(self.leaf.load(vpn)))
+    }
+
+    /// `ptep_get_and_clear()`: gives what it was at that moment.
     pub(crate) fn clear(&self, k: &Kernel, vpn: Vpn) -> Pte {
         self.leaf.store(k, vpn, Pte::NONE)
     }

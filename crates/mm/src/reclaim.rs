@@ -232,9 +232,10 @@ impl Mm {
         });
         if let Some(leaf) = self.tables.walk(vpn) {
             let ptes = leaf.lock();
-            let old = ptes.get(vpn);
-            if old.mapped_pfn() == Some(pfn) && !old.is_special() {
-                ptes.clear(k, vpn);
+            let seen = ptes.get(vpn);
+            if seen.mapped_pfn() == Some(pfn) && !seen.is_special() {
+                // A CPU may have written since: what counts is the entry that was cleared.
+                let old = ptes.clear(k, vpn);
                 self.flush_tlb_range(k, PageRange::page(vpn));
                 if !self.machine.may_unmap(pfn, old, slot) {
                     ptes.set(k, vpn, old);

@@ -81,7 +81,7 @@ impl VmaTree {
     }
 
     /// Lets a neighbour grow over pages that are about to be mapped. Gives the grown VMA, or `None` when no neighbour
-    /// will have them. With `only_expand` the one above is not asked (`VMG_FLAG_JUST_EXPAND`).
+    /// will have them; a copy of a VMA brings its link along. With `only_expand` the one above is not asked (`VMG_FLAG_JUST_EXPAND`).
     ///
     /// Source: `vma_merge_new_range()`, mm/vma.c, 6.12.
     pub(super) fn merge_new(
@@ -90,18 +90,7 @@ impl VmaTree {
         only_expand: bool,
         changes: &mut VmaChanges,
     ) -> Option<Vma> {
-        self.merge_new_with(candidate, true, !only_expand, changes)
-    }
-
-    /// As [`VmaTree::merge_new`], with the neighbour below, above, or both. A copy of a VMA brings its link along.
-    pub(super) fn merge_new_with(
-        &mut self,
-        candidate: &Candidate,
-        left: bool,
-        right: bool,
-        changes: &mut VmaChanges,
-    ) -> Option<Vma> {
-        match self.mergeable_sides(candidate, left, right) {
+        match self.mergeable_sides(candidate, true, !only_expand) {
             (None, None) => None,
             (Some(prev), None) => {
                 let prev = self.share_anon(prev, candidate.anon, changes);

@@ -2,7 +2,7 @@
 
 use super::area::VM_SPECIAL;
 use super::merge::Candidate;
-use super::{Mapped, Placement, Vma, VmaChange, VmaChanges, VmaId, VmaTree};
+use super::{Mapped, Placement, Vma, VmaChange, VmaChanges, VmaId, VmaTree, munmap_range};
 use bitflags::bitflags;
 use mm_types::{Errno, PAGE_SHIFT, PageRange, Pgoff, TASK_SIZE, VirtAddr, VmFlags, Vpn};
 
@@ -68,10 +68,11 @@ impl Mremap {
     /// Checks the arguments. Lengths are rounded up to pages; `new_addr` is 0 when there is none.
     ///
     /// # Errors
-    /// `EINVAL`: unaligned address, new length 0, flags that exclude each other (`FIXED` and `DONTUNMAP` need `MAYMOVE`,
+    /// `EINVAL`: unaligned address, new length 0 or more than user space, flags that exclude each other (`FIXED` and `DONTUNMAP` need `MAYMOVE`,
     /// `DONTUNMAP` keeps the length), a new place that is unaligned, beyond user space, or overlaps the old one.
     ///
-    /// Source: `mremap()`, `mremap_to()`, mm/mremap.c, 6.12.
+    /// Source: `mremap()`, `mremap_to()`, mm/mremap.c, 6.12; the upper limit of the length is of later kernels (recorded
+    /// on 6.18), before it was `ENOMEM`.
     pub fn new(
         old_addr: VirtAddr,
         old_len_bytes: u64,
@@ -85,7 +86,7 @@ impl Mremap {
         let bad_flags = MremapFlags::from_bits(flags.bits()).is_none()
             || (flags.intersects(MremapFlags::NEW_ADDR) && !may_move)
             || (flags.contains(MremapFlags::DONTUNMAP) && old_pages != new_pages);
-        if bad_flags || !old_addr.is_page_aligned() || new_pages == 0 {
+        if bad_flags || !old_addr.is_page_aligned() || new_pages == 0 || new_pages > TASK_SIZE >> PAGE_SHIFT {
             return Err(Errno::EINVAL);
         }
         let call = Mremap { start: old_addr.vpn(), old_pages, new_pages, flags, new_addr };
@@ -132,7 +133,7 @@ impl Mremap {
     ///
     /// # Errors
     /// `EFAULT` when nothing is mapped at the start, the old range is not in one VMA, or the VMA may not grow; `EINVAL`
-    /// for an old length of 0 of private memory, or offsets that would overflow; `EPERM` for a sealed VMA; `ENOMEM` when
+    /// for an old length of 0 of private memory, one beyond user space, or offsets that would overflow; `EPERM` for a sealed VMA; `ENOMEM` when
     /// it may not move and cannot grow, or near [`VmaTree::max_map_count`].
     ///
     /// Source: `mremap()`, `vma_to_resize()`, mm/mremap.c, 6.12; the VMA is looked at before the destination is unmapped,
@@ -147,7 +148,7 @@ impl Mremap {
             return Err(Errno::EPERM);
         }
         let range = |start: Vpn, nr_pages| PageRange::with_len(start, nr_pages);
-        let tail = range(self.start + self.new_pages, self.old_pages.saturating_sub(self.new_pages));
+        let tail = self.tail()?;
         if self.flags.intersects(MremapFlags::NEW_ADDR) {
             self.check_resize(&vma)?;
             let fixed = self.flags.contains(MremapFlags::FIXED);
@@ -170,6 +171,19 @@ impl Mremap {
             return Err(Errno::ENOMEM);
         }
         Ok(MremapPlan::Move { destination: None, tail: None })
+    }
+
+    /// The pages at the end that there are to be no more.
+    ///
+    /// # Errors
+    /// As [`munmap_range`].
+    fn tail(&self) -> Result<Option<PageRange>, Errno> {
+        if self.old_pages <= self.new_pages {
+            return Ok(None);
+        }
+        let start = self.start.0.saturating_add(self.new_pages);
+        let len_bytes = (self.old_pages - self.new_pages) << PAGE_SHIFT;
+        munmap_range(VirtAddr(start << PAGE_SHIFT), len_bytes).map(Some)
     }
 
     /// The VMA that is moved or resized.
@@ -263,18 +277,17 @@ impl VmaTree {
 
     /// Maps at `to`, which is free, what `source` maps from `from` on: a neighbour grows over it, or a VMA is added. Pages
     /// that an untouched anonymous VMA would have are counted from the new place; others keep their offsets, so that the
-    /// reverse map finds them. `keep_source` tells that the old range stays mapped: then it does not grow into the new one.
+    /// reverse map finds them. An untouched source can be the neighbour that grows.
     ///
-    /// Source: `copy_vma()`, mm/vma.c, 6.12.
-    pub fn copy_vma(&mut self, source: &Vma, from: Vpn, to: PageRange, keep_source: bool) -> Copied {
+    /// Source: `copy_vma()`, mm/vma.c, 6.12. Late releases of 6.12 do not let the source grow if it stays mapped
+    /// (`MREMAP_DONTUNMAP`); the recorded 6.18 does.
+    pub fn copy_vma(&mut self, source: &Vma, from: Vpn, to: PageRange) -> Copied {
         let untouched = source.is_anonymous() && source.anon.is_none();
         let pgoff = if untouched { Pgoff(to.start().0) } else { source.pgoff_at(from) };
         let Vma { flags, kind, anon, .. } = *source;
         let candidate = Candidate { range: to, pgoff, flags, kind, anon };
-        let not_source = |v: Option<Vma>| !(untouched && keep_source && v.is_some_and(|v| v.id == source.id));
-        let (left, right) = (not_source(self.ending_at(to.start())), not_source(self.starting_at(to.end())));
         let mut changes = VmaChanges::new();
-        if let Some(vma) = self.merge_new_with(&candidate, left, right, &mut changes) {
+        if let Some(vma) = self.merge_new(&candidate, false, &mut changes) {
             return Copied { vma, need_rmap_locks: vma.pgoff <= source.pgoff, changes };
         }
         let id = self.insert(to, flags, kind, pgoff, anon);

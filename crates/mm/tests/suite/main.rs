@@ -2,7 +2,9 @@
 
 mod accounting;
 mod common;
+mod fork;
 mod ops;
 mod recorded;
+mod recorded_calls;
 mod recorded_moves;
 mod sharing;
