@@ -6,6 +6,7 @@ use core::panic::Location;
 use serde::Serialize;
 
 use crate::class::ClassId;
+use crate::context::Context;
 
 /// The three ways to take a lock (`read` of `lock_acquire()`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -99,20 +100,37 @@ impl fmt::Debug for Site {
     }
 }
 
-/// Class and manner in 32 bits: what, with the chain before it, decides the next chain.
+/// Class, manner and context in 32 bits: what, with the chain before it, decides the next chain and all that is said of it.
 ///
-/// Bits 0..20 class, 20..22 read, 22 trylock, 23 check. Bits 24..32 are free for what later joins the key: the irq
-/// context, and whether a `nest_lock` serialises it.
+/// Bits 0..20 class, 20..22 read, 22 trylock, 23 check, 24..30 [`Context`], 30 `nest_lock`. Bit 31 is never stored in a
+/// chain: it stands for "in an NMI", where nothing is tracked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LockKey(u32);
 
 impl LockKey {
+    /// Of nothing: the key of a chain that is not known yet.
+    pub(crate) const NONE: Self = Self(0);
     const CLASS_BITS: u32 = 20;
     pub(crate) const MAX_CLASSES: usize = 1 << Self::CLASS_BITS;
+    const CLASS: u32 = (1 << Self::CLASS_BITS) - 1;
+    const READ: u32 = 3 << 20;
+    const CHECK: u32 = 1 << 23;
+    const CONTEXT: u32 = 63 << 24;
+    const NEST: u32 = 1 << 30;
+    pub(crate) const NMI: u32 = 1 << 31;
+    /// Which kind of handler: what cuts a chain.
+    const IRQ: u32 = 3 << 24;
 
+    /// `bits` as [`Held`](crate::Held) keeps them: the context, shifted.
     #[inline]
-    pub(crate) const fn new(class: ClassId, how: Acquire) -> Self {
-        Self(class.0 | (how.read as u32) << 20 | (how.trylock as u32) << 22 | (how.check as u32) << 23)
+    pub(crate) const fn new(class: ClassId, how: Acquire, bits: u32) -> Self {
+        Self(class.0 | (how.read as u32) << 20 | (how.trylock as u32) << 22 | (how.check as u32) << 23 | bits)
+    }
+
+    /// From the stored form, where the context is given as such.
+    pub(crate) const fn of(class: u32, how: Acquire, context: Context, nest: bool) -> Self {
+        let bits = (context.bits() as u32) << 24 | (nest as u32) << 30;
+        Self::new(ClassId(class), how, bits)
     }
 
     #[inline]
@@ -122,7 +140,7 @@ impl LockKey {
 
     #[inline]
     pub(crate) const fn class(self) -> ClassId {
-        ClassId(self.0 & ((1 << Self::CLASS_BITS) - 1))
+        ClassId(self.0 & Self::CLASS)
     }
 
     #[inline]
@@ -141,7 +159,40 @@ impl LockKey {
 
     #[inline]
     pub(crate) const fn check(self) -> bool {
-        self.0 >> 23 & 1 == 1
+        self.0 & Self::CHECK != 0
+    }
+
+    #[inline]
+    pub(crate) const fn nested(self) -> bool {
+        self.0 & Self::NEST != 0
+    }
+
+    #[inline]
+    pub(crate) const fn with_nest(self) -> Self {
+        Self(self.0 | Self::NEST)
+    }
+
+    #[inline]
+    pub(crate) const fn in_nmi(self) -> bool {
+        self.0 & Self::NMI != 0
+    }
+
+    /// Whether `other` was taken in the same irq context (`hlock->irq_context`).
+    #[inline]
+    pub(crate) const fn same_irq(self, other: Self) -> bool {
+        (self.0 ^ other.0) & Self::IRQ == 0
+    }
+
+    pub(crate) const fn context(self) -> Context {
+        Context::from_bits((self.0 >> 24 & 63) as u8)
+    }
+
+    /// The same lock taken in the context of `bits`, but with interrupts as they were: what an entry becomes when it is
+    /// validated again (`reacquire_held_locks()` keeps `hardirqs_off` and takes everything else from the task).
+    pub(crate) const fn moved_to(self, bits: u32) -> Self {
+        let old = self.context();
+        let new = Context::from_bits((bits >> 24 & 63) as u8);
+        Self(self.0 & !Self::CONTEXT | (new.with_hardirqs(old.hardirqs_on()).bits() as u32) << 24)
     }
 
     /// Whether taking it is validated: `!trylock && check` in `validate_chain()`.
@@ -151,5 +202,10 @@ impl LockKey {
 
     pub(crate) const fn how(self) -> Acquire {
         Acquire { read: self.read(), trylock: self.trylock(), check: self.check() }
+    }
+
+    /// The key that stands for all which the kernel's chain key does not tell apart: class and read only (`hlock_id()`).
+    pub(crate) const fn as_the_kernel_tells(self) -> Self {
+        Self(self.0 & (Self::CLASS | Self::READ) | Self::CHECK | (Context::TASK.bits() as u32) << 24)
     }
 }

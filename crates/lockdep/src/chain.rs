@@ -7,8 +7,10 @@
 
 use serde::Serialize;
 
-use crate::acquire::{Acquire, LockKey};
+use crate::acquire::{Acquire, LockKey, Read};
 use crate::class::Class;
+use crate::context::Context;
+use crate::usage::{Usage, UsageBit};
 
 /// The number of an interned chain in one [`Lockdep`](crate::Lockdep).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,15 +33,42 @@ pub struct Link {
     pub class: u32,
     /// How it was taken.
     pub how: Acquire,
+    /// In what context.
+    pub context: Context,
+    /// Under a `nest_lock` that serialises locks of its class.
+    pub nested: bool,
 }
 
-/// The chains that were met, in a form that depends on names alone.
+/// One lock of a chain with its class spelt out.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken<'c> {
+    /// The class.
+    pub class: &'c Class,
+    /// How it was taken.
+    pub how: Acquire,
+    /// In what context.
+    pub context: Context,
+    /// Under a `nest_lock`.
+    pub nested: bool,
+}
+
+impl<'c> From<(&'c Class, Acquire)> for Taken<'c> {
+    /// In task context with interrupts enabled.
+    fn from((class, how): (&'c Class, Acquire)) -> Self {
+        Self { class, how, context: Context::TASK, nested: false }
+    }
+}
+
+/// The chains that were met and the usage states of their classes, in a form that depends on names alone.
 ///
-/// Two sets are equal exactly if the same chains were met, in whatever order, by whatever number of runs or explorers.
+/// Two sets are equal exactly if the same chains were met, and the same states seen, in whatever order, by whatever number
+/// of runs or explorers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ChainSet {
     classes: Vec<Class>,
     chains: Vec<Vec<Link>>,
+    /// As long as `classes`.
+    usages: Vec<u16>,
 }
 
 impl ChainSet {
@@ -55,40 +84,115 @@ impl ChainSet {
         &self.chains
     }
 
+    /// The usage states of a class, by its index.
+    #[must_use]
+    pub fn usage(&self, class: u32) -> Usage {
+        Usage(self.usages[class as usize])
+    }
+
     /// Builds the canonical form: `paths` outermost lock first, `class_of` resolves a class number.
-    pub(crate) fn from_paths<'c>(paths: &[Vec<LockKey>], class_of: impl Fn(u32) -> &'c Class) -> Self {
-        Self::from_chains(
-            paths.iter().map(|path| path.iter().map(|key| (class_of(key.class().0), key.how())).collect()).collect(),
+    pub(crate) fn from_paths<'c>(
+        paths: &[Vec<LockKey>],
+        usages: &[(u32, u16)],
+        class_of: impl Fn(u32) -> &'c Class,
+    ) -> Self {
+        let taken = |key: &LockKey| Taken {
+            class: class_of(key.class().0),
+            how: key.how(),
+            context: key.context(),
+            nested: key.nested(),
+        };
+        Self::build(
+            paths.iter().map(|path| path.iter().map(taken).collect()).collect(),
+            usages.iter().map(|(class, usage)| (class_of(*class), *usage)).collect(),
         )
     }
 
     /// The union of two sets.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        Self::from_chains(self.resolved().chain(other.resolved()).collect())
+        Self::build(
+            self.resolved().chain(other.resolved()).collect(),
+            self.class_usages().chain(other.class_usages()).collect(),
+        )
+    }
+
+    /// Builds a set from chains given in full, outermost lock first, all in task context with interrupts enabled.
+    ///
+    /// The usage states are those that follow from that.
+    #[must_use]
+    pub fn from_chains(chains: Vec<Vec<(&Class, Acquire)>>) -> Self {
+        Self::from_taken(chains.into_iter().map(|chain| chain.into_iter().map(Taken::from).collect()).collect())
     }
 
     /// Builds a set from chains given in full, outermost lock first.
     #[must_use]
-    pub fn from_chains(chains: Vec<Vec<(&Class, Acquire)>>) -> Self {
-        let mut classes: Vec<&Class> = chains.iter().flatten().map(|(class, _)| *class).collect();
+    pub fn from_taken(chains: Vec<Vec<Taken<'_>>>) -> Self {
+        let usages = chains.iter().flatten().map(|taken| (taken.class, implied(taken.how, taken.context))).collect();
+        Self::build(chains, usages)
+    }
+
+    fn build(chains: Vec<Vec<Taken<'_>>>, marks: Vec<(&Class, u16)>) -> Self {
+        let mut classes: Vec<&Class> =
+            chains.iter().flatten().map(|taken| taken.class).chain(marks.iter().map(|(class, _)| *class)).collect();
         classes.sort_unstable();
         classes.dedup();
         let number = |class: &Class| classes.partition_point(|c| *c < class) as u32;
         let mut chains: Vec<Vec<Link>> = chains
             .into_iter()
             .filter(|chain| !chain.is_empty())
-            .map(|chain| chain.into_iter().map(|(class, how)| Link { class: number(class), how }).collect())
+            .map(|chain| {
+                let link = |taken: Taken<'_>| Link {
+                    class: number(taken.class),
+                    how: taken.how,
+                    context: taken.context,
+                    nested: taken.nested,
+                };
+                chain.into_iter().map(link).collect()
+            })
             .collect();
         chains.sort_unstable();
         chains.dedup();
-        Self { classes: classes.into_iter().cloned().collect(), chains }
+        let mut usages = vec![0; classes.len()];
+        for (class, usage) in marks {
+            usages[number(class) as usize] |= usage;
+        }
+        Self { classes: classes.into_iter().cloned().collect(), chains, usages }
     }
 
     /// The chains with their classes spelt out.
-    pub(crate) fn resolved(&self) -> impl Iterator<Item = Vec<(&Class, Acquire)>> {
-        self.chains
-            .iter()
-            .map(|chain| chain.iter().map(|link| (&self.classes[link.class as usize], link.how)).collect())
+    pub(crate) fn resolved(&self) -> impl Iterator<Item = Vec<Taken<'_>>> {
+        let taken = |link: &Link| Taken {
+            class: &self.classes[link.class as usize],
+            how: link.how,
+            context: link.context,
+            nested: link.nested,
+        };
+        self.chains.iter().map(move |chain| chain.iter().map(taken).collect())
     }
+
+    fn class_usages(&self) -> impl Iterator<Item = (&Class, u16)> {
+        self.classes.iter().zip(self.usages.iter().copied())
+    }
+}
+
+/// The usage states that taking a lock in a context means. Linux: `mark_usage()`.
+pub(crate) fn implied(how: Acquire, context: Context) -> u16 {
+    usage_marks(how, context).map(UsageBit::mask).fold(0, |all, bit| all | bit)
+}
+
+/// The same one by one, in the kernel's order.
+pub(crate) fn usage_marks(how: Acquire, context: Context) -> impl Iterator<Item = UsageBit> {
+    let read = how.read != Read::Exclusive;
+    let waits = how.check && !how.trylock;
+    let on = how.check && context.hardirqs_on();
+    [
+        (waits && context.hardirq(), UsageBit::IN_HARDIRQ),
+        (waits && context.softirq(), UsageBit::IN_SOFTIRQ),
+        (on, UsageBit::HARDIRQ_ON),
+        (on && context.softirqs_on(), UsageBit::SOFTIRQ_ON),
+        (true, UsageBit::USED),
+    ]
+    .into_iter()
+    .filter_map(move |(set, bit)| set.then_some(bit.of_reader(read)))
 }

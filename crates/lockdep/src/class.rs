@@ -16,7 +16,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClassId(pub(crate) u32);
 
-/// How deep a wait the lock is (`enum lockdep_wait_type`). Stored and printed; not judged.
+/// How deep a wait the lock is (`enum lockdep_wait_type`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[repr(u8)]
 pub enum WaitType {
@@ -88,6 +88,20 @@ impl<'a> ClassSpec<'a> {
     #[must_use]
     pub const fn wait(mut self, inner: WaitType) -> Self {
         self.wait_inner = inner;
+        self
+    }
+
+    /// The same with this outer wait type: what taking it needs, where that differs from `wait_inner` (RCU).
+    #[must_use]
+    pub const fn wait_outer(mut self, outer: WaitType) -> Self {
+        self.wait_outer = outer;
+        self
+    }
+
+    /// The same with another kind of object.
+    #[must_use]
+    pub const fn lock_type(mut self, lock_type: LockType) -> Self {
+        self.lock_type = lock_type;
         self
     }
 

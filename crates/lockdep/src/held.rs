@@ -3,22 +3,50 @@
 use crate::acquire::{Acquire, LockKey, Read, Site};
 use crate::chain::ChainId;
 use crate::class::ClassId;
+use crate::context::{Context, IrqState, IrqTrace};
 
 /// One entry of a held stack.
 ///
-/// invariant: at most 40 bytes, and `Copy`: pushing and popping one is all that a warm acquire and release store.
+/// invariant: at most 64 bytes, and `Copy`: pushing and popping one is all that a warm acquire and release store.
 #[derive(Clone, Copy, Debug)]
 pub struct HeldLock {
     pub(crate) instance: u64,
+    /// The instance that serialises it; meaningless unless `key.nested()`.
+    pub(crate) nest: u64,
     pub(crate) site: Site,
     pub(crate) key: LockKey,
-    /// The chain that ends with this lock; the chain before it is the entry below's.
+    /// The chain that ends with this lock; the chain before it is the entry below's, unless the irq context changes.
     pub(crate) chain: ChainId,
+    /// The class of that instance, or `NO_CLASS`.
+    pub(crate) nest_class: u32,
+    /// How many locks of the class are merged into this entry; 0 if it stands for one lock alone.
+    pub(crate) references: u32,
+    /// How many pins forbid its release.
+    pub(crate) pins: u32,
 }
 
-const _: () = assert!(size_of::<HeldLock>() <= 40);
+const _: () = assert!(size_of::<HeldLock>() <= 64);
+
+/// No class has this number.
+pub(crate) const NO_CLASS: u32 = u32::MAX;
 
 impl HeldLock {
+    #[inline]
+    pub(crate) fn new(key: LockKey, instance: u64, nest: Option<Nest>, site: Site) -> Self {
+        let (key, nest, nest_class) = match nest {
+            None => (key, 0, NO_CLASS),
+            Some(nest) => (key.with_nest(), nest.instance, nest.class.map_or(NO_CLASS, |class| class.0)),
+        };
+        Self { instance, nest, site, key, chain: ChainId::ROOT, nest_class, references: 0, pins: 0 }
+    }
+
+    /// Whether the entry stands for this lock: it is the one, or locks of its class are merged into it
+    /// (`match_held_lock()`).
+    #[inline]
+    pub(crate) fn matches(&self, instance: u64, class: Option<ClassId>) -> bool {
+        self.instance == instance || self.references > 0 && class == Some(self.class())
+    }
+
     /// The lock's class.
     #[must_use]
     pub fn class(&self) -> ClassId {
@@ -49,6 +77,24 @@ impl HeldLock {
         self.key.how()
     }
 
+    /// The context it was taken in.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        self.key.context()
+    }
+
+    /// The instance of its `nest_lock`.
+    #[must_use]
+    pub fn nest_lock(&self) -> Option<u64> {
+        self.key.nested().then_some(self.nest)
+    }
+
+    /// How many locks of its class, taken one inside the other under a `nest_lock`, this entry stands for.
+    #[must_use]
+    pub fn references(&self) -> u32 {
+        self.references.max(1)
+    }
+
     /// Where it was taken (after a downgrade: where that was).
     #[must_use]
     pub fn site(&self) -> Site {
@@ -56,26 +102,49 @@ impl HeldLock {
     }
 }
 
-/// The locks one task holds, outermost first, and the name the task has in reports.
+/// The lock that serialises others of one class: `nest_lock` of `lock_acquire()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nest {
+    /// Which lock.
+    pub instance: u64,
+    /// Its class, for the name in a report, and to find it among merged ones.
+    pub class: Option<ClassId>,
+}
+
+/// The locks one task holds, outermost first, its interrupt state, and the name the task has in reports.
 ///
 /// Owned by whoever owns the task and handed to each call of [`Run`](crate::Run): the validator itself knows no task.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub(crate) locks: Vec<HeldLock>,
+    /// The part of a [`LockKey`] that the interrupt state decides. invariant: `irq.key_bits()`.
+    pub(crate) bits: u32,
+    pub(crate) irq: IrqState,
+    pub(crate) trace: IrqTrace,
     pub(crate) comm: String,
     pub(crate) pid: u32,
 }
 
 impl Held {
-    /// An empty stack of the task `comm/pid`. Depth is not limited.
+    /// An empty stack of the task `comm/pid`, in task context with interrupts enabled. Depth is not limited.
     #[must_use]
     pub fn new(comm: impl Into<String>, pid: u32) -> Self {
-        Self { locks: Vec::with_capacity(8), comm: comm.into(), pid }
+        Self {
+            locks: Vec::with_capacity(8),
+            bits: IrqState::TASK.key_bits(),
+            irq: IrqState::TASK,
+            trace: IrqTrace::default(),
+            comm: comm.into(),
+            pid,
+        }
     }
 
-    /// Forgets what is held, keeping name and storage. For a task torn down or started again; reports nothing.
+    /// Forgets what is held and the interrupt state, keeping name and storage. For a task torn down or started again;
+    /// reports nothing.
     pub fn reset(&mut self) {
         self.locks.clear();
+        self.trace = IrqTrace::default();
+        self.set_irq_state(IrqState::TASK);
     }
 
     /// Outermost first.
@@ -90,6 +159,39 @@ impl Held {
         self.locks.iter().any(|lock| lock.instance == instance)
     }
 
+    /// The same where the class is known: also if the lock is merged into an entry of its class.
+    #[must_use]
+    pub fn holds_of(&self, class: ClassId, instance: u64) -> bool {
+        self.locks.iter().any(|lock| lock.matches(instance, Some(class)))
+    }
+
+    #[inline]
+    pub(crate) fn holds_nest(&self, lock: &HeldLock) -> bool {
+        let class = (lock.nest_class != NO_CLASS).then_some(ClassId(lock.nest_class));
+        self.locks.iter().any(|held| held.matches(lock.nest, class))
+    }
+
+    /// The chain that taking a lock with this key continues: the innermost lock's, unless the irq context has changed.
+    #[inline]
+    pub(crate) fn parent(&self, key: LockKey) -> ChainId {
+        match self.locks.last() {
+            Some(lock) if lock.key.same_irq(key) => lock.chain,
+            _ => ChainId::ROOT,
+        }
+    }
+
+    /// The interrupt state.
+    #[must_use]
+    pub fn irq_state(&self) -> IrqState {
+        self.irq
+    }
+
+    /// Sets the interrupt state without marking anything that is held: for a caller that starts in the middle.
+    pub fn set_irq_state(&mut self, irq: IrqState) {
+        self.irq = irq;
+        self.bits = irq.key_bits();
+    }
+
     /// The task's name.
     #[must_use]
     pub fn comm(&self) -> &str {
@@ -100,19 +202,5 @@ impl Held {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
-    }
-
-    #[inline]
-    pub(crate) fn chain(&self) -> ChainId {
-        match self.locks.last() {
-            Some(lock) => lock.chain,
-            None => ChainId::ROOT,
-        }
-    }
-
-    /// The innermost entry of `instance`, as `find_held_lock()` searches.
-    #[inline]
-    pub(crate) fn position(&self, instance: u64) -> Option<usize> {
-        self.locks.iter().rposition(|lock| lock.instance == instance)
     }
 }

@@ -55,22 +55,43 @@
 
 mod acquire;
 mod chain;
+mod checks;
 mod class;
+mod context;
+mod core;
+mod describe;
+mod front;
 mod graph;
 mod held;
+mod irq;
 mod judge;
+mod mutant;
+mod order;
+pub mod recorded;
 mod registry;
 mod report;
-mod rules;
 mod run;
+mod storage;
 mod text;
+mod usage;
+pub mod ww;
 
 pub use acquire::{Acquire, Read, Site};
-pub use chain::{ChainSet, Link};
+pub use chain::{ChainSet, Link, Taken};
+pub use checks::{Assertion, Pin};
 pub use class::{Class, ClassId, ClassSpec, LockType, WaitType};
+pub use context::{Context, IrqState};
+pub use crate::core::Unregistered;
 pub use graph::EdgeKind;
-pub use held::{Held, HeldLock};
+pub use held::{Held, HeldLock, Nest};
 pub use judge::{Finding, Judgement};
+#[cfg(any(test, feature = "mutants"))]
+pub use mutant::Mutant;
 pub use registry::Lockdep;
-pub use report::{ClassText, CycleStep, Dependency, Detail, LockText, Report, ReportId, ReportKind, SiteText};
-pub use run::{Edge, Run, Verdict};
+pub use report::{
+    ClassHistory, ClassText, CycleStep, Dependency, Detail, IrqText, LockText, Report, ReportId, ReportKind, SiteText,
+    UsageText,
+};
+pub use run::{Edge, Run, SharedRun, Verdict};
+pub use storage::{Attached, Own, Storage};
+pub use usage::{IrqClass, Usage, UsageBit};

@@ -1,16 +1,20 @@
 //! Reports as values: what was found, in typed parts. `text.rs` lays them out.
 
 use core::fmt;
+use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use crate::acquire::{Acquire, Read, Site};
+use crate::acquire::{Acquire, Site};
 use crate::class::Class;
+use crate::context::IrqState;
 use crate::graph::EdgeKind;
+use crate::usage::{IrqClass, Usage, UsageBit};
 
 /// What kind of thing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ReportKind {
     /// A lock of the same class is already held (`print_deadlock_bug()`).
     Recursive,
@@ -20,10 +24,37 @@ pub enum ReportKind {
     UnlockBalance,
     /// A lock held shared is downgraded (`__lock_downgrade()`).
     ReadLockDowngraded,
+    /// A class is used in a handler and where the handler can come in (`print_usage_bug()`).
+    InconsistentState,
+    /// The same through dependencies known before (`print_irq_inversion_bug()`).
+    IrqInversion,
+    /// The same through a new dependency (`print_bad_irq_dependency()`).
+    IrqUnsafe,
+    /// A lock needs a deeper wait than the context allows (`print_lock_invalid_wait_context()`).
+    InvalidWaitContext,
+    /// A lock's `nest_lock` is not held (`print_lock_nested_lock_not_held()`).
+    NestedLockNotTaken,
+    /// Memory is freed or initialised with a held lock in it (`print_freed_lock_bug()`).
+    HeldLockFreed,
+    /// A task ends, or is frozen, with locks held (`print_held_locks_bug()`).
+    LocksHeldAtExit,
+    /// A task returns to user space with locks held (`lockdep_sys_exit()`).
+    LocksHeldInUserspace,
+    /// Data under RCU used outside of its protection (`lockdep_rcu_suspicious()`): raised by the caller.
+    SuspiciousRcu,
+    /// A lock that is not held is waited on (`print_lock_contention_bug()`).
+    BadContention,
+    /// Pins: a pinned lock released, or a pin that does not fit (`lock_pin_lock()` and its kin).
+    Pinned,
+    /// `lockdep_assert_held()` and its kin.
+    AssertionFailed,
+    /// A condition that kernel code checks with `DEBUG_LOCKS_WARN_ON()`.
+    DebugLocks,
 }
 
 impl ReportKind {
-    /// The first line, as the kernel prints it.
+    /// The first line, as the kernel prints it; without the parts that differ between two reports of the kind
+    /// ([`Report::first_line`] has them).
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -31,6 +62,19 @@ impl ReportKind {
             Self::Circular => "WARNING: possible circular locking dependency detected",
             Self::UnlockBalance => "WARNING: bad unlock balance detected!",
             Self::ReadLockDowngraded => "WARNING: downgrading a read lock",
+            Self::InconsistentState => "WARNING: inconsistent lock state",
+            Self::IrqInversion => "WARNING: possible irq lock inversion dependency detected",
+            Self::IrqUnsafe => "WARNING: irq-safe -> irq-unsafe lock order detected",
+            Self::InvalidWaitContext => "[ BUG: Invalid wait context ]",
+            Self::NestedLockNotTaken => "WARNING: Nested lock was not taken",
+            Self::HeldLockFreed => "WARNING: held lock freed!",
+            Self::LocksHeldAtExit => "WARNING: still has locks held!",
+            Self::LocksHeldInUserspace => "WARNING: lock held when returning to user space!",
+            Self::SuspiciousRcu => "WARNING: suspicious RCU usage",
+            Self::BadContention => "WARNING: bad contention detected!",
+            Self::Pinned => "WARNING: pinned lock",
+            Self::AssertionFailed => "WARNING: lock assertion failed",
+            Self::DebugLocks => "DEBUG_LOCKS_WARN_ON",
         }
     }
 }
@@ -43,7 +87,7 @@ pub struct ReportId(u64);
 impl ReportId {
     /// Of a cycle in canonical rotation.
     pub(crate) fn of_cycle(kind: ReportKind, steps: &[CycleStep]) -> Self {
-        let parts = steps.iter().flat_map(|step| [step.from.as_str(), step.kind.letters(), step.to.as_str()]);
+        let parts = steps.iter().flat_map(CycleStep::parts);
         Self::of_parts(kind, parts)
     }
 
@@ -108,6 +152,10 @@ pub struct CycleStep {
 }
 
 impl CycleStep {
+    pub(crate) fn parts(&self) -> [&str; 3] {
+        [&self.from, self.kind.letters(), &self.to]
+    }
+
     /// Rotates a cycle to its smallest form, so that it does not matter which dependency closed it.
     pub(crate) fn canonical(mut steps: Vec<Self>) -> Vec<Self> {
         let n = steps.len();
@@ -128,6 +176,13 @@ pub struct SiteText {
     pub frame: Option<String>,
 }
 
+impl SiteText {
+    /// Of a state that was merged in without its place.
+    pub(crate) fn unknown() -> Self {
+        Self { location: "?".to_owned(), frame: None }
+    }
+}
+
 impl From<Site> for SiteText {
     fn from(site: Site) -> Self {
         Self { location: site.location.to_string(), frame: site.frame.map(Into::into) }
@@ -139,7 +194,8 @@ impl From<Site> for SiteText {
 pub struct ClassText {
     /// With `/1` for subclass 1.
     pub name: String,
-    /// Four characters, hardirq and softirq, each as writer and as reader: `.` neither, `+` taken with them enabled.
+    /// Four characters, hardirq and softirq, each as writer and as reader: `.` neither, `-` in irq, `+` with irqs enabled,
+    /// `?` both.
     pub usage: String,
     /// The outer wait type; the inner one where none was given.
     pub wait_outer: u8,
@@ -165,31 +221,46 @@ impl ClassText {
     }
 }
 
-/// Which irq-enabled usages of a class were seen in a run.
-///
-/// Only task context exists so far, with interrupts enabled, so a checked lock is used with both kinds enabled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
-    write: bool,
-    read: bool,
+/// A usage state and where the class first came into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UsageText {
+    /// Which.
+    pub bit: UsageBit,
+    /// Where.
+    pub at: SiteText,
 }
 
-impl Usage {
-    /// Adds what taking a lock this way in task context means. Linux: `mark_usage()`.
-    pub(crate) fn mark(&mut self, how: Acquire) {
-        if how.check {
-            self.write |= how.read == Read::Exclusive;
-            self.read |= how.read != Read::Exclusive;
-        }
+/// A class with its whole past, as the dependency lists of irq reports print it (`print_lock_class_header()`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClassHistory {
+    /// The class.
+    pub class: ClassText,
+    /// How often it was taken.
+    pub ops: u64,
+    /// Its states, lowest first.
+    pub usages: Vec<UsageText>,
+    /// Where it was taken under the class before it in the list; for the first one where that makes sense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acquired_at: Option<SiteText>,
+}
+
+impl ClassHistory {
+    /// Where the class came into a state.
+    #[must_use]
+    pub fn at(&self, bit: UsageBit) -> Option<&SiteText> {
+        self.usages.iter().find(|usage| usage.bit == bit).map(|usage| &usage.at)
     }
 }
 
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = |seen| if seen { '+' } else { '.' };
-        let (w, r) = (sign(self.write), sign(self.read));
-        write!(f, "{w}{r}{w}{r}")
-    }
+/// The interrupt state of a task when it was noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IrqText {
+    /// What is enabled and handled.
+    pub state: IrqState,
+    /// How often interrupts were switched.
+    pub events: u32,
+    /// The last time hardirqs were enabled, hardirqs disabled, softirqs enabled, softirqs disabled.
+    pub last: [(u32, Option<SiteText>); 4],
 }
 
 /// A held or wanted lock as printed.
@@ -203,6 +274,8 @@ pub struct LockText {
     pub how: Acquire,
     /// Where.
     pub at: SiteText,
+    /// How many locks of the class the entry stands for.
+    pub references: u32,
 }
 
 /// One dependency of a reported cycle, with the places that taught it.
@@ -250,6 +323,105 @@ pub enum Detail {
         /// The lock as it was held.
         lock: LockText,
     },
+    /// [`ReportKind::InconsistentState`].
+    InconsistentState {
+        /// The lock that is taken, or held while interrupts turn on.
+        lock: LockText,
+        /// The state its class was in.
+        old: UsageBit,
+        /// The state it comes into.
+        new: UsageBit,
+        /// Where the old state was registered.
+        registered_at: Option<SiteText>,
+        /// The task's interrupt state.
+        irq: IrqText,
+    },
+    /// [`ReportKind::IrqInversion`].
+    IrqInversion {
+        /// The lock whose state changed.
+        lock: LockText,
+        /// The state it came into.
+        new: UsageBit,
+        /// The conflicting state at the other end.
+        other_bit: UsageBit,
+        /// Whether the other one is taken under it (else it is taken under the other one).
+        forwards: bool,
+        /// From the other end back to the lock.
+        path: Vec<ClassHistory>,
+        /// The dependencies between them, by names, outermost first.
+        steps: Vec<CycleStep>,
+    },
+    /// [`ReportKind::IrqUnsafe`].
+    IrqUnsafe {
+        /// The lock being taken.
+        next: LockText,
+        /// The held lock.
+        prev: LockText,
+        /// The task's interrupt state.
+        irq: IrqText,
+        /// The state of the safe end.
+        safe_bit: UsageBit,
+        /// The state of the unsafe end.
+        unsafe_bit: UsageBit,
+        /// From the safe lock to the held one.
+        safe: Vec<ClassHistory>,
+        /// From the unsafe lock back to the wanted one.
+        unsafe_: Vec<ClassHistory>,
+        /// The dependencies from the safe end to the unsafe one, by names.
+        steps: Vec<CycleStep>,
+    },
+    /// [`ReportKind::InvalidWaitContext`].
+    InvalidWaitContext {
+        /// The lock being taken.
+        lock: LockText,
+        /// What the context allows without any lock.
+        context: u8,
+    },
+    /// [`ReportKind::NestedLockNotTaken`].
+    NestedLockNotTaken {
+        /// The lock being taken.
+        lock: LockText,
+        /// The name of the lock that should serialise it, if the caller said; else its number.
+        nest_lock: String,
+    },
+    /// [`ReportKind::HeldLockFreed`].
+    HeldLockFreed {
+        /// The lock.
+        lock: LockText,
+        /// The memory, in instance numbers: first, and last inclusive.
+        range: (u64, u64),
+    },
+    /// [`ReportKind::LocksHeldAtExit`].
+    LocksHeldAtExit,
+    /// [`ReportKind::LocksHeldInUserspace`].
+    LocksHeldInUserspace,
+    /// [`ReportKind::SuspiciousRcu`].
+    SuspiciousRcu {
+        /// What is wrong, in the words of the caller.
+        what: String,
+    },
+    /// [`ReportKind::BadContention`].
+    BadContention {
+        /// The class's name.
+        name: String,
+    },
+    /// [`ReportKind::Pinned`].
+    Pinned {
+        /// The kernel's words.
+        what: &'static str,
+        /// The name of the class, or the instance's number.
+        name: String,
+    },
+    /// [`ReportKind::AssertionFailed`].
+    AssertionFailed {
+        /// The assertion in words.
+        what: &'static str,
+    },
+    /// [`ReportKind::DebugLocks`].
+    DebugLocks {
+        /// `DEBUG_LOCKS_WARN_ON(condition)`.
+        condition: &'static str,
+    },
 }
 
 /// One thing found in a run.
@@ -272,13 +444,39 @@ pub struct Report {
 }
 
 impl Report {
-    /// The first line, as the kernel prints it: `WARNING: possible circular locking dependency detected`.
+    /// The first line, as the kernel prints it: `WARNING: possible circular locking dependency detected`. Without what
+    /// differs from task to task; see [`Report::first_line`].
     #[must_use]
     pub fn title(&self) -> &'static str {
-        self.kind.title()
+        match &self.detail {
+            Detail::IrqUnsafe { safe_bit, .. } => match safe_bit.irq_class() {
+                IrqClass::Hardirq => "WARNING: HARDIRQ-safe -> HARDIRQ-unsafe lock order detected",
+                IrqClass::HardirqRead => "WARNING: HARDIRQ-READ-safe -> HARDIRQ-READ-unsafe lock order detected",
+                IrqClass::Softirq => "WARNING: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected",
+                IrqClass::SoftirqRead => "WARNING: SOFTIRQ-READ-safe -> SOFTIRQ-READ-unsafe lock order detected",
+            },
+            Detail::DebugLocks { condition } => condition,
+            Detail::Pinned { what, .. } => what,
+            _ => self.kind.title(),
+        }
     }
 
-    /// The cycle by names, where [`ReportId`] starts it; one step for recursion; empty for the other kinds.
+    /// The first line in full: with the task, or the place, where the kernel's has it.
+    #[must_use]
+    pub fn first_line(&self) -> Cow<'static, str> {
+        match &self.detail {
+            Detail::LocksHeldAtExit => {
+                Cow::Owned(format!("WARNING: {}/{} still has locks held!", self.comm, self.pid))
+            }
+            Detail::AssertionFailed { .. } => {
+                Cow::Owned(format!("WARNING: PID: {} at {}", self.pid, self.site.location))
+            }
+            _ => Cow::Borrowed(self.title()),
+        }
+    }
+
+    /// The dependencies it is about, by names: the cycle, where [`ReportId`] starts it; one step for recursion; the path
+    /// from the irq-safe end to the irq-unsafe one; empty for the other kinds.
     #[must_use]
     pub fn cycle(&self) -> Vec<CycleStep> {
         self.detail.cycle()
@@ -292,15 +490,55 @@ impl Detail {
             Self::Circular { .. } => ReportKind::Circular,
             Self::UnlockBalance { .. } => ReportKind::UnlockBalance,
             Self::ReadLockDowngraded { .. } => ReportKind::ReadLockDowngraded,
+            Self::InconsistentState { .. } => ReportKind::InconsistentState,
+            Self::IrqInversion { .. } => ReportKind::IrqInversion,
+            Self::IrqUnsafe { .. } => ReportKind::IrqUnsafe,
+            Self::InvalidWaitContext { .. } => ReportKind::InvalidWaitContext,
+            Self::NestedLockNotTaken { .. } => ReportKind::NestedLockNotTaken,
+            Self::HeldLockFreed { .. } => ReportKind::HeldLockFreed,
+            Self::LocksHeldAtExit => ReportKind::LocksHeldAtExit,
+            Self::LocksHeldInUserspace => ReportKind::LocksHeldInUserspace,
+            Self::SuspiciousRcu { .. } => ReportKind::SuspiciousRcu,
+            Self::BadContention { .. } => ReportKind::BadContention,
+            Self::Pinned { .. } => ReportKind::Pinned,
+            Self::AssertionFailed { .. } => ReportKind::AssertionFailed,
+            Self::DebugLocks { .. } => ReportKind::DebugLocks,
         }
     }
 
-    pub(crate) fn id(&self) -> ReportId {
+    /// `held` and `site` identify those kinds that are about a place rather than about classes.
+    pub(crate) fn id(&self, held: &[LockText], site: &SiteText) -> ReportId {
         let kind = self.kind();
+        let of = |parts: &[&str]| ReportId::of_parts(kind, parts.iter().copied());
         match self {
             Self::Recursive { .. } | Self::Circular { .. } => ReportId::of_cycle(kind, &self.cycle()),
-            Self::UnlockBalance { name } => ReportId::of_parts(kind, [name.as_str()].into_iter()),
-            Self::ReadLockDowngraded { lock } => ReportId::of_parts(kind, [lock.class.name.as_str()].into_iter()),
+            Self::UnlockBalance { name } | Self::BadContention { name } => of(&[name]),
+            Self::ReadLockDowngraded { lock } | Self::HeldLockFreed { lock, .. } => of(&[&lock.class.name]),
+            Self::InconsistentState { lock, old, new, .. } => of(&[&lock.class.name, old.name(), new.name()]),
+            Self::IrqInversion { new, other_bit, steps, lock, .. } => {
+                let mut parts = vec![lock.class.name.as_str(), new.name(), other_bit.name()];
+                parts.extend(steps.iter().flat_map(CycleStep::parts));
+                of(&parts)
+            }
+            Self::IrqUnsafe { safe_bit, unsafe_bit, steps, .. } => {
+                let mut parts = vec![safe_bit.name(), unsafe_bit.name()];
+                parts.extend(steps.iter().flat_map(CycleStep::parts));
+                of(&parts)
+            }
+            Self::InvalidWaitContext { lock, context } => {
+                let context = context.to_string();
+                let mut parts = vec![lock.class.name.as_str(), &context];
+                parts.extend(held.iter().map(|lock| lock.class.name.as_str()));
+                of(&parts)
+            }
+            Self::NestedLockNotTaken { lock, nest_lock } => of(&[&lock.class.name, nest_lock]),
+            Self::LocksHeldAtExit | Self::LocksHeldInUserspace => {
+                of(&held.iter().map(|lock| lock.class.name.as_str()).collect::<Vec<_>>())
+            }
+            Self::SuspiciousRcu { what } => of(&[what, &site.location]),
+            Self::Pinned { what, name } => of(&[what, name]),
+            Self::AssertionFailed { what } => of(&[what, &site.location]),
+            Self::DebugLocks { condition } => of(&[condition, &site.location]),
         }
     }
 
@@ -312,7 +550,8 @@ impl Detail {
                 to: next.class.name.clone(),
             }],
             Self::Circular { cycle, .. } => CycleStep::canonical(cycle.iter().map(Dependency::step).collect()),
-            Self::UnlockBalance { .. } | Self::ReadLockDowngraded { .. } => Vec::new(),
+            Self::IrqInversion { steps, .. } | Self::IrqUnsafe { steps, .. } => steps.clone(),
+            _ => Vec::new(),
         }
     }
 }
