@@ -517,7 +517,9 @@ impl Core {
         let searched = held.locks.iter().rev().take_while(|lock| past || lock.key.same_irq(top)).count();
         for at in (held.locks.len() - searched..held.locks.len()).rev() {
             let lock = &held.locks[at];
-            if lock.instance != instance && class.is_some() && lock.references > 0 && !lock.key.nested() {
+            // A class nothing was ever taken of is not looked for among the merged.
+            let sought = class.is_some_and(|class| self.graph.usage(class.0).0 != 0);
+            if lock.instance != instance && sought && lock.references > 0 && !lock.key.nested() {
                 let condition = "DEBUG_LOCKS_WARN_ON(!hlock->nest_lock)";
                 self.report(held, site, Detail::DebugLocks { condition });
             }
