@@ -164,7 +164,7 @@ fn hmm_fault(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Result<(), Errno> {
     }
     match mm.handle_mm_fault(k, &vma, vpn, write).map_err(|e| e.errno())? {
         Handled::Done => {}
-        Handled::WaitFolio(pfn) => drop(mm.machine.folio_lock(pfn).lock()),
+        Handled::WaitFolio(pfn) => mm.machine.wait_folio(k, pfn),
     }
     Ok(())
 }

@@ -96,7 +96,7 @@ impl Mm {
             drop(read);
             match handled? {
                 Handled::Done => return Ok(()),
-                Handled::WaitFolio(pfn) => drop(self.machine.folio_lock(pfn).lock()),
+                Handled::WaitFolio(pfn) => self.machine.wait_folio(k, pfn),
             }
         }
     }
@@ -257,7 +257,7 @@ impl Fault<'_> {
         drop(ptes);
         let copied = self.wp_page_copy(seen, page);
         if let Some(pfn) = page {
-            machine.put_page(self.k, pfn);
+            machine.free_page_and_swap_cache(self.k, pfn);
         }
         copied
     }

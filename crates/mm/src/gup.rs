@@ -58,7 +58,7 @@ impl Mm {
             let handled = self.handle_mm_fault(k, &vma, vpn, write).map_err(|e| e.errno())?;
             drop(read);
             if let Handled::WaitFolio(pfn) = handled {
-                drop(self.machine.folio_lock(pfn).lock());
+                self.machine.wait_folio(k, pfn);
             }
         }
     }

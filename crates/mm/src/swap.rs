@@ -128,11 +128,25 @@ impl Machine {
         if self.swap_free(k, slot) {
             return;
         }
-        let Some(pfn) = self.swap_cache(slot) else { return };
-        let lock = self.folio_lock(pfn);
-        // Whoever has the folio lock (reclaim) frees the page itself.
-        let Some(_folio) = lock.try_lock() else { return };
-        self.try_drop_swap_cache(k, pfn, slot);
+        if let Some(pfn) = self.swap_cache(slot) {
+            self.settle_swap_cache(k, pfn, slot);
+        }
+    }
+
+    /// `free_page_and_swap_cache()`: gives up the reference of an entry that was cleared, and the page's place in the swap
+    /// cache if it was the last one to map it and no entry names its slot.
+    pub(crate) fn free_page_and_swap_cache(&self, k: &Kernel, pfn: Pfn) {
+        let frame = self.frame(pfn);
+        if frame.flags.contains(FrameFlags::SWAPCACHE) {
+            self.settle_swap_cache(k, pfn, frame.slot);
+        }
+        self.put_page(k, pfn);
+    }
+
+    /// Waits until nobody has the lock of a folio (`folio_wait_locked()`).
+    pub(crate) fn wait_folio(&self, k: &Kernel, pfn: Pfn) {
+        drop(self.folio_lock(pfn).lock());
+        self.settle_swap_cache(k, pfn, self.frame(pfn).slot);
     }
 
     /// Drops a page of the swap cache with its slot if nothing names the slot or maps the page. Folio lock held.
@@ -151,8 +165,8 @@ impl Machine {
             && !self.swap_in_use(slot)
     }
 
-    /// To be called after the folio lock of a page of the swap cache was let go: whoever dropped the last entry meanwhile
-    /// found the lock taken and left the page to its holder. (The kernel leaves it to later reclaim.)
+    /// Drops a page of the swap cache that nothing needs. To be called by whoever cleared an entry that mapped it or named
+    /// its slot, and after its folio lock was let go: whoever found the lock taken meanwhile left the page to its holder. (The kernel leaves it to later reclaim.)
     pub(crate) fn settle_swap_cache(&self, k: &Kernel, pfn: Pfn, slot: u64) {
         while self.is_orphan(pfn, slot) {
             let lock = self.folio_lock(pfn);

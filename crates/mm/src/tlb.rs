@@ -79,7 +79,7 @@ impl<'m> MmuGather<'m> {
         }
         k.sync_reached(NAMES.mm_free);
         for pfn in self.pages.drain(..) {
-            self.mm.machine.put_page(k, pfn);
+            self.mm.machine.free_page_and_swap_cache(k, pfn);
         }
         k.sync_passed(NAMES.mm_free);
     }
