@@ -6,6 +6,7 @@ use crate::current;
 use crate::map::LockMap;
 use crate::pins::Pins;
 use crate::task::{TaskCx, WaitSite};
+use crate::wait::WaitQueue;
 use lockdep::{Acquire, Edge, Lockdep, Report, Run, Site};
 use mm_types::{Name, ObjId, TaskId};
 use sched::{Access, ChoiceKind, Op, Outcome, Sched, Schedule, Scheduler, StopReason, Woken};
@@ -107,19 +108,25 @@ impl Kernel {
 
     /// Adds a task. Its body starts when the scheduler first chooses it.
     pub fn spawn(&self, name: Name, body: impl FnOnce() + 'static) -> TaskId {
-        let task = self.sched.spawn(
-            name,
-            Box::new(move || {
-                body();
-                current::current(|k| k.emit(EventKind::TaskExited));
-            }),
-        );
+        let task = self.sched.spawn(name, task_body(body));
+        self.spawned(task, name)
+    }
+
+    /// Bookkeeping of a task that was just spawned.
+    fn spawned(&self, task: TaskId, name: Name) -> TaskId {
         let mut tasks = self.tasks.borrow_mut();
         debug_assert_eq!(tasks.len(), task.0 as usize);
         tasks.push(TaskCx::new(name.as_str(), task.0));
         drop(tasks);
         self.emit(EventKind::TaskSpawned { child: task, name });
         task
+    }
+
+    /// As [`Kernel::spawn`], a task that others keep busy: while it waits on the queue `idle_on` it does not keep the run
+    /// alive ([`Sched::spawn_daemon`]).
+    pub fn spawn_daemon(&self, name: Name, idle_on: WaitQueue, body: impl FnOnce() + 'static) -> TaskId {
+        let task = self.sched.spawn_daemon(name, idle_on.obj(), task_body(body));
+        self.spawned(task, name)
     }
 
     /// Runs all tasks under `scheduler` until the run ends, and tells the observer how.
@@ -401,4 +408,12 @@ impl Kernel {
     pub(crate) fn class_of_id(&self, id: lockdep::ClassId) -> Option<ClassRow> {
         self.classes.borrow().iter().find(|r| r.id == id).copied()
     }
+}
+
+/// A task's body, and the event that it returned.
+fn task_body(body: impl FnOnce() + 'static) -> Box<dyn FnOnce()> {
+    Box::new(move || {
+        body();
+        current::current(|k| k.emit(EventKind::TaskExited));
+    })
 }

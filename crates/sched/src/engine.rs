@@ -123,6 +123,15 @@ impl Sched {
         id
     }
 
+    /// As [`Sched::spawn`], a task that others keep busy: while it waits on `idle_on` it does not keep the run alive. When
+    /// only daemons that do are left, the run is [`Outcome::Finished`] and they are unwound. One that waits for something
+    /// else counts as any other task.
+    pub fn spawn_daemon(&self, name: Name, idle_on: ObjId, body: Box<dyn FnOnce() + 'static>) -> TaskId {
+        let id = self.spawn(name, body);
+        self.state.borrow_mut().tasks[id.0 as usize].idle_on = Some(idle_on);
+        id
+    }
+
     /// The task that executes now; `TaskId(0)`, the setup context, outside tasks.
     #[must_use]
     #[inline]

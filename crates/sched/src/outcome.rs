@@ -9,7 +9,7 @@ pub struct StopReason(pub u32);
 /// How a run ended. A value in every case: a bug in simulated code is a result, not a panic of the simulator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// Every task returned.
+    /// Every task returned, or is a daemon that had nothing to do.
     Finished,
     /// No task can run and no timeout is pending.
     Deadlock {

@@ -40,8 +40,12 @@ impl Sched {
         let outcome = self.drive();
         panic_hook::set_in_task(false);
         before_teardown(&outcome);
-        if outcome != Outcome::Finished {
+        if outcome != Outcome::Finished || self.has_live_tasks() {
             self.tear_down();
+        }
+        if outcome == Outcome::Finished {
+            // Only idle daemons were unwound: what they shared is as they left it.
+            self.tearing_down.set(false);
         }
         drop(running);
         outcome
@@ -275,6 +279,10 @@ fn outside_tasks<R>(f: impl FnOnce() -> R) -> R {
 }
 
 fn nothing_runnable(tasks: &[crate::task::Task]) -> Outcome {
+    // Idle daemons do not keep a run alive; they are told of when something else does.
+    if !tasks.iter().any(|task| matches!(task.state, TaskState::Blocked(on) if task.idle_on != Some(on))) {
+        return Outcome::Finished;
+    }
     let blocked = tasks.iter().enumerate().filter_map(|(id, task)| match task.state {
         TaskState::Blocked(on) => Some((TaskId(id as u32), on)),
         _ => None,

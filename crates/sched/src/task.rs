@@ -31,6 +31,8 @@ pub(crate) struct Task {
     pub(crate) state: TaskState,
     /// The operation the task stands before.
     pub(crate) op: Op,
+    /// Of a daemon: what it waits on while it has nothing to do.
+    pub(crate) idle_on: Option<ObjId>,
     /// Why the last wait ended.
     pub(crate) woken: Woken,
     /// Objects made so far by this task.
@@ -49,6 +51,7 @@ impl Task {
             name,
             state: TaskState::Runnable,
             op: Op::LOCAL,
+            idle_on: None,
             woken: Woken::ByTask,
             objects: 0,
             yielder: std::ptr::null(),

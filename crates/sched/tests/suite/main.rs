@@ -1,6 +1,7 @@
 //! The engine as its users see it.
 
 mod common;
+mod daemons;
 mod ending;
 mod replay;
 mod tasks;
