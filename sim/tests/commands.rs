@@ -182,45 +182,111 @@ fn a_time_bound_that_cuts_says_incomplete() {
     assert!(ran.err.contains("time bound") && ran.out.contains("sampled"), "{}{}", ran.out, ran.err);
 }
 
-const LOGS: [(&str, &str); 3] = [("cat_maps", "29357.cat"), ("git_log", "29521.git"), ("cargo_version", "29462.cargo")];
+/// Every recorded log, with the processes that have an end snapshot.
+const LOGS: [(&str, usize); 7] = [
+    ("cat_maps", 1),
+    ("git_log", 1),
+    ("cargo_version", 1),
+    ("python_json", 1),
+    ("python_threads", 1),
+    ("sh_pipeline", 3),
+    ("rustc_small", 3),
+];
 
 #[test]
 fn recorded_programs_end_in_their_exact_maps() {
-    for (log, _) in LOGS {
+    for (log, processes) in LOGS {
         for driver in ["i915_userptr", "interval_mirror"] {
             let ran = ran(&["strace", &format!("tests/data/strace/{log}.strace"), "--driver", driver]);
             assert_eq!(ran.code, 0, "{log} {driver}: {}{}", ran.out, ran.err);
-            assert!(ran.out.contains("the final maps are exact"), "{log} {driver}: {}", ran.out);
+            assert_eq!(ran.out.matches("the final maps are exact").count(), processes, "{log} {driver}: {}", ran.out);
         }
     }
 }
 
 #[test]
 fn an_ignored_invalidation_is_caught_with_its_call() {
-    let args = |log: &str| format!("tests/data/strace/{log}.strace");
-    let ran = ran(&["strace", &args("cat_maps"), "--driver", "interval_mirror", "--mutant", "ignore-one-invalidation"]);
-    assert_eq!(ran.code, 1);
-    assert!(ran.out.contains("BUG: STALE") && ran.out.contains("revoked by munmap [0x7f02ec516000"), "{}", ran.out);
+    for (log, _) in LOGS {
+        let path = format!("tests/data/strace/{log}.strace");
+        let ran = ran(&["strace", &path, "--driver", "interval_mirror", "--mutant", "ignore-one-invalidation"]);
+        if log == "git_log" {
+            // Between its markers no call invalidates anonymous memory.
+            assert_eq!(ran.code, 0, "{}", ran.out);
+            continue;
+        }
+        assert_eq!(ran.code, 1, "{log}: {}", ran.out);
+        let line = ran.out.lines().find(|l| l.starts_with("BUG: STALE: ")).expect("a stale access");
+        let calls = [
+            "revoked by munmap [",
+            "revoked by mprotect [",
+            "revoked by brk",
+            "revoked by fork",
+            "revoked by madvise [",
+        ];
+        assert!(calls.iter().any(|call| line.contains(call)), "{log}: {line}");
+    }
+    let ran = ran(&[
+        "strace",
+        "tests/data/strace/cat_maps.strace",
+        "--driver",
+        "interval_mirror",
+        "--mutant",
+        "ignore-one-invalidation",
+    ]);
+    assert!(ran.out.contains("revoked by munmap [0x7f02ec516000, 0x7f02ec538000)"), "{}", ran.out);
 }
 
-/// Copies a log with its snapshots, leaving out one line.
+/// Copies a log with its snapshots, changed.
 #[track_caller]
-fn without_line(log: &str, process: &str, dropped: &str) -> (tempfile::TempDir, String) {
+fn altered(log: &str, snapshots: &[&str], change: impl Fn(&str) -> String) -> (tempfile::TempDir, String) {
     let data = project().join("tests/data/strace");
     let text = fs::read_to_string(data.join(format!("{log}.strace"))).expect("the log");
-    let kept: Vec<&str> = text.lines().filter(|l| !l.contains(dropped)).collect();
-    assert_eq!(kept.len() + 1, text.lines().count(), "{dropped} is one line");
-    let (folder, path) = file(&format!("{log}.strace"), (kept.join("\n") + "\n").as_bytes());
-    for kind in ["start", "end"] {
-        let name = format!("{log}.{process}.{kind}.maps");
+    let changed = change(&text);
+    assert_ne!(changed, text, "the log is changed");
+    let (folder, path) = file(&format!("{log}.strace"), changed.as_bytes());
+    for snapshot in snapshots {
+        let name = format!("{log}.{snapshot}.maps");
         fs::copy(data.join(&name), folder.path().join(&name)).expect("copied");
     }
     (folder, path)
 }
 
+/// The log without the one line that has `dropped` in it.
+fn without_line(text: &str, dropped: &str) -> String {
+    let kept: Vec<&str> = text.lines().filter(|l| !l.contains(dropped)).collect();
+    assert_eq!(kept.len() + 1, text.lines().count(), "{dropped} is one line");
+    kept.join("\n") + "\n"
+}
+
+#[test]
+fn an_altered_mprotect_shows_exactly_its_mapping() {
+    // The stack of a thread that is there at the end.
+    let call = "mprotect(0x7f7102a00000, 2097152, PROT_READ|PROT_WRITE)";
+    let snapshots = ["29413.rustc.start", "29413.rustc.end", "29442.cc.start", "29442.cc.end"];
+    let (_folder, path) = altered("rustc_small", &snapshots, |text| {
+        text.replace(call, &call.replace("PROT_READ|PROT_WRITE", "PROT_READ"))
+    });
+    let ran = ran(&["strace", &path, "--driver", "interval_mirror"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("the final maps differ in 1 places"), "{}", ran.out);
+    assert!(ran.out.contains("expected: 7f7102a00000-7f7102c00000 rw-p"), "{}", ran.out);
+    assert!(ran.out.contains("got:      7f7102a00000-7f7102c00000 r--p"), "{}", ran.out);
+}
+
+#[test]
+fn a_log_without_snapshots_is_replayed_and_says_that_nothing_is_compared() {
+    let text = fs::read_to_string(project().join("tests/data/strace/python_threads.strace")).expect("the log");
+    let (_folder, path) = file("python_threads.strace", text.as_bytes());
+    let ran = ran(&["strace", &path, "--driver", "interval_mirror"]);
+    assert!(ran.out.contains("no end snapshot beside the log, nothing to compare with"), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("findings:              0"), "{}", ran.out);
+}
+
 #[test]
 fn a_dropped_munmap_shows_exactly_its_mapping() {
-    let (_folder, path) = without_line("cat_maps", "29357.cat", "munmap(0x7f02ec516000, 139264)");
+    let (_folder, path) = altered("cat_maps", &["29357.cat.start", "29357.cat.end"], |text| {
+        without_line(text, "munmap(0x7f02ec516000, 139264)")
+    });
     let ran = ran(&["strace", &path, "--driver", "i915_userptr"]);
     assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("expected: nothing mapped there"), "{}", ran.out);
@@ -249,7 +315,7 @@ fn json_is_one_object_a_result() {
     let strace =
         ran(&["strace", "tests/data/strace/cat_maps.strace", "--driver", "interval_mirror", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&strace.out).expect("JSON");
-    assert_eq!(report["differences"].as_array().map(Vec::len), Some(0));
+    assert_eq!(report["processes"][0]["differences"].as_array().map(Vec::len), Some(0));
 }
 
 #[test]

@@ -3,15 +3,16 @@
 use crate::cli::{Format, StraceArgs};
 use crate::{Exit, files, out, program};
 use harness::Registry;
-use harness::strace::{Difference, Maps, Replay, Replayed, StraceLog, TextError, compare};
+use harness::strace::{Difference, Maps, Replay, Replayed, Start, StraceLog, TextError, compare};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// A process of the log that has both markers, with its snapshot files.
-struct Process {
+/// A process at its end marker, held against its end snapshot if there is one.
+struct Compared {
     pid: u32,
-    start: PathBuf,
-    end: Option<PathBuf>,
+    comm: String,
+    vmas: usize,
+    differences: Option<Vec<Difference>>,
 }
 
 pub(crate) fn strace(registry: &Registry, args: &StraceArgs) -> Exit {
@@ -29,36 +30,22 @@ pub(crate) fn strace(registry: &Registry, args: &StraceArgs) -> Exit {
 fn replay(registry: &Registry, args: &StraceArgs) -> Result<Exit, Vec<String>> {
     let text = files::read_text(&args.log).map_err(|line| vec![line])?;
     let log = StraceLog::parse(&text).map_err(|errors| in_file(&args.log, &errors))?;
-    let process = find_process(&args.log, &log)?;
-    let calls = log.between_markers(process.pid).unwrap_or_default();
-    let start = read_maps(&process.start)?;
+    let starts = start_snapshots(&args.log)?;
     let name = file_name(&args.log);
-    let done = Replay {
-        log: &name,
-        process: &process_name(&args.log, &process),
-        calls,
-        start: &start,
-        driver: &args.driver,
-        mutant: args.mutant.as_deref(),
-    }
-    .run(registry)
-    .map_err(|why| vec![format!("{}: {why}", args.log.display())])?;
+    let done = Replay { name: &name, log: &log, starts: &starts, driver: &args.driver, mutant: args.mutant.as_deref() }
+        .run(registry)
+        .map_err(|why| vec![format!("{}: {why}", args.log.display())])?;
     // Read only now: the replay cannot have looked.
-    let differences = match &process.end {
-        Some(path) => Some(compare(&read_maps(path)?, &done.maps)),
-        None => None,
-    };
+    let compared = compare_ends(&args.log, &done)?;
     let replay = replay_line(args);
     match args.format {
-        Format::Human => out::print_report(&to_text(&name, &process, args, &done, differences.as_deref(), &replay)),
-        Format::Json => {
-            out::print(&format!("{}\n", to_json(&name, &process, args, &done, differences.as_deref(), &replay)))
-        }
+        Format::Human => out::print_report(&to_text(&name, args, &done, &compared, &replay)),
+        Format::Json => out::print(&format!("{}\n", to_json(&name, args, &done, &compared, &replay))),
     }
     let clean = done.findings.is_empty()
         && done.mismatches.is_empty()
         && done.skipped.is_empty()
-        && differences.is_none_or(|d| d.is_empty());
+        && compared.iter().all(|c| c.differences.as_ref().is_none_or(Vec::is_empty));
     Ok(if clean { Exit::AsExpected } else { Exit::Unexpected })
 }
 
@@ -75,50 +62,40 @@ fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
-/// The process to replay: the one with both markers and a snapshot `STEM.PID.COMM.start.maps` beside the log.
-fn find_process(log_path: &Path, log: &StraceLog) -> Result<Process, Vec<String>> {
-    let mut pids: Vec<u32> = log.entries.iter().map(|e| e.pid).collect();
-    pids.sort_unstable();
-    pids.dedup();
-    let shown = log_path.display();
-    let marked: Vec<u32> = pids.into_iter().filter(|pid| log.between_markers(*pid).is_some()).collect();
-    match marked.as_slice() {
-        [] => Err(vec![format!("{shown}: no process has both snapshot markers")]),
-        [pid] => {
-            let start = snapshot(log_path, *pid, "start.maps")
-                .ok_or_else(|| vec![format!("{shown}: no start snapshot of process {pid} beside it")])?;
-            Ok(Process { pid: *pid, start, end: snapshot(log_path, *pid, "end.maps") })
-        }
-        several => Err(vec![format!(
-            "{shown}: {} processes have snapshot markers; logs of one process are replayed so far",
-            several.len()
-        )]),
-    }
-}
-
-/// `STEM.PID.COMM.KIND` beside the log; the first by name if there are several.
-fn snapshot(log: &Path, pid: u32, kind: &str) -> Option<PathBuf> {
-    let stem = log.file_stem()?.to_string_lossy().into_owned();
+/// Snapshots `STEM.PID.COMM.KIND` beside the log, sorted by name: process, command, file.
+fn snapshots(log: &Path, kind: &str) -> Vec<(u32, String, PathBuf)> {
+    let stem = log.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
     let folder = log.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let prefix = format!("{stem}.{pid}.");
-    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = file_name(path);
-            name.starts_with(&prefix) && name.ends_with(&format!(".{kind}"))
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<(u32, String, PathBuf)> = entries
+        .filter_map(|entry| {
+            let path = entry.path();
+            let name = file_name(&path);
+            let rest = name.strip_prefix(&format!("{stem}."))?.strip_suffix(&format!(".{kind}"))?;
+            let (pid, comm) = rest.split_once('.')?;
+            Some((pid.parse().ok()?, comm.to_owned(), path))
         })
         .collect();
     found.sort();
-    found.into_iter().next()
+    found
 }
 
-/// The command's name as the snapshot file has it.
-fn process_name(log: &Path, process: &Process) -> String {
-    let stem = log.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    let file = file_name(&process.start);
-    let name = file.strip_prefix(&format!("{stem}.{}.", process.pid)).and_then(|r| r.strip_suffix(".start.maps"));
-    name.unwrap_or(&stem).to_owned()
+fn start_snapshots(log: &Path) -> Result<Vec<Start>, Vec<String>> {
+    let read = |(pid, comm, path): (u32, String, PathBuf)| Ok(Start { pid, comm, maps: read_maps(&path)? });
+    snapshots(log, "start.maps").into_iter().map(read).collect()
+}
+
+fn compare_ends(log: &Path, done: &Replayed) -> Result<Vec<Compared>, Vec<String>> {
+    let snapshots = snapshots(log, "end.maps");
+    let compared = done.ends.iter().map(|end| {
+        let recorded = snapshots.iter().find(|(pid, comm, _)| *pid == end.pid && *comm == end.comm);
+        let differences = match recorded {
+            Some((.., path)) => Some(compare(&read_maps(path)?, &end.maps)),
+            None => None,
+        };
+        Ok(Compared { pid: end.pid, comm: end.comm.clone(), vmas: end.maps.lines.len(), differences })
+    });
+    compared.collect()
 }
 
 fn replay_line(args: &StraceArgs) -> String {
@@ -127,27 +104,21 @@ fn replay_line(args: &StraceArgs) -> String {
     format!("replay: {} strace {log} --driver {}{mutant}", program::name(), program::shell_word(&args.driver))
 }
 
-fn to_text(
-    name: &str,
-    process: &Process,
-    args: &StraceArgs,
-    done: &Replayed,
-    differences: Option<&[Difference]>,
-    replay: &str,
-) -> String {
+fn to_text(name: &str, args: &StraceArgs, done: &Replayed, compared: &[Compared], replay: &str) -> String {
     let mut text = String::new();
     let mutant = args.mutant.as_ref().map_or_else(String::new, |m| format!(", mutant {m}"));
-    let _ = writeln!(text, "{name}, process {}, driver {}{mutant}", process.pid, args.driver);
+    let _ = writeln!(text, "{name}, driver {}{mutant}", args.driver);
     let total: u64 = done.calls.values().sum();
     let calls: Vec<String> = done.calls.iter().map(|(name, n)| format!("{name} {n}")).collect();
-    let _ = writeln!(text, "  calls:           {total:>6}   {}", calls.join(", "));
+    let _ = writeln!(text, "  address spaces:  {:>7}", done.spaces);
+    let _ = writeln!(text, "  calls:           {total:>7}   {}", calls.join(", "));
     let all: u64 = done.invalidations.iter().map(|(_, n)| n).sum();
     let reasons: Vec<String> = done.invalidations.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
-    let _ = writeln!(text, "  invalidations:   {all:>6}   {}", reasons.join(", "));
-    let _ = writeln!(text, "  pages mirrored:  {:>6}", done.pages_mirrored);
-    let _ = writeln!(text, "  pages revoked:   {:>6}", done.pages_revoked);
-    let _ = writeln!(text, "  device accesses: {:>6}", done.device_accesses);
-    let _ = writeln!(text, "  findings:        {:>6}", done.findings.len());
+    let _ = writeln!(text, "  invalidations:   {all:>7}   {}", reasons.join(", "));
+    let _ = writeln!(text, "  pages mirrored:  {:>7}", done.pages_mirrored);
+    let _ = writeln!(text, "  pages revoked:   {:>7}", done.pages_revoked);
+    let _ = writeln!(text, "  device accesses: {:>7}", done.device_accesses);
+    let _ = writeln!(text, "  findings:        {:>7}", done.findings.len());
     let _ = writeln!(text, "  run hash {:016x}", done.hash);
     for line in &done.mismatches {
         let _ = writeln!(text, "not as expected: {line}");
@@ -158,41 +129,53 @@ fn to_text(
     for finding in &done.findings {
         let _ = writeln!(text, "\n{}\n{replay}", finding.text.trim_end());
     }
-    let vmas = done.maps.lines.len();
-    match differences {
+    text.push('\n');
+    for process in compared {
+        text.push_str(&comparison(process));
+    }
+    if compared.is_empty() {
+        text.push_str("no process has an end marker: nothing to compare with\n");
+    }
+    text
+}
+
+/// What became of one process's mappings.
+fn comparison(process: &Compared) -> String {
+    let mut text = String::new();
+    let who = format!("{} ({})", process.comm, process.pid);
+    match process.differences.as_deref() {
         None => {
             let _ =
-                writeln!(text, "\nfinal maps: {vmas} VMAs; no end snapshot beside the log, nothing to compare with");
+                writeln!(text, "{who}: {} VMAs; no end snapshot beside the log, nothing to compare with", process.vmas);
         }
         Some([]) => {
-            let _ = writeln!(text, "\nas expected: the final maps are exact, {vmas} VMAs");
+            let _ = writeln!(text, "as expected: {who}: the final maps are exact, {} VMAs", process.vmas);
         }
         Some(differences) => {
             for difference in differences {
-                let _ = writeln!(text, "\n{difference}");
+                let _ = writeln!(text, "{difference}\n");
             }
-            let _ = writeln!(text, "\nnot as expected: the final maps differ in {} places", differences.len());
+            let _ = writeln!(text, "not as expected: {who}: the final maps differ in {} places", differences.len());
         }
     }
     text
 }
 
-fn to_json(
-    name: &str,
-    process: &Process,
-    args: &StraceArgs,
-    done: &Replayed,
-    differences: Option<&[Difference]>,
-    replay: &str,
-) -> serde_json::Value {
+fn to_json(name: &str, args: &StraceArgs, done: &Replayed, compared: &[Compared], replay: &str) -> serde_json::Value {
+    let processes: Vec<serde_json::Value> = compared
+        .iter()
+        .map(|c| {
+            let differences = c.differences.as_ref().map(|d| d.iter().map(ToString::to_string).collect::<Vec<_>>());
+            serde_json::json!({"pid": c.pid, "comm": c.comm, "vmas": c.vmas, "differences": differences})
+        })
+        .collect();
+    let invalidations: std::collections::BTreeMap<&str, u64> = done.invalidations.iter().copied().collect();
     serde_json::json!({
-        "log": name, "pid": process.pid, "driver": args.driver, "mutant": args.mutant,
-        "calls": done.calls,
-        "invalidations": done.invalidations.iter().map(|(r, n)| ((*r).to_owned(), *n)).collect::<std::collections::BTreeMap<_, _>>(),
+        "log": name, "driver": args.driver, "mutant": args.mutant, "address_spaces": done.spaces,
+        "calls": done.calls, "invalidations": invalidations,
         "pages_mirrored": done.pages_mirrored, "pages_revoked": done.pages_revoked,
         "device_accesses": done.device_accesses, "findings": done.findings,
         "mismatches": done.mismatches, "not_replayed": done.skipped,
-        "run_hash": format!("{:016x}", done.hash), "replay": replay,
-        "differences": differences.map(|d| d.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        "run_hash": format!("{:016x}", done.hash), "replay": replay, "processes": processes,
     })
 }

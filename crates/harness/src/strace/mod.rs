@@ -12,6 +12,7 @@ mod maps;
 mod parse;
 mod replay;
 mod scan;
+mod space;
 
 #[cfg(test)]
 mod tests;
@@ -20,5 +21,5 @@ pub use call::{Call, CloneFlags, Fd, Marker, MremapFlags, Outcome};
 pub use compare::{Difference, compare};
 pub use maps::Maps;
 pub use parse::{Entry, Event, StraceLog};
-pub use replay::{Replay, ReplayFailure, Replayed};
+pub use replay::{ProcessEnd, Replay, ReplayFailure, Replayed, Start};
 pub use scan::TextError;

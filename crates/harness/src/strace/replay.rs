@@ -1,40 +1,54 @@
-//! A process's recorded calls on the simulated mm, with a driver that mirrors its anonymous memory.
+//! A log's processes and threads on the simulated mm, with a driver that mirrors their anonymous memory.
+//!
+//! The calls are done in the order of the log, which is the order of completion. A process begins at its start marker
+//! with the snapshot taken there (what `execve` maps is in no log), a forked child with its parent's memory, a thread or
+//! a child of `vfork` with its parent's address space. A process is compared at its end marker.
 //!
 //! The driver gets an instance, a device of its own, for each anonymous mapping it meets: that is how user memory becomes
-//! device objects. After every call the devices access what they still translate of the pages the call was about, so
-//! that a translation which should have gone is used and not only left lying; then what the call left mapped is mirrored
-//! again, and accessed.
+//! device objects. Anonymous memory is mirrored, and accessed by its device, when the process begins and again just before
+//! a call changes it: so every invalidation is about mirrored pages, while memory that no call touches stays as untouched
+//! as the log knows it (faulting it in earlier would give it an identity that keeps it from merging with its neighbours).
+//! After the call the devices access what they still translate of those pages, so that a translation which should have
+//! gone is used and not only left lying.
 
-use super::{Call, Entry, Event, Maps, Outcome};
+use super::space::{Notes, Space, Victim};
+use super::{Call, CloneFlags, Entry, Event, Maps, Marker, Outcome, StraceLog};
 use crate::judge::Judge;
 use crate::registry::Registry;
 use crate::report::Found;
 use crate::schedulers::RecipeScheduler;
 use crate::token::{Mode, Recipe};
-use driver_model::{Args, Config, Driver, DriverKind};
 use ksync::{Kernel, KernelConfig, current};
 use lockdep::Lockdep;
-use mm::vma::{MapFlags, MmapArgs, MmapBacking, Vma};
-use mm::{Machine, MachineConfig, Mm};
-use mm_types::{Errno, Name, PAGE_SIZE, PageRange, VirtAddr, VmFlags, Vpn};
+use mm::{Machine, MachineConfig};
+use mm_types::{Name, PageRange};
 use mmu_notifier::{Annotations, Framework};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use trace::{DevId, RunEnd};
+use trace::RunEnd;
+
+/// Mappings of a process at its start marker.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The process.
+    pub pid: u32,
+    /// Its command's name, at most 15 bytes.
+    pub comm: String,
+    /// The mappings.
+    pub maps: Maps,
+}
 
 /// What to replay.
 #[derive(Clone, Copy, Debug)]
 pub struct Replay<'a> {
     /// Name of the log in reports.
-    pub log: &'a str,
-    /// Name of the process.
-    pub process: &'a str,
-    /// Its calls between the markers.
-    pub calls: &'a [Entry],
-    /// Its mappings when they begin.
-    pub start: &'a Maps,
+    pub name: &'a str,
+    /// The log.
+    pub log: &'a StraceLog,
+    /// The snapshots taken at start markers. Without any, processes begin empty at their `execve`.
+    pub starts: &'a [Start],
     /// The driver.
     pub driver: &'a str,
     /// Wrong in which way.
@@ -48,8 +62,6 @@ pub enum ReplayFailure {
     UnknownDriver(Vec<String>),
     /// The driver has no such mutant; the ones it has.
     UnknownMutant(Vec<String>),
-    /// The snapshot cannot be an address space.
-    Start(String),
 }
 
 impl std::fmt::Display for ReplayFailure {
@@ -58,18 +70,30 @@ impl std::fmt::Display for ReplayFailure {
             ReplayFailure::UnknownDriver(known) => write!(f, "unknown driver; there are {}", known.join(", ")),
             ReplayFailure::UnknownMutant(known) if known.is_empty() => f.write_str("the driver has no mutants"),
             ReplayFailure::UnknownMutant(known) => write!(f, "unknown mutant; the driver has {}", known.join(", ")),
-            ReplayFailure::Start(why) => write!(f, "the start snapshot cannot be loaded: {why}"),
         }
     }
 }
 
 impl std::error::Error for ReplayFailure {}
 
+/// A process at its end marker.
+#[derive(Clone, Debug)]
+pub struct ProcessEnd {
+    /// The process.
+    pub pid: u32,
+    /// Its command's name.
+    pub comm: String,
+    /// Its mappings.
+    pub maps: Maps,
+}
+
 /// What became of it.
 #[derive(Clone, Debug)]
 pub struct Replayed {
     /// Calls done, by name.
     pub calls: BTreeMap<String, u64>,
+    /// Address spaces there were.
+    pub spaces: u64,
     /// Callbacks that announced an invalidation, by reason.
     pub invalidations: Vec<(&'static str, u64)>,
     /// Device translations published.
@@ -82,10 +106,10 @@ pub struct Replayed {
     pub findings: Vec<Found>,
     /// Calls whose result was not the recorded one: line, and both.
     pub mismatches: Vec<String>,
-    /// Calls that are not modelled yet: line and name.
+    /// What was not replayed: line, and why.
     pub skipped: Vec<String>,
-    /// The mappings after the last call.
-    pub maps: Maps,
+    /// Processes at their end markers, in order.
+    pub ends: Vec<ProcessEnd>,
     /// The run's hash.
     pub hash: u64,
     /// How it ended.
@@ -98,20 +122,47 @@ impl Replay<'_> {
     /// # Errors
     /// [`ReplayFailure`]; nothing was run.
     pub fn run(&self, registry: &Registry) -> Result<Replayed, ReplayFailure> {
-        let kind = self.kind(registry)?;
-        let k = Kernel::new(KernelConfig { lockdep: Some(Lockdep::new()), ..KernelConfig::default() });
+        let victim = self.victim(registry)?;
+        let k = Kernel::new(KernelConfig {
+            // As many steps as the log needs: its length is known and finite.
+            sched: sched::Config { max_steps: u64::MAX, ..sched::Config::default() },
+            lockdep: Some(Lockdep::new()),
+        });
         let judge = Rc::new(RefCell::new(Judge::new(false)));
         k.set_observer(Some(judge.clone()));
-        let process = k.enter(|k| self.process(k, kind)).map_err(ReplayFailure::Start)?;
-        let process = Rc::new(process);
-        let (task, calls, log) = (process.clone(), self.calls.to_vec(), self.log.to_owned());
-        k.enter(|k| k.spawn(Name::new(self.process), move || task.replay(&log, &calls)));
+        let world = k.enter(|k| {
+            let framework = Framework::new(k, Annotations::default());
+            // Large enough that nothing is reclaimed: the recorded machine did not either.
+            let config = MachineConfig { memory_bytes: 16 << 30, ..MachineConfig::default() };
+            Rc::new(World::new(self, Machine::new(k, config, framework), victim))
+        });
+        let (task, entries) = (world.clone(), self.log.entries.clone());
+        k.enter(|k| k.spawn(Name::new("replay"), move || task.replay(&entries)));
         let recipe = Recipe { mode: Mode::Benign, seed: 0, run: 0 };
         let end = k.run(&mut RecipeScheduler::new(recipe));
-        Ok(self.report(&k, &process, &judge.borrow(), end))
+        let judge = judge.borrow();
+        let stats = judge.oracles.stats();
+        let mut findings: Vec<Found> = k.lock_reports().iter().map(Found::from_lockdep).collect();
+        findings.extend(judge.oracles.findings().iter().map(Found::from_oracle));
+        findings.sort_by_key(|f| f.step);
+        let state = world.state.borrow();
+        Ok(Replayed {
+            calls: world.notes.calls.borrow().clone(),
+            spaces: state.spaces.len() as u64,
+            invalidations: stats.invalidations_by_event().map(|(reason, n)| (reason.word(), n)).collect(),
+            pages_mirrored: stats.sptes_set,
+            pages_revoked: judge.counts.revoked_in_callbacks,
+            device_accesses: stats.device_accesses,
+            findings,
+            mismatches: world.notes.mismatches.borrow().clone(),
+            skipped: world.notes.skipped.borrow().clone(),
+            ends: state.ends.clone(),
+            hash: judge.hash.value(),
+            end,
+        })
     }
 
-    fn kind(&self, registry: &Registry) -> Result<DriverKind, ReplayFailure> {
+    fn victim(&self, registry: &Registry) -> Result<Victim, ReplayFailure> {
         let Some(kind) = registry.get(self.driver) else {
             let known = registry.kinds().iter().map(|k| k.name.to_owned()).collect();
             return Err(ReplayFailure::UnknownDriver(known));
@@ -121,229 +172,254 @@ impl Replay<'_> {
         {
             return Err(ReplayFailure::UnknownMutant(kind.mutants.iter().map(|m| m.name.to_owned()).collect()));
         }
-        Ok(*kind)
-    }
-
-    fn process(&self, k: &Kernel, kind: DriverKind) -> Result<Process, String> {
-        let framework = Framework::new(k, Annotations::default());
-        // Large enough that nothing is reclaimed: the recorded machine did not either.
-        let config = MachineConfig { memory_bytes: 16 << 30, ..MachineConfig::default() };
-        let machine = Machine::new(k, config, framework);
-        let mm = machine.new_mm(k, Name::new(self.process));
-        mm.load_maps(&self.start.lines).map_err(|e| e.to_string())?;
-        Ok(Process {
-            machine,
-            mm,
-            kind,
-            mutant: self.mutant.map(str::to_owned),
-            objects: RefCell::default(),
-            done: RefCell::default(),
-        })
-    }
-
-    fn report(&self, k: &Kernel, process: &Process, judge: &Judge, end: RunEnd) -> Replayed {
-        let done = process.done.borrow();
-        let stats = judge.oracles.stats();
-        let mut findings: Vec<Found> = k.lock_reports().iter().map(Found::from_lockdep).collect();
-        findings.extend(judge.oracles.findings().iter().map(Found::from_oracle));
-        findings.sort_by_key(|f| f.step);
-        Replayed {
-            calls: done.calls.clone(),
-            invalidations: stats.invalidations_by_event().map(|(reason, n)| (reason.word(), n)).collect(),
-            pages_mirrored: stats.sptes_set,
-            pages_revoked: judge.counts.revoked_in_callbacks,
-            device_accesses: stats.device_accesses,
-            findings,
-            mismatches: done.mismatches.clone(),
-            skipped: done.skipped.clone(),
-            maps: Maps { lines: done.maps.clone() },
-            hash: judge.hash.value(),
-            end,
-        }
+        Ok(Victim { kind: *kind, mutant: self.mutant.map(str::to_owned) })
     }
 }
 
-/// The process being replayed.
-struct Process {
+/// The processes of a log while it is replayed.
+struct World {
+    log: String,
     machine: Arc<Machine>,
-    mm: Arc<Mm>,
-    kind: DriverKind,
-    mutant: Option<String>,
-    /// An instance of the driver for each piece of anonymous memory, in order of creation.
-    objects: RefCell<Vec<(PageRange, Arc<dyn Driver>)>>,
-    done: RefCell<Done>,
+    victim: Victim,
+    starts: Vec<Start>,
+    notes: Notes,
+    /// Who made which task, how: a child's first call may stand before the call that made it.
+    parents: BTreeMap<u32, (u32, Made)>,
+    state: RefCell<State>,
 }
 
 #[derive(Default)]
-struct Done {
-    calls: BTreeMap<String, u64>,
-    mismatches: Vec<String>,
-    skipped: Vec<String>,
-    maps: Vec<mm::vma::MapsLine>,
+struct State {
+    spaces: Vec<Rc<Space>>,
+    /// The address space of each task that has one.
+    of: BTreeMap<u32, usize>,
+    /// Tasks that were seen: they begin once.
+    begun: BTreeSet<u32>,
+    /// What each task last executed.
+    executed: BTreeMap<u32, String>,
+    /// Snapshots taken by a start marker already.
+    used: BTreeSet<usize>,
+    /// Command of the space's process, for its end.
+    comm: BTreeMap<usize, String>,
+    /// Address spaces past their end marker.
+    ended: BTreeSet<usize>,
+    ends: Vec<ProcessEnd>,
 }
 
-impl Process {
-    fn replay(&self, log: &str, calls: &[Entry]) {
-        self.frame(log, "start");
-        self.mirror(PageRange::ALL);
-        for entry in calls {
-            let Event::Call(call, outcome) = &entry.event else { continue };
-            self.frame(&format!("{log}:{}", entry.line), call.name());
-            *self.done.borrow_mut().calls.entry(call.name().to_owned()).or_default() += 1;
-            let Some(touched) = self.call(entry.line, call, outcome) else { continue };
-            self.access(touched);
-            self.mirror(touched);
-            self.access(touched);
+/// How a task came to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// It shares its maker's address space: a thread, a child of `vfork`.
+    Sharing,
+    /// It has a copy.
+    Copying,
+}
+
+impl World {
+    fn new(replay: &Replay<'_>, machine: Arc<Machine>, victim: Victim) -> World {
+        World {
+            log: replay.name.to_owned(),
+            machine,
+            victim,
+            starts: replay.starts.to_vec(),
+            notes: Notes::default(),
+            parents: replay.log.entries.iter().filter_map(made).collect(),
+            state: RefCell::default(),
         }
-        self.done.borrow_mut().maps = self.mm.maps();
-        self.frame(log, "exit");
-        self.mm.exit();
+    }
+
+    fn replay(&self, entries: &[Entry]) {
+        for entry in entries {
+            self.begin(entry.pid);
+            match &entry.event {
+                Event::Call(call, outcome) => self.call(entry, call, outcome),
+                Event::Exited(_) | Event::Gone(_) => self.leave(entry.pid),
+                Event::Signal(_) => {}
+            }
+        }
+        self.frame("the end of the log", "exit");
+        let left: Vec<u32> = self.state.borrow().of.keys().copied().collect();
+        left.into_iter().for_each(|pid| self.leave(pid));
     }
 
     fn frame(&self, place: &str, what: &str) {
         current(|k| k.set_frame(Some(Name::new(&format!("{place} ({what})")))));
     }
 
-    /// Does one call and compares its result with the recorded one; the pages it was about, if any.
-    fn call(&self, line: usize, call: &Call, outcome: &Outcome) -> Option<PageRange> {
-        match call {
-            Call::Mmap { addr, len_bytes, prot, flags, fd, offset_bytes } => {
-                let args = MmapArgs {
-                    addr: *addr,
-                    len_bytes: *len_bytes,
-                    prot: *prot,
-                    flags: *flags,
-                    backing: self.backing(fd.path.as_deref(), *flags),
-                    offset_bytes: *offset_bytes,
-                };
-                // Where the recorded kernel placed it is not ours to choose.
-                let placed = match outcome {
-                    Outcome::Value(at) => self.mm.mmap_recorded(&args, VirtAddr(*at)),
-                    _ => self.mm.mmap(&args),
-                };
-                self.compare(line, call, outcome, placed.map(|at| at.0));
-                pages(placed.ok()?, *len_bytes)
-            }
-            Call::Munmap { addr, len_bytes } => {
-                self.compare(line, call, outcome, self.mm.munmap(*addr, *len_bytes).map(|()| 0));
-                pages(*addr, *len_bytes)
-            }
-            Call::Mprotect { addr, len_bytes, prot } => {
-                self.compare(line, call, outcome, self.mm.mprotect(*addr, *len_bytes, *prot).map(|()| 0));
-                pages(*addr, *len_bytes)
-            }
-            Call::Brk { addr } => self.brk(line, *addr, outcome),
-            Call::Exit { .. } | Call::ExitGroup { .. } | Call::Other { .. } => None,
-            _ => {
-                self.done.borrow_mut().skipped.push(format!("line {line}: {}", call.name()));
+    fn frame_at(&self, line: usize, what: &str) {
+        self.frame(&format!("{}:{line}", self.log), what);
+    }
+
+    /// The first sight of a task: it gets its maker's address space, or a copy.
+    fn begin(&self, pid: u32) {
+        if !self.state.borrow_mut().begun.insert(pid) {
+            return;
+        }
+        let Some((parent, how)) = self.parents.get(&pid).copied() else { return };
+        let Some(index) = self.state.borrow().of.get(&parent).copied() else { return };
+        let of = match how {
+            Made::Sharing => index,
+            Made::Copying => match self.fork(index, pid) {
+                Some(child) => child,
+                None => return,
+            },
+        };
+        self.state.borrow_mut().of.insert(pid, of);
+    }
+
+    /// The child has its parent's memory and none of its subscribers; the parent's devices go on.
+    fn fork(&self, index: usize, pid: u32) -> Option<usize> {
+        let parent = self.state.borrow().spaces[index].clone();
+        self.frame(&self.log, "fork");
+        parent.mirror(&self.notes, PageRange::ALL);
+        let forked = current(|k| parent.mm.fork(k, Name::new(&format!("{pid}"))));
+        parent.access(PageRange::ALL);
+        match forked {
+            Ok(mm) => Some(self.add(Space::of(mm, &self.machine, None).known_if(parent.known))),
+            Err(errno) => {
+                self.notes.skipped.borrow_mut().push(format!("fork of {pid}: {errno}"));
                 None
             }
         }
     }
 
-    fn backing(&self, path: Option<&str>, flags: MapFlags) -> MmapBacking {
-        match path {
-            Some(path) if !flags.contains(MapFlags::ANONYMOUS) => {
-                // Opened how is not recorded; a shared mapping of it is read-only in every log so far, and a file opened
-                // for both never refuses.
-                MmapBacking::File { file: self.machine.open_file(path, ""), readable: true, writable: true }
+    fn add(&self, space: Space) -> usize {
+        let mut state = self.state.borrow_mut();
+        state.spaces.push(Rc::new(space));
+        state.spaces.len() - 1
+    }
+
+    fn call(&self, entry: &Entry, call: &Call, outcome: &Outcome) {
+        match call.marker() {
+            Some(Marker::Start) => return self.start(entry),
+            Some(Marker::End) => return self.end(entry.pid),
+            None => {}
+        }
+        match call {
+            Call::Execve { path } if matches!(outcome, Outcome::Value(0)) => self.exec(entry, path),
+            // Their children begin when they are first seen.
+            Call::Clone { .. } | Call::Fork | Call::Vfork | Call::Execve { .. } => self.count(entry.pid, call),
+            _ => self.memory_call(entry, call, outcome),
+        }
+    }
+
+    fn count(&self, pid: u32, call: &Call) {
+        if self.active(pid).is_some() {
+            *self.notes.calls.borrow_mut().entry(call.name().to_owned()).or_default() += 1;
+        }
+    }
+
+    /// The task's address space, if it has one that is not past its end.
+    fn active(&self, pid: u32) -> Option<Rc<Space>> {
+        let state = self.state.borrow();
+        let index = *state.of.get(&pid)?;
+        (!state.ended.contains(&index)).then(|| state.spaces[index].clone())
+    }
+
+    fn memory_call(&self, entry: &Entry, call: &Call, outcome: &Outcome) {
+        let Some(space) = self.active(entry.pid) else { return };
+        self.frame_at(entry.line, call.name());
+        self.count(entry.pid, call);
+        if let Some(about) = space.about(call) {
+            space.mirror(&self.notes, about);
+            space.access(about);
+        }
+        for touched in space.call(&self.notes, entry.line, call, outcome) {
+            space.access(touched);
+        }
+    }
+
+    /// Another program: the old address space loses this task; the new one is known at the start marker, if there is one.
+    fn exec(&self, entry: &Entry, path: &str) {
+        self.frame_at(entry.line, "execve");
+        self.count(entry.pid, &Call::Execve { path: path.to_owned() });
+        self.leave(entry.pid);
+        self.state.borrow_mut().executed.insert(entry.pid, path.to_owned());
+        if self.starts.is_empty() {
+            let name = Name::new(&format!("{} {}", comm(path), entry.pid));
+            let mm = current(|k| self.machine.new_mm(k, name));
+            let index = self.add(Space::of(mm, &self.machine, Some(self.victim.clone())));
+            self.state.borrow_mut().of.insert(entry.pid, index);
+        }
+    }
+
+    fn start(&self, entry: &Entry) {
+        let Some(number) = self.snapshot(entry.pid) else { return };
+        let start = &self.starts[number];
+        self.frame_at(entry.line, "start snapshot");
+        self.leave(entry.pid);
+        let name = Name::new(&start.comm);
+        let loaded = current(|k| Space::load(k, &self.machine, name, &start.maps.lines, self.victim.clone()));
+        match loaded {
+            Ok(space) => {
+                let index = self.add(space);
+                let mut state = self.state.borrow_mut();
+                state.used.insert(number);
+                state.of.insert(entry.pid, index);
+                state.comm.insert(index, start.comm.clone());
+                let space = state.spaces[index].clone();
+                drop(state);
+                space.mirror(&self.notes, PageRange::ALL);
+                space.access(PageRange::ALL);
             }
-            _ => MmapBacking::None,
+            Err(why) => {
+                let line = format!("line {}: the start snapshot cannot be loaded: {why}", entry.line);
+                self.notes.skipped.borrow_mut().push(line);
+            }
         }
     }
 
-    /// `brk` returns the end of the heap whether or not it moved. The first answer tells where the heap starts.
-    fn brk(&self, line: usize, to: VirtAddr, outcome: &Outcome) -> Option<PageRange> {
-        let Outcome::Value(recorded) = outcome else { return None };
-        if self.mm.brk_end() == VirtAddr(0) {
-            self.mm.set_start_brk(VirtAddr(*recorded));
-        }
-        let before = self.mm.brk_end();
-        let after = self.mm.brk(to);
-        self.compare(line, &Call::Brk { addr: to }, outcome, Ok(after.0));
-        let (low, high) = (before.min(after), before.max(after));
-        PageRange::new(low.vpn(), high.page_align_up()?.vpn()).ok()
+    /// The snapshot of a start marker: of this process and the program it last executed; else its next one.
+    fn snapshot(&self, pid: u32) -> Option<usize> {
+        let state = self.state.borrow();
+        let candidates =
+            || self.starts.iter().enumerate().filter(|(i, s)| s.pid == pid && !state.used.contains(i)).map(|(i, _)| i);
+        let executed = state.executed.get(&pid).map(|path| comm(path));
+        candidates().find(|i| executed == Some(self.starts[*i].comm.as_str())).or_else(|| candidates().next())
     }
 
-    fn compare(&self, line: usize, call: &Call, recorded: &Outcome, got: Result<u64, Errno>) {
-        let same = match (recorded, got) {
-            (Outcome::Value(want), Ok(got)) => *want == got,
-            (Outcome::Failed(_), Err(errno)) => recorded.errno() == Some(errno),
-            (Outcome::Unknown, _) => true,
-            _ => false,
+    fn end(&self, pid: u32) {
+        let Some(space) = self.active(pid) else { return };
+        let mut state = self.state.borrow_mut();
+        let Some(index) = state.of.get(&pid).copied() else { return };
+        let comm = state.comm.get(&index).cloned().unwrap_or_default();
+        state.ended.insert(index);
+        state.ends.push(ProcessEnd { pid, comm, maps: Maps { lines: space.mm.maps() } });
+        drop(state);
+        // Its exit is an invalidation of everything.
+        space.mirror(&self.notes, PageRange::ALL);
+        space.access(PageRange::ALL);
+    }
+
+    /// The task is not in its address space any more; the last one takes it down.
+    fn leave(&self, pid: u32) {
+        let left = {
+            let mut state = self.state.borrow_mut();
+            let Some(index) = state.of.remove(&pid) else { return };
+            if state.of.values().any(|i| *i == index) { None } else { Some(state.spaces[index].clone()) }
         };
-        if !same {
-            let want = match recorded {
-                Outcome::Value(v) => format!("{v:#x}"),
-                Outcome::Failed(name) => format!("-{name}"),
-                Outcome::Unknown => "?".to_owned(),
-            };
-            let got = got.map_or_else(|e| format!("-{e}"), |v| format!("{v:#x}"));
-            self.done.borrow_mut().mismatches.push(format!("line {line}: {} = {got}, recorded {want}", call.name()));
+        if let Some(space) = left {
+            space.mm.exit();
         }
-    }
-
-    /// Every device accesses what it still translates of `pages`, writing where it may.
-    fn access(&self, pages: PageRange) {
-        for (own, driver) in self.objects.borrow().iter() {
-            if !own.overlaps(pages) {
-                continue;
-            }
-            let device = driver.device();
-            for (mm, vpn, spte) in device.sptes() {
-                if !pages.contains(vpn) {
-                    continue;
-                }
-                // A translation that went meanwhile is a device fault: nothing was accessed.
-                let _ = if spte.writable { device.write(mm, vpn, vpn.0) } else { device.read(mm, vpn).map(drop) };
-            }
-        }
-    }
-
-    /// Mirrors the readable anonymous memory in `pages`.
-    fn mirror(&self, pages: PageRange) {
-        for (piece, writable) in self.anonymous(pages) {
-            let driver = self.object(piece);
-            let op = match self.kind.ops.iter().find(|op| writable && op.name == "map_write") {
-                Some(op) => op.name,
-                // The first operation of a driver publishes translations.
-                None => self.kind.ops.first().map_or("map", |op| op.name),
-            };
-            if let Err(errno) = driver.op(Name::new(op), &Args::range(piece)) {
-                self.done.borrow_mut().skipped.push(format!("{op} {piece}: {errno}"));
-            }
-        }
-    }
-
-    /// The pieces of readable anonymous memory in `pages`, each within one VMA.
-    fn anonymous(&self, pages: PageRange) -> Vec<(PageRange, bool)> {
-        let mirrored = |vma: &Vma| vma.is_anonymous() && vma.flags().contains(VmFlags::READ);
-        self.mm
-            .vmas()
-            .iter()
-            .filter(|vma| mirrored(vma))
-            .filter_map(|vma| Some((vma.range().intersect(pages)?, vma.flags().contains(VmFlags::WRITE))))
-            .collect()
-    }
-
-    /// The driver instance that covers `piece`, made and attached if there is none yet.
-    fn object(&self, piece: PageRange) -> Arc<dyn Driver> {
-        if let Some((_, driver)) = self.objects.borrow().iter().find(|(own, _)| own.covers(piece)) {
-            return driver.clone();
-        }
-        let number = self.objects.borrow().len() as u32;
-        let mut config = Config::new(DevId(number), Name::new(&format!("{}{number}", self.kind.name)));
-        config.mutant.clone_from(&self.mutant);
-        let driver = current(|k| (self.kind.make)(k, &self.mm, piece, &config));
-        if let Err(errno) = driver.attach() {
-            self.done.borrow_mut().skipped.push(format!("attach {piece}: {errno}"));
-        }
-        self.objects.borrow_mut().push((piece, driver.clone()));
-        driver
     }
 }
 
-/// The pages of `len_bytes` from `addr`, rounded out as the kernel does; `None` if there are none.
-fn pages(addr: VirtAddr, len_bytes: u64) -> Option<PageRange> {
-    PageRange::with_len(Vpn(addr.0 / PAGE_SIZE), len_bytes.div_ceil(PAGE_SIZE))
+/// The name a process gets from what it executes: the last part of the path, 15 bytes of it.
+fn comm(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let end = (0..=15.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+    &name[..end]
+}
+
+/// The task that a call made: its id, its maker and how.
+fn made(entry: &Entry) -> Option<(u32, (u32, Made))> {
+    let Event::Call(call, Outcome::Value(child)) = &entry.event else { return None };
+    let how = match call {
+        Call::Fork => Made::Copying,
+        Call::Vfork => Made::Sharing,
+        Call::Clone { flags } if flags.contains(CloneFlags::VM) => Made::Sharing,
+        Call::Clone { .. } => Made::Copying,
+        _ => return None,
+    };
+    Some((u32::try_from(*child).ok()?, (entry.pid, how)))
 }
