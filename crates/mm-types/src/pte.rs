@@ -70,6 +70,20 @@ impl Pte {
         Pte(Self::TYPE_MIGRATION | (pfn.0 << Self::PFN_SHIFT))
     }
 
+    /// The migration entry for the frame that this one holds; it keeps access, dirty and accessed bits.
+    #[must_use]
+    pub const fn to_migration(self) -> Pte {
+        let kept = Self::PFN_MASK | Self::WRITE | Self::ACCESSED | Self::DIRTY;
+        Pte(Self::TYPE_MIGRATION | (self.0 & kept))
+    }
+
+    /// The present entry that a migration entry becomes, with the bits that it kept.
+    #[must_use]
+    pub const fn from_migration(self, pfn: Pfn) -> Pte {
+        let kept = Self::WRITE | Self::ACCESSED | Self::DIRTY;
+        Pte(Self::PRESENT | Self::USER | (self.0 & kept) | (pfn.0 << Self::PFN_SHIFT))
+    }
+
     /// What it means.
     #[must_use]
     pub const fn kind(self) -> PteKind {
@@ -209,6 +223,11 @@ mod tests {
         assert_eq!(Pte::swap(0).kind(), PteKind::Swap { slot: 0 });
         assert!(!Pte::swap(3).is_writable() && Pte::swap(3).pfn().is_none());
         assert_eq!(p.to_string(), "7:wd");
+        let moving = p.to_migration();
+        assert_eq!((moving.kind(), moving.is_writable()), (PteKind::Migration { pfn: Pfn(7) }, false));
+        assert_eq!(moving.from_migration(Pfn(8)), Pte::present(Pfn(8)).with_write(true).with_dirty(true));
+        assert!(!moving.with_write(false).from_migration(Pfn(8)).is_writable());
+        assert_eq!(p.with_protnone(true).to_migration().from_migration(Pfn(7)), p);
         let none = p.with_protnone(true);
         assert_eq!((none.kind(), none.pfn()), (PteKind::ProtNone { pfn: Pfn(7) }, None));
         assert_eq!((none.mapped_pfn(), none.with_protnone(false)), (Some(Pfn(7)), p));

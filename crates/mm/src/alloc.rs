@@ -25,6 +25,8 @@ pub(crate) struct Watermarks {
     pub(crate) min: i64,
     /// Below it an allocation that may reclaim does.
     pub(crate) low: i64,
+    /// Background reclaim stops above it.
+    pub(crate) high: i64,
     /// Below it the zone's lock is taken: what tasks do to the count is then ordered.
     pub(crate) near: i64,
 }
@@ -35,7 +37,7 @@ impl Watermarks {
     pub(crate) fn of(nr_frames: u64) -> Watermarks {
         let min = ((nr_frames * 4 * 16).isqrt() / 4).min(nr_frames / 8).cast_signed();
         let low = min + min / 4;
-        Watermarks { min, low, near: low + min }
+        Watermarks { min, low, high: low + min / 4, near: low + min }
     }
 }
 
@@ -61,7 +63,12 @@ impl Machine {
             self.direct_reclaim(k, gfp, Target::Choice);
         }
         let mut fruitless = 0;
-        while !self.watermark_ok(k, self.watermark_for(k, gfp)) {
+        let mut mark = self.watermark_for(k, gfp);
+        if mark == self.watermarks.low && !self.watermark_ok(k, mark) && self.wake_kswapd() {
+            // While it reclaims, the reserve above min may be used.
+            mark = self.watermarks.min;
+        }
+        while !self.watermark_ok(k, mark) {
             if !may_reclaim {
                 return Err(Errno::ENOMEM);
             }
@@ -94,7 +101,7 @@ impl Machine {
     }
 
     /// `zone_watermark_ok()` for one page. Takes the zone's lock only near the watermarks.
-    fn watermark_ok(&self, k: &Kernel, mark: i64) -> bool {
+    pub(crate) fn watermark_ok(&self, k: &Kernel, mark: i64) -> bool {
         if self.nr_free.load(Ordering::Relaxed) > self.watermarks.near {
             return true;
         }

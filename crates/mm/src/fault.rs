@@ -6,6 +6,7 @@
 //! | none, anonymous | write | a new page of zeros |
 //! | none, file | read, or shared | the file's page |
 //! | none, private file | write | a copy of the file's page |
+//! | migration | any | waits until the page is where it goes to |
 //! | swap | any | the page comes back, without a notifier call |
 //! | read-only | write | shared: made writable; exclusive: reused; else copied inside a CLEAR bracket of one page |
 //!
@@ -132,9 +133,11 @@ impl Mm {
             (PteKind::None, VmaKind::File(file)) => fault.do_fault(file),
             (PteKind::None, VmaKind::Special(name)) => fault.do_fault(self.machine.special_file(name)),
             (PteKind::Swap { slot }, _) => return fault.do_swap_page(pte, slot),
+            // `migration_entry_wait()`
+            (PteKind::Migration { pfn }, _) => return Ok(Handled::WaitFolio(pfn)),
             (PteKind::Present, _) if write && !pte.is_writable() => fault.do_wp_page(pte),
             // Another task was faster.
-            (PteKind::Present | PteKind::ProtNone { .. } | PteKind::Migration { .. }, _) => Ok(()),
+            (PteKind::Present | PteKind::ProtNone { .. }, _) => Ok(()),
         }?;
         Ok(Handled::Done)
     }
@@ -210,7 +213,9 @@ impl Fault<'_> {
         } else {
             machine.get_page(self.k, cached);
             machine.with_frame(cached, |f| f.mapcount += 1);
-            ptes.set(self.k, self.vpn, Pte::present(cached).with_write(self.write).with_dirty(self.write));
+            // A shared page that needs no notice before a write is writable at once (`vma_wants_writenotify()`).
+            let shared = self.vma.flags().contains(VmFlags::SHARED | VmFlags::WRITE) && machine.is_shmem(file);
+            ptes.set(self.k, self.vpn, Pte::present(cached).with_write(self.write || shared).with_dirty(self.write));
             None
         };
         drop(ptes);

@@ -1,36 +1,48 @@
-//! Files behind mappings, and their page cache of stand-in pages.
-//!
-//! What a file holds is not modelled: the page at an offset is a frame of its own, made at the first access.
+//! Files behind mappings: what is open, and what it is called.
 
-use crate::frames::FrameFlags;
 use crate::machine::Machine;
 use crate::obj::mapping_obj;
+use crate::page_cache::{IMmap, Mappings, Pages};
 use crate::vma::{FileId, FileText};
-use ksync::{Kernel, RawRwSem, RwSem};
-use mm_types::{Errno, Gfp, Name, Pfn, Pgoff};
+use ksync::{RawRwSem, RwSem};
+use mm_types::{Name, Pgoff};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The `&mapping->i_mmap_rwsem` of a file. Files have no reverse map yet: it is taken where the kernel's order has it.
-pub(crate) type IMmap = Arc<RwSem<()>>;
+/// A file, however often it is open.
+pub(crate) type Inode = u32;
 
 #[derive(Default)]
 pub(crate) struct FileTable {
     files: Vec<File>,
-    inodes: Vec<Inode>,
-    by_text: BTreeMap<(String, String), u32>,
+    inodes: Vec<AddressSpace>,
+    by_text: BTreeMap<(String, String), Inode>,
     specials: BTreeMap<Name, FileId>,
 }
 
-struct File {
-    inode: u32,
-    text: FileText,
-    shmem: bool,
+/// What is behind an open file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// A file on a disk.
+    Disk,
+    /// Shared anonymous memory: zeros until it is written. Its pages are not reclaimed here.
+    Shmem,
+    /// Pages of the kernel's own.
+    Special,
 }
 
-struct Inode {
+struct File {
+    inode: Inode,
+    text: FileText,
+    behind: Behind,
+}
+
+/// `struct address_space`.
+struct AddressSpace {
     i_mmap: IMmap,
-    pages: BTreeMap<Pgoff, Pfn>,
+    pages: Pages,
+    /// What its contents are made from; 0 is a file of zeros.
+    seed: u64,
 }
 
 /// Name and inode of shared anonymous memory in /proc/PID/maps.
@@ -48,50 +60,91 @@ impl FileTable {
         }
     }
 
-    fn add(&mut self, inode: u32, text: FileText, shmem: bool) -> FileId {
-        self.files.push(File { inode, text, shmem });
+    fn add(&mut self, inode: Inode, text: FileText, behind: Behind) -> FileId {
+        self.files.push(File { inode, text, behind });
         FileId(u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX))
     }
 
-    fn add_inode(&mut self, machine: &Machine) -> u32 {
+    fn add_inode(&mut self, machine: &Machine, seed: u64) -> Inode {
         let inode = u32::try_from(self.inodes.len()).unwrap_or(u32::MAX);
         let raw = RawRwSem::new(machine.classes.i_mmap, mapping_obj(inode));
-        self.inodes.push(Inode { i_mmap: Arc::new(RwSem::from_raw(raw, ())), pages: BTreeMap::new() });
+        let i_mmap = Arc::new(RwSem::from_raw(raw, Mappings::default()));
+        self.inodes.push(AddressSpace { i_mmap, pages: Pages::default(), seed });
         inode
     }
+
+    pub(crate) fn pages(&mut self, inode: Inode) -> &mut Pages {
+        &mut self.inodes[inode as usize].pages
+    }
+
+    pub(crate) fn i_mmap(&self, inode: Inode) -> IMmap {
+        Arc::clone(&self.inodes[inode as usize].i_mmap)
+    }
+
+    /// What the page at an offset holds that is not in memory.
+    pub(crate) fn contents(&self, id: FileId, pgoff: Pgoff) -> u64 {
+        let space = &self.inodes[self.file(id).inode as usize];
+        let stored = space.pages.stored.get(&pgoff).copied();
+        stored.unwrap_or_else(|| if space.seed == 0 { 0 } else { fold(space.seed, &pgoff.0.to_le_bytes()) })
+    }
+
+    /// Whether its mappings are listed, so that its pages can be found by reclaim and migration.
+    pub(crate) fn has_reverse_map(&self, id: FileId) -> bool {
+        self.file(id).behind != Behind::Special
+    }
+
+    /// Whether its pages are on the list that reclaim looks at.
+    pub(crate) fn is_reclaimable(&self, id: FileId) -> bool {
+        self.file(id).behind == Behind::Disk
+    }
+
+    fn open(&mut self, machine: &Machine, text: FileText, behind: Behind) -> FileId {
+        let key = (text.name.clone(), text.device_inode.clone());
+        let inode = match self.by_text.get(&key) {
+            Some(inode) => *inode,
+            None => {
+                let seed = fold(fold(FNV_OFFSET, text.name.as_bytes()), text.device_inode.as_bytes());
+                let inode = self.add_inode(machine, seed);
+                self.by_text.insert(key, inode);
+                inode
+            }
+        };
+        self.add(inode, text, behind)
+    }
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a: what files hold must be the same in every run and build.
+fn fold(from: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(from, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl Machine {
     /// `open()`: a `struct file` of its own each time; the same name, device and inode is the same page cache.
     pub fn open_file(&self, name: &str, device_inode: &str) -> FileId {
-        let mut files = self.files.lock();
-        let key = (name.to_owned(), device_inode.to_owned());
-        let inode = match files.by_text.get(&key) {
-            Some(inode) => *inode,
-            None => {
-                let inode = files.add_inode(self);
-                files.by_text.insert(key, inode);
-                inode
-            }
-        };
-        files.add(inode, FileText { name: name.to_owned(), device_inode: device_inode.to_owned() }, false)
+        let text = FileText { name: name.to_owned(), device_inode: device_inode.to_owned() };
+        self.files.lock().open(self, text, Behind::Disk)
     }
 
     /// The file behind a shared anonymous mapping (`shmem_zero_setup()`).
     pub(crate) fn shmem_file(&self) -> FileId {
         let mut files = self.files.lock();
-        let inode = files.add_inode(self);
+        let inode = files.add_inode(self, 0);
         let text = FileText { name: DEV_ZERO.to_owned(), device_inode: format!("00:01 {}", inode + 1) };
-        files.add(inode, text, true)
+        files.add(inode, text, Behind::Shmem)
     }
 
     /// The object behind mappings that the kernel installs under a name (`[vdso]`).
     pub(crate) fn special_file(&self, name: Name) -> FileId {
-        if let Some(id) = self.files.lock().specials.get(&name) {
+        let mut files = self.files.lock();
+        if let Some(id) = files.specials.get(&name) {
             return *id;
         }
-        let id = self.open_file(name.as_str(), "");
-        *self.files.lock().specials.entry(name).or_insert(id)
+        let text = FileText { name: name.as_str().to_owned(), device_inode: String::new() };
+        let id = files.open(self, text, Behind::Special);
+        files.specials.insert(name, id);
+        id
     }
 
     /// What /proc/PID/maps prints of a file.
@@ -105,43 +158,17 @@ impl Machine {
 
     /// Whether it is shared anonymous memory, whose pages need no notice before a write.
     pub(crate) fn is_shmem(&self, id: FileId) -> bool {
-        self.files.lock().file(id).shmem
+        self.files.lock().file(id).behind == Behind::Shmem
+    }
+
+    pub(crate) fn inode(&self, id: FileId) -> Inode {
+        self.files.lock().file(id).inode
     }
 
     /// The lock of the file's mappings, with the number of its inode.
-    pub(crate) fn i_mmap(&self, id: FileId) -> (u32, IMmap) {
+    pub(crate) fn i_mmap(&self, id: FileId) -> (Inode, IMmap) {
         let files = self.files.lock();
         let inode = files.file(id).inode;
-        (inode, Arc::clone(&files.inodes[inode as usize].i_mmap))
-    }
-
-    /// The page of a file, with a reference for the caller; made on first use, when it also may sleep and reclaim.
-    pub(crate) fn file_page(&self, k: &Kernel, id: FileId, pgoff: Pgoff) -> Result<Pfn, Errno> {
-        if let Some(pfn) = self.cached(id, pgoff) {
-            self.get_page(k, pfn);
-            return Ok(pfn);
-        }
-        let pfn = self.alloc_page(k, Gfp::USER)?;
-        let winner = {
-            let mut files = self.files.lock();
-            let inode = files.file(id).inode as usize;
-            *files.inodes[inode].pages.entry(pgoff).or_insert(pfn)
-        };
-        if winner == pfn {
-            self.with_frame(pfn, |f| {
-                f.flags |= FrameFlags::FILE;
-                f.index = pgoff;
-            });
-        } else {
-            // Another task was faster while this one allocated.
-            self.put_page(k, pfn);
-        }
-        self.get_page(k, winner);
-        Ok(winner)
-    }
-
-    fn cached(&self, id: FileId, pgoff: Pgoff) -> Option<Pfn> {
-        let files = self.files.lock();
-        files.inodes[files.file(id).inode as usize].pages.get(&pgoff).copied()
+        (inode, files.i_mmap(inode))
     }
 }

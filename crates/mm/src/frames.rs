@@ -3,6 +3,7 @@
 //! Metadata lies under a storage lock (`parking_lot`) that protects memory only and is never held across a visible
 //! operation; what orders tasks are the simulated locks and the visible operation that each method here names first.
 
+use crate::file::Inode;
 use crate::machine::Machine;
 use crate::obj::{MachineObj, frame_obj, machine_obj};
 use crate::per_task::PerTask;
@@ -45,6 +46,8 @@ pub(crate) struct Frame {
     pub(crate) pins: u32,
     pub(crate) flags: FrameFlags,
     pub(crate) anon_vma: Option<AnonVmaId>,
+    /// The file whose page it is, if its mappings are listed (`folio->mapping`).
+    pub(crate) mapping: Option<Inode>,
     /// Where in the object it is (`folio->index`).
     pub(crate) index: Pgoff,
     /// Its contents.

@@ -14,7 +14,8 @@
 //! | `fork.rs` | fork | PROTECTION_PAGE per VMA that had private pages; `dup_mmap_sem` R, both `mmap_lock`s W |
 //! | `exec.rs` | execve | those of the exit of the old address space |
 //! | `fault.rs` | page faults | copy on write: CLEAR of one page; `mmap_lock` R |
-//! | `reclaim.rs`, `swap.rs` | reclaim, swap | CLEAR of one page per entry; folio lock, `anon_vma` R, no `mmap_lock` |
+//! | `reclaim.rs`, `swap.rs`, `kswapd.rs` | reclaim, swap | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
+//! | `compaction.rs`, `migrate.rs` | compaction | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
 //! | `exit.rs` | exit | release, then UNMAP of everything to interval subscribers; `mmap_lock` R |
 //! | `gup.rs`, `device.rs` | what drivers call | those of the faults |
 //!
@@ -31,6 +32,7 @@
 mod access;
 mod alloc;
 mod brk;
+mod compaction;
 pub mod device;
 mod exec;
 mod exit;
@@ -39,9 +41,11 @@ mod file;
 mod fork;
 mod frames;
 mod gup;
+mod kswapd;
 mod machine;
 mod madvise;
 mod maps;
+mod migrate;
 mod mm;
 mod mmap;
 mod mprotect;
@@ -49,6 +53,7 @@ mod mremap;
 mod munmap;
 mod names;
 mod obj;
+mod page_cache;
 mod page_table;
 mod per_task;
 mod quirks;
@@ -59,6 +64,7 @@ mod tlb;
 pub mod vma;
 mod zap;
 
+pub use compaction::Compacted;
 pub use fault::FaultError;
 pub use frames::{FrameCounts, ZERO_PAGE};
 pub use machine::{Machine, MachineConfig};

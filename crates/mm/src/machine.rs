@@ -3,6 +3,7 @@
 use crate::alloc::{MachineAlloc, Watermarks};
 use crate::file::FileTable;
 use crate::frames::Frames;
+use crate::kswapd::Kswapd;
 use crate::mm::Mm;
 use crate::obj::{MachineObj, folio_lock_obj, machine_obj};
 use crate::page_table::LeafEntries;
@@ -100,6 +101,7 @@ pub struct Machine {
     pub(crate) folio_locks: Mutex<BTreeMap<Pfn, FolioLock>>,
     pub(crate) anon_vmas: Mutex<PerTask<Option<AnonVma>>>,
     pub(crate) files: Mutex<FileTable>,
+    pub(crate) kswapd: Mutex<Option<Arc<Kswapd>>>,
     pub(crate) leaf_pool: Mutex<Vec<Box<LeafEntries>>>,
     mms: Mutex<Vec<Weak<Mm>>>,
 }
@@ -150,6 +152,7 @@ impl Machine {
             folio_locks: Mutex::default(),
             anon_vmas: Mutex::new(PerTask::new()),
             files: Mutex::default(),
+            kswapd: Mutex::default(),
             leaf_pool: Mutex::default(),
             mms: Mutex::default(),
         });
@@ -171,6 +174,7 @@ impl Machine {
         self.folio_locks.lock().clear();
         self.anon_vmas.lock().clear();
         self.files.lock().clear();
+        *self.kswapd.lock() = None;
         self.mms.lock().clear();
         self.serve(k);
     }

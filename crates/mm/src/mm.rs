@@ -8,10 +8,10 @@
 //! The VMAs lie under a storage lock of their own inside `mmap_lock`, because two things alter them that hold it for
 //! reading only: the first anonymous page of a VMA, and the reverse map's book-keeping.
 
-use crate::file::IMmap;
 use crate::machine::Machine;
 use crate::names::NAMES;
 use crate::obj::{MmObj, mm_obj};
+use crate::page_cache::{FileLink, IMmap};
 use crate::page_table::PageTables;
 use crate::rmap::{AnonVma, Link};
 use crate::vma::{MapsNames, Placement, Vma, VmaId, VmaKind, VmaTree};
@@ -49,6 +49,8 @@ pub(crate) struct MmInner {
     pub(crate) tree: VmaTree,
     /// Where each VMA stands in the reverse map.
     pub(crate) links: BTreeMap<VmaId, Link>,
+    /// Where each VMA that maps a file stands in the reverse map of that.
+    pub(crate) file_links: BTreeMap<VmaId, FileLink>,
     /// Heap and stack.
     pub(crate) names: MapsNames,
     pub(crate) placement: Placement,

@@ -20,9 +20,11 @@ names! {
     execve = "execve",
     brk = "brk",
     exit = "exit",
+    compact = "compact",
     mm_zap = "mm.zap",
     mm_fault = "mm.fault",
     mm_reclaim = "mm.reclaim",
+    mm_migrate = "mm.migrate",
     mm_free = "mm.free",
     swap = "swap",
 }

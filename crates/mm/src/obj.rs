@@ -3,7 +3,7 @@
 //! All are keyed by what they are (a PTE by its address space and page), none is counted: so two tasks that create
 //! different things never share a counter, and a world that is reset gives the same identities as a new one.
 
-use mm_types::{MmId, ObjId, Pfn, Vpn};
+use mm_types::{MmId, ObjId, Pfn, Pgoff, Vpn};
 
 const PTE: u8 = 1;
 const FRAME: u8 = 2;
@@ -15,6 +15,7 @@ const ANON_VMA: u8 = 7;
 const SLOT: u8 = 8;
 const MM: u8 = 9;
 const MAPPING: u8 = 10;
+const CACHED_PAGE: u8 = 11;
 
 /// The page-table entry of one page: what reading or changing it accesses.
 #[must_use]
@@ -52,6 +53,11 @@ pub(crate) const fn slot_obj(slot: u64) -> ObjId {
 
 pub(crate) const fn mapping_obj(inode: u32) -> ObjId {
     ObjId::keyed(MAPPING, inode as u64)
+}
+
+/// Whether, and where, a page of a file is in the page cache.
+pub(crate) const fn cached_page_obj(inode: u32, pgoff: Pgoff) -> ObjId {
+    ObjId::keyed(CACHED_PAGE, ((inode as u64) << 36) | pgoff.0)
 }
 
 /// The parts of a machine that all its tasks share.

@@ -1,7 +1,7 @@
-//! Reclaim of anonymous pages: unmapped through the reverse map, written to swap, freed.
+//! Reclaim: pages are unmapped through the reverse map, written to swap (anonymous ones) or left with their file, freed.
 //!
 //! No `mmap_lock`: any task may be here, in the middle of an allocation. Order of locks: `fs_reclaim` (map), the folio
-//! (trylock), `&anon_vma->rwsem` (for reading, trylock first), the notifier, the page-table lock.
+//! (trylock), `&anon_vma->rwsem` or `&mapping->i_mmap_rwsem` (for reading, trylock first), the notifier, the page-table lock.
 //!
 //! Sources: `shrink_folio_list()`, mm/vmscan.c; `try_to_unmap_one()`, mm/rmap.c, 6.12. Which page goes is not decided by
 //! its age: the schedule chooses, or the caller names it, or, under pressure, all are taken in turn.
@@ -11,7 +11,7 @@ use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use ksync::{FsReclaim, Kernel, current};
-use mm_types::{Gfp, MmId, PageRange, Pfn, Pte, Vpn};
+use mm_types::{Gfp, PageRange, Pfn, Pte, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
 
 impl Machine {
@@ -26,7 +26,7 @@ impl Machine {
     }
 
     /// Runs `f` as reclaim that nobody's allocation asked for.
-    fn reclaim_section(&self, k: &Kernel, f: impl FnOnce(&Machine) -> u64) -> u64 {
+    pub(crate) fn reclaim_section(&self, k: &Kernel, f: impl FnOnce(&Machine) -> u64) -> u64 {
         let _map = FsReclaim::acquire(Gfp::KERNEL);
         k.with_memalloc(|| {
             k.emit(EventKind::ReclaimStart { direct: false });
@@ -89,6 +89,11 @@ impl Machine {
         let frame = self.frame(pfn);
         if !is_reclaimable(&frame) || frame.pins > 0 {
             return false;
+        }
+        if frame.mapping.is_some() {
+            // Where it came from has, or takes, what it holds.
+            self.try_to_unmap(k, pfn, None);
+            return self.frame(pfn).mapcount == 0 && self.remove_from_page_cache(k, pfn);
         }
         if frame.flags.contains(FrameFlags::LAZYFREE) && !frame.flags.contains(FrameFlags::SWAPCACHE) {
             return self.discard_lazyfree(k, pfn);
@@ -159,15 +164,7 @@ impl Machine {
     /// inside a bracket of its own.
     fn try_to_unmap(&self, k: &Kernel, pfn: Pfn, slot: Option<u64>) {
         let frame = self.frame(pfn);
-        let Some(anon_vma) = frame.anon_vma.and_then(|id| self.anon_vma(id)) else { return };
-        // `folio_lock_anon_vma_read()`: a trylock, and only if that fails a wait.
-        let tree = match anon_vma.rwsem.try_read() {
-            Some(tree) => tree,
-            None => anon_vma.rwsem.read(),
-        };
-        for (mm, vpn) in tree.walk(anon_vma.id, frame.index) {
-            self.try_to_unmap_at(k, mm, vpn, pfn, slot);
-        }
+        self.rmap_walk(&frame, |mm, vpn| mm.try_to_unmap_one(k, vpn, pfn, slot));
     }
 
     /// Whether an entry that is cleared and flushed may stay so. Not that of an exclusive page that was pinned since
@@ -175,7 +172,7 @@ impl Machine {
     /// that somebody holds.
     fn may_unmap(&self, pfn: Pfn, old: Pte, slot: Option<u64>) -> bool {
         let frame = self.frame(pfn);
-        if slot.is_some() {
+        if slot.is_some() || frame.mapping.is_some() {
             return frame.pins == 0;
         }
         if old.is_dirty() || !frame.flags.contains(FrameFlags::LAZYFREE) {
@@ -184,17 +181,12 @@ impl Machine {
         }
         frame.refcount == frame.mapcount + 1
     }
-
-    fn try_to_unmap_at(&self, k: &Kernel, mm: MmId, vpn: Vpn, pfn: Pfn, slot: Option<u64>) {
-        if let Some(mm) = self.mm(mm) {
-            mm.try_to_unmap_one(k, vpn, pfn, slot);
-        }
-    }
 }
 
-/// Anonymous, on the list, and mapped.
+/// On the list; an anonymous page must be mapped.
 fn is_reclaimable(frame: &Frame) -> bool {
-    frame.refcount > 0 && frame.mapcount > 0 && frame.flags.contains(FrameFlags::ANON | FrameFlags::LRU)
+    let useful = frame.mapping.is_some() || (frame.flags.contains(FrameFlags::ANON) && frame.mapcount > 0);
+    frame.refcount > 0 && useful && frame.flags.contains(FrameFlags::LRU)
 }
 
 impl Mm {
@@ -209,7 +201,7 @@ impl Mm {
         })
     }
 
-    fn mapped_frames(&self, k: &Kernel, pages: PageRange) -> Vec<Pfn> {
+    pub(crate) fn mapped_frames(&self, k: &Kernel, pages: PageRange) -> Vec<Pfn> {
         let mut found = Vec::new();
         let mut rest = Some(pages);
         while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {

@@ -1,4 +1,5 @@
-//! The reverse map of anonymous pages: from a frame to the entries that may map it.
+//! The reverse map of anonymous pages: from a frame to the entries that may map it. That of file pages is in
+//! `page_cache.rs`.
 //!
 //! A frame names its `anon_vma` and its place in it; an `anon_vma` lists the VMAs that may map its pages. Fork adds a
 //! generation: the child's VMA is listed in every `anon_vma` of the parent's VMA, for the pages it inherits, and in one of
@@ -10,6 +11,7 @@
 //!
 //! Sources: mm/rmap.c; `vma_prepare()`, `vma_complete()`, mm/vma.c, 6.12.
 
+use crate::frames::Frame;
 use crate::machine::Machine;
 use crate::mm::{Mm, MmInner};
 use crate::obj::anon_vma_obj;
@@ -155,6 +157,32 @@ impl Machine {
         all.give(k.current_task(), u64::from(id.0));
     }
 
+    /// `rmap_walk()`: calls `f` for each place where the page of `frame` may be mapped, with the reverse map's lock held for
+    /// reading: taken by trylock, and only if that fails waited for. May sleep.
+    pub(crate) fn rmap_walk(&self, frame: &Frame, mut f: impl FnMut(&Mm, Vpn)) {
+        let mut visit = |places: SmallVec<[(MmId, Vpn); 2]>| {
+            for (mm, vpn) in places {
+                if let Some(mm) = self.mm(mm) {
+                    f(&mm, vpn);
+                }
+            }
+        };
+        if let Some(inode) = frame.mapping {
+            let i_mmap = self.files.lock().i_mmap(inode);
+            let mappings = match i_mmap.try_read() {
+                Some(mappings) => mappings,
+                None => i_mmap.read(),
+            };
+            visit(mappings.walk(frame.index));
+        } else if let Some(anon_vma) = frame.anon_vma.and_then(|id| self.anon_vma(id)) {
+            let family = match anon_vma.rwsem.try_read() {
+                Some(family) => family,
+                None => anon_vma.rwsem.read(),
+            };
+            visit(family.walk(anon_vma.id, frame.index));
+        }
+    }
+
     fn anon_vma_in_use(&self, id: AnonVmaId) -> AnonVma {
         self.anon_vma(id).unwrap_or_else(|| panic!("anon_vma {} went while it was in use", id.0))
     }
@@ -236,6 +264,7 @@ impl MmInner {
 impl Mm {
     /// The reverse map follows alterations of VMAs (`vma_complete()`). `mmap_lock` held for writing.
     pub(crate) fn vma_adjusted(&self, k: &Kernel, changes: &VmaChanges) {
+        self.file_vmas_adjusted(changes);
         let mut edits = Edits::new();
         {
             let mut inner = self.inner.lock();
@@ -259,6 +288,7 @@ impl Mm {
 
     /// The reverse map follows all VMAs: after an error that left alterations untold.
     pub(crate) fn vma_resync(&self, k: &Kernel) {
+        self.file_vmas_resync();
         let mut edits = Edits::new();
         {
             let mut inner = self.inner.lock();

@@ -89,6 +89,11 @@ impl Machine {
         }
     }
 
+    /// A page of the swap cache is in another frame now. Folio lock held.
+    pub(crate) fn replace_in_swap_cache(&self, slot: u64, pfn: Pfn) {
+        self.swap.lock().slot(slot).cache = Some(pfn);
+    }
+
     /// `swap_writepage()`: the contents go out. Sync point `swap`.
     pub(crate) fn swap_writepage(&self, k: &Kernel, pfn: Pfn, slot: u64) {
         k.sync_reached(NAMES.swap);

@@ -132,6 +132,7 @@ impl Mm {
     /// `free_pgtables()`: VMAs leave the reverse map, and the tables around them that nobody else needs go.
     pub(crate) fn free_pgtables(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vmas: &[Vma], bounds: TableBounds) {
         self.unlink_anon_vmas(k, vmas);
+        self.unlink_file_vmas(vmas);
         for (i, vma) in vmas.iter().enumerate() {
             let ceiling = vmas.get(i + 1).map_or(bounds.ceiling, Vma::start);
             if self.free_pgd_range(vma.range(), bounds.floor, ceiling) {

@@ -2,7 +2,9 @@
 
 mod accounting;
 mod common;
+mod files;
 mod fork;
+mod migration;
 mod ops;
 mod recorded;
 mod recorded_calls;
