@@ -38,9 +38,9 @@ impl Assertion {
     #[must_use]
     pub fn holds(self, held: &Held) -> bool {
         let is = |instance: u64, read: Option<bool>| {
-            held.locks()
-                .iter()
-                .any(|lock| lock.instance() == instance && read.is_none_or(|read| read == (lock.read() != Read::Exclusive)))
+            held.locks().iter().any(|lock| {
+                lock.instance() == instance && read.is_none_or(|read| read == (lock.read() != Read::Exclusive))
+            })
         };
         let irq = held.irq_state();
         match self {

@@ -58,6 +58,9 @@ pub(crate) struct Counters {
     pub(crate) zapped_chains: u64,
 }
 
+/// Usage states of a class, each with where it was first seen.
+type UsageSites = SmallVec<[(u16, Site); 1]>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Core {
@@ -73,7 +76,7 @@ pub struct Core {
     /// By edge: where each kind was seen first.
     sites: Vec<SmallVec<[(EdgeKind, DependencySites); 1]>>,
     /// By class: the epoch, and where usage states were first seen.
-    marks: Vec<(u32, SmallVec<[(u16, Site); 1]>)>,
+    marks: Vec<(u32, UsageSites)>,
     pub(crate) reports: Vec<Report>,
     reported: HashSet<ReportId, FxBuildHasher>,
     /// By class: usage states added to the union over all runs.
@@ -322,8 +325,7 @@ impl Core {
             return;
         }
         let Some((path, other)) = self.graph.usage_path(direction, class, only_xr, mask) else { return };
-        let other_bit =
-            if self.graph.usage(other).contains(write) { write } else { write.of_reader(true) };
+        let other_bit = if self.graph.usage(other).contains(write) { write } else { write.of_reader(true) };
         let detail = self.inversion(front, lock, bit, other_bit, direction == Direction::Forward, &path);
         self.report(held, site, detail);
     }
@@ -461,7 +463,10 @@ impl Core {
     /// Where a kind of an edge was first seen.
     pub(crate) fn edge_sites(&self, step: Step) -> &DependencySites {
         let seen = &self.sites[step.edge.index()];
-        seen.iter().find(|(kind, _)| *kind == step.kind).map(|(_, sites)| sites).expect("a path uses kinds that were seen")
+        seen.iter()
+            .find(|(kind, _)| *kind == step.kind)
+            .map(|(_, sites)| sites)
+            .expect("a path uses kinds that were seen")
     }
 
     /// All that was seen of an edge.

@@ -7,9 +7,7 @@ use crate::front::Front;
 use crate::graph::Step;
 use crate::held::{Held, HeldLock, NO_CLASS};
 use crate::registry::Tables;
-use crate::report::{
-    ClassHistory, ClassText, CycleStep, Dependency, Detail, IrqText, LockText, SiteText, UsageText,
-};
+use crate::report::{ClassHistory, ClassText, CycleStep, Dependency, Detail, IrqText, LockText, SiteText, UsageText};
 use crate::usage::UsageBit;
 
 impl Core {
@@ -204,6 +202,7 @@ impl Core {
     }
 
     /// How many chains there are of each irq context: task, softirq, hardirq, both.
+    #[expect(dead_code, reason = "asked for by the statistics that are to look like /proc/lockdep_stats")]
     pub(crate) fn chains_by_context(&self) -> [usize; 4] {
         let mut counts = [0; 4];
         for chain in self.chains.iter().filter(|chain| self.counts(**chain)) {

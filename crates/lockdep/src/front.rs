@@ -32,12 +32,7 @@ impl Front {
     pub(crate) fn new() -> Self {
         // No chain is met in epoch 0, so an empty line matches nothing.
         let empty = Line { parent: ChainId::ROOT, key: LockKey::default(), chain: ChainId::ROOT, epoch: 0 };
-        Self {
-            lines: Box::new([empty; LINES]),
-            counts: Vec::new(),
-            marked: Vec::new(),
-            switch: Switch::default(),
-        }
+        Self { lines: Box::new([empty; LINES]), counts: Vec::new(), marked: Vec::new(), switch: Switch::default() }
     }
 
     #[inline]

@@ -133,9 +133,7 @@ fn cycle(names: &[String], graph: &mut Graph, (from, to, kind): (u32, u32, EdgeK
 /// A class that a handler waits for and that is held where the handler can come in. Two readers do not count: they need a
 /// writer between them to block.
 fn inconsistent(name: &str, usage: Usage) -> Option<Finding> {
-    let writers = |of: Usage, other: Usage| {
-        of.first_conflict(other).filter(|(a, b)| !(a.is_read() && b.is_read()))
-    };
+    let writers = |of: Usage, other: Usage| of.first_conflict(other).filter(|(a, b)| !(a.is_read() && b.is_read()));
     let (safe, conflict) = usage.bits().find_map(|bit| writers(Usage(bit.mask() & Usage::USED_IN), usage))?;
     let parts = [name, safe.name(), conflict.name()];
     Some(Finding {

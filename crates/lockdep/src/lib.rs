@@ -76,12 +76,12 @@ mod text;
 mod usage;
 pub mod ww;
 
+pub use crate::core::Unregistered;
 pub use acquire::{Acquire, Read, Site};
 pub use chain::{ChainSet, Link, Taken};
 pub use checks::{Assertion, Pin};
 pub use class::{Class, ClassId, ClassSpec, LockType, WaitType};
 pub use context::{Context, IrqState};
-pub use crate::core::Unregistered;
 pub use graph::EdgeKind;
 pub use held::{Held, HeldLock, Nest};
 pub use judge::{Finding, Judgement};

@@ -3,7 +3,11 @@
 
 /// One deliberate error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(any(test, feature = "mutants"), expect(missing_docs, reason = "the names are the rows of the table of errors"))]
+#[cfg_attr(
+    any(test, feature = "mutants"),
+    expect(missing_docs, reason = "the names are the rows of the table of errors")
+)]
+#[cfg_attr(not(any(test, feature = "mutants")), expect(unreachable_pub, reason = "public with the feature"))]
 pub enum Mutant {
     SharedReadIsRecursive,
     ChainKeyIgnoresRead,

@@ -47,16 +47,8 @@ struct Slot {
     mark: u64,
 }
 
-const EMPTY: Slot = Slot {
-    epoch: 0,
-    parent: NONE,
-    label: 0,
-    before: NONE,
-    after: NONE,
-    has_in: false,
-    has_out: false,
-    mark: 0,
-};
+const EMPTY: Slot =
+    Slot { epoch: 0, parent: NONE, label: 0, before: NONE, after: NONE, has_in: false, has_out: false, mark: 0 };
 
 /// What leads out of, and into, a state.
 pub(crate) trait Arcs {
@@ -404,8 +396,7 @@ impl Order {
         for node in &cycle {
             self.slots[*node as usize].mark = stamp + 1;
         }
-        let below: Vec<u32> =
-            ahead.into_iter().filter(|node| self.slots[*node as usize].mark == stamp).collect();
+        let below: Vec<u32> = ahead.into_iter().filter(|node| self.slots[*node as usize].mark == stamp).collect();
         let anchor = self.slots[v as usize].before;
         for node in cycle.iter().chain(&above).chain(&below) {
             self.unlink(*node);

@@ -465,9 +465,7 @@ impl Report {
     #[must_use]
     pub fn first_line(&self) -> Cow<'static, str> {
         match &self.detail {
-            Detail::LocksHeldAtExit => {
-                Cow::Owned(format!("WARNING: {}/{} still has locks held!", self.comm, self.pid))
-            }
+            Detail::LocksHeldAtExit => Cow::Owned(format!("WARNING: {}/{} still has locks held!", self.comm, self.pid)),
             Detail::AssertionFailed { .. } => {
                 Cow::Owned(format!("WARNING: PID: {} at {}", self.pid, self.site.location))
             }

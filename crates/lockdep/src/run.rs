@@ -334,8 +334,7 @@ impl<S: Storage> Run<S> {
     /// What `held` holds, as the kernel lists it: `2 locks held by comm/pid:` and a line each.
     #[must_use]
     pub fn held_text(&self, held: &Held) -> String {
-        let locks =
-            self.storage.view(|core| core.with_tables(|core, tables| core.held_texts(tables, &held.locks)));
+        let locks = self.storage.view(|core| core.with_tables(|core, tables| core.held_texts(tables, &held.locks)));
         let mut out = String::new();
         held_locks(&mut out, &held.comm, held.pid, &locks).expect("writing to a string does not fail");
         out

@@ -79,7 +79,10 @@ impl Report {
                 writeln!(out, "\n{OTHER_INFO}")?;
             }
             Detail::HeldLockFreed { lock, range: (first, last) } => {
-                writeln!(out, "{task} is freeing memory {first:016x}-{last:016x}, with a lock still held there!\n{lock}")?;
+                writeln!(
+                    out,
+                    "{task} is freeing memory {first:016x}-{last:016x}, with a lock still held there!\n{lock}"
+                )?;
             }
             Detail::LocksHeldAtExit => {}
             Detail::LocksHeldInUserspace => writeln!(out, "{task} is leaving the kernel with locks still held!")?,

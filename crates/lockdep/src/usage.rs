@@ -166,8 +166,10 @@ impl fmt::Display for Usage {
     /// Four characters, hardirq and softirq, each as writer and as reader: `.` neither, `-` in irq, `+` with irqs
     /// enabled, `?` both (`get_usage_chars()`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        [UsageBit::IN_HARDIRQ, UsageBit::IN_SOFTIRQ].into_iter().flat_map(|bit| [bit, bit.of_reader(true)]).try_for_each(
-            |bit| {
+        [UsageBit::IN_HARDIRQ, UsageBit::IN_SOFTIRQ]
+            .into_iter()
+            .flat_map(|bit| [bit, bit.of_reader(true)])
+            .try_for_each(|bit| {
                 let on = UsageBit(bit.0 | 2);
                 f.write_str(match (self.contains(bit), self.contains(on)) {
                     (false, false) => ".",
@@ -175,7 +177,6 @@ impl fmt::Display for Usage {
                     (false, true) => "+",
                     (true, true) => "?",
                 })
-            },
-        )
+            })
     }
 }

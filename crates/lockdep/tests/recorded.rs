@@ -32,7 +32,10 @@ fn all_values() -> Vec<Value> {
 }
 
 fn cases(values: &[Value]) -> Vec<Case> {
-    values.iter().map(|value| Case::from_value(value).unwrap_or_else(|error| panic!("{}: {error}", value["id"]))).collect()
+    values
+        .iter()
+        .map(|value| Case::from_value(value).unwrap_or_else(|error| panic!("{}: {error}", value["id"])))
+        .collect()
 }
 
 /// How many lines agree; those that do not are named.
@@ -125,7 +128,9 @@ impl Renamer {
             let Some(old) = op[&key].as_str().map(str::to_owned) else { continue };
             match key.as_str() {
                 "class" => op[&key] = self.name("class", &old),
-                "map" | "lock" | "nest_lock" | "ctx" | "obj" | "copy_from" | "set" => op[&key] = self.name("lock", &old),
+                "map" | "lock" | "nest_lock" | "ctx" | "obj" | "copy_from" | "set" => {
+                    op[&key] = self.name("lock", &old)
+                }
                 _ => {}
             }
         }
@@ -222,7 +227,8 @@ fn judging_the_chains_equals_the_verdict_met_on_the_way() {
             // A lock taken in a handler also collides with what the interrupted task holds, which is in no chain; and whether a
             // `nest_lock` was taken outside of the lock it is to excuse, a chain does not tell.
             let collided = online(ReportKind::Recursive).next().is_some();
-            let ids: [BTreeSet<_>; 2] = [online(ReportKind::Recursive).collect(), judged(ReportKind::Recursive).collect()];
+            let ids: [BTreeSet<_>; 2] =
+                [online(ReportKind::Recursive).collect(), judged(ReportKind::Recursive).collect()];
             if ids[0] != ids[1] {
                 let excuse = |op: &Op| match op {
                     Op::HardirqEnter | Op::SoftirqEnter | Op::WwLock { ctx: Some(_), .. } => true,
@@ -264,10 +270,7 @@ fn a_bad_line_names_its_field() {
         r#"{"classes":{"c":{"wait_inner":9,"wait_outer":0,"lock_type":"normal"}},"ops":[{"op":"acquire","map":"m","class":"c"}]}"#,
         "classes.c.wait_inner: 9 found where a number from 0 to 4 is wanted",
     );
-    check(
-        r#"{"classes":{},"report":"x","ops":[]}"#,
-        "report_at_op: missing; an integer is wanted",
-    );
+    check(r#"{"classes":{},"report":"x","ops":[]}"#, "report_at_op: missing; an integer is wanted");
     assert!(Case::parse("{").expect_err("cut off").to_string().starts_with("not JSON: "));
 }
 

@@ -90,8 +90,7 @@ impl<'v> At<'v> {
     }
 }
 
-const WAITS: [WaitType; 5] =
-    [WaitType::Unchecked, WaitType::Free, WaitType::Spin, WaitType::Config, WaitType::Sleep];
+const WAITS: [WaitType; 5] = [WaitType::Unchecked, WaitType::Free, WaitType::Spin, WaitType::Config, WaitType::Sleep];
 const READS: [Read; 3] = [Read::Exclusive, Read::Shared, Read::Recursive];
 
 impl Case {
@@ -353,7 +352,9 @@ impl Reader<'_> {
                 Ok(n) => Poke::Acquired(n),
                 Err(_) => return op.wrong("set", "a count"),
             },
-            "done_acquire" => Poke::DoneAcquire(!matches!(set, Some(Value::Bool(false))) && set != Some(&Value::from(0))),
+            "done_acquire" => {
+                Poke::DoneAcquire(!matches!(set, Some(Value::Bool(false))) && set != Some(&Value::from(0)))
+            }
             "ww_class" => Poke::WwClass(!matches!(set, None | Some(Value::Null))),
             "wounded" | "is_wait_die" | "task" => Poke::Ignored,
             other => return bad(&op.name("field"), format!("no field {other:?} can be written")),

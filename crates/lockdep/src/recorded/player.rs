@@ -46,9 +46,7 @@ impl Player {
     /// A player on a validator, which may have seen other lines.
     #[must_use]
     pub fn new(lockdep: Arc<Lockdep>) -> Self {
-        let rcu = |name, wait| {
-            lockdep.class(&ClassSpec::new(name).wait(wait).wait_outer(WaitType::Free))
-        };
+        let rcu = |name, wait| lockdep.class(&ClassSpec::new(name).wait(wait).wait_outer(WaitType::Free));
         Self {
             rcu: [
                 rcu("rcu_read_lock", WaitType::Config),
@@ -234,9 +232,9 @@ impl Player {
 
     fn warn(&mut self, warnings: Warnings) -> Verdict {
         let site = self.site;
-        warnings.into_iter().fold(Verdict::Ok, |verdict, condition| {
-            verdict.and(self.run.debug_locks(&self.held, condition, site))
-        })
+        warnings
+            .into_iter()
+            .fold(Verdict::Ok, |verdict, condition| verdict.and(self.run.debug_locks(&self.held, condition, site)))
     }
 
     fn ww(&mut self, case: &Case, op: Op) -> Verdict {
