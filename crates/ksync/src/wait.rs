@@ -7,6 +7,7 @@ use crate::current::current;
 use crate::kernel::Kernel;
 use crate::names::NAMES;
 use mm_types::{Name, ObjId, TaskId};
+use sched::Access;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering};
 use trace::EventKind;
@@ -32,13 +33,19 @@ impl WaitQueue {
     }
 
     /// `wait_event()`: returns when `ready` is true, which it checks before the first wait and after every wake-up. May
-    /// sleep. `ready` must not be a scheduling point.
+    /// sleep. `ready` must not be a scheduling point, and changes nothing. What it looks at is to be changed by
+    /// [`WaitQueue::wake_all_after`], or before a scheduling point that both sides can tell: exploration takes the wait
+    /// for a read of the queue, and nothing else.
     #[track_caller]
-    pub fn wait_event(&self, mut ready: impl FnMut() -> bool) {
-        let at = Location::caller();
+    pub fn wait_event(&self, ready: impl FnMut() -> bool) {
+        self.wait(Access::Read, ready, Location::caller());
+    }
+
+    /// Waits for `ready`, which may change what it looks at if `access` is a write.
+    fn wait(&self, access: Access, mut ready: impl FnMut() -> bool, at: &'static Location<'static>) {
         current(|k| {
             k.might_sleep_at(NAMES.wait_event);
-            k.visible_read(self.obj);
+            k.visible(self.obj, access);
             let mut waited = false;
             while !ready() && !k.quiet() {
                 if !std::mem::replace(&mut waited, true) {
@@ -54,8 +61,14 @@ impl WaitQueue {
 
     /// `wake_up_all()`. A scheduling point before it.
     pub fn wake_all(&self) {
+        self.wake_all_after(|| ());
+    }
+
+    /// Makes the event happen, by `change`, and wakes all who wait for it: one operation.
+    pub fn wake_all_after(&self, change: impl FnOnce()) {
         current(|k| {
             k.visible_write(self.obj);
+            change();
             if !k.quiet() {
                 k.sched.wake_all(self.obj);
             }
@@ -102,20 +115,20 @@ impl Completion {
 
     /// `complete()`: lets one waiter pass.
     pub fn complete(&self) {
-        let _ = self.done.try_update(Ordering::AcqRel, Ordering::Acquire, |d| (d != u32::MAX).then(|| d + 1));
-        self.queue.wake_all();
+        self.queue.wake_all_after(|| {
+            let _ = self.done.try_update(Ordering::AcqRel, Ordering::Acquire, |d| (d != u32::MAX).then(|| d + 1));
+        });
     }
 
     /// `complete_all()`: lets every waiter pass, now and later.
     pub fn complete_all(&self) {
-        self.done.store(u32::MAX, Ordering::Release);
-        self.queue.wake_all();
+        self.queue.wake_all_after(|| self.done.store(u32::MAX, Ordering::Release));
     }
 
     /// `wait_for_completion()`. May sleep.
     #[track_caller]
     pub fn wait(&self) {
-        self.queue.wait_event(|| self.try_take());
+        self.queue.wait(Access::Write, || self.try_take(), Location::caller());
     }
 
     /// Who will complete it: `task` is named when a wait for it deadlocks.
