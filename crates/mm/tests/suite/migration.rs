@@ -175,7 +175,8 @@ fn whatever_meets_a_migration_what_was_written_is_read_and_nothing_is_left() {
 }
 
 fn spawn_all(world: &World, mm: &Arc<Mm>) {
-    let task = |name: &str, body: Box<dyn FnOnce(&Arc<Mm>)>| {
+    type Body = Box<dyn FnOnce(&Arc<Mm>)>;
+    let task = |name: &str, body: Body| {
         let mm = Arc::clone(mm);
         world.kernel.enter(|k| k.spawn(Name::new(name), move || body(&mm)));
     };
