@@ -38,7 +38,8 @@ pub(crate) struct ScenarioArgs {
     /// Seed of every random stream, instead of the file's
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Another value for a setting of `annotations`, such as `range_start=none` or `prime=registration,fs_reclaim`
+    /// Another value for a setting of `annotations` or `machine`, for `quirks` or for DEVICE.mutant, such as
+    /// `range_start=none`, `prime=registration,fs_reclaim`, `quirks=none`
     #[arg(long = "set", value_name = "SETTING=VALUE")]
     pub(crate) settings: Vec<String>,
     /// How results are printed

@@ -74,8 +74,10 @@ pub fn statements() -> Vec<(String, String)> {
     tasks.chain(drivers).collect()
 }
 
-/// Quirks: bugs of the memory manager that a scenario can switch on.
+/// Quirks: bugs of the memory manager, then of the notifier framework, that a scenario can switch on.
 #[must_use]
 pub fn quirks() -> Vec<(String, String)> {
-    mm::Quirks::ALL.iter().map(|(name, _, doc)| ((*name).to_owned(), (*doc).to_owned())).collect()
+    let mm = mm::Quirks::ALL.iter().map(|(name, _, doc)| (*name, *doc));
+    let framework = mmu_notifier::Quirks::ALL.iter().map(|(name, _, doc)| (*name, *doc));
+    mm.chain(framework).map(|(name, doc)| (name.to_owned(), doc.to_owned())).collect()
 }

@@ -14,7 +14,10 @@ pub(crate) fn apply(known: &Vocabulary, scenario: &mut Scenario, setting: &str) 
     match key.split_once('.') {
         Some((device, "mutant")) => set_mutant(known, scenario, device, value),
         Some(_) => Err(format!("`{key}`: of a device only DEVICE.mutant can be set")),
-        None if ["cpus", "memory", "swap", "seed"].contains(&key) => set_machine(known, scenario, key, value),
+        None if ["cpus", "memory", "swap", "seed", "max_steps"].contains(&key) => {
+            set_machine(known, scenario, key, value)
+        }
+        None if key == "quirks" => set_quirks(known, scenario, value),
         None => set_annotation(known, scenario, key, value),
     }
 }
@@ -51,6 +54,13 @@ fn set_machine(known: &Vocabulary, scenario: &mut Scenario, key: &str, value: &s
     to.memory_bytes = from.memory_bytes.or(to.memory_bytes.take());
     to.swap_bytes = from.swap_bytes.or(to.swap_bytes.take());
     to.seed = from.seed.or(to.seed.take());
+    to.max_steps = from.max_steps.or(to.max_steps.take());
+    Ok(())
+}
+
+fn set_quirks(known: &Vocabulary, scenario: &mut Scenario, value: &str) -> Result<(), String> {
+    let value = if value == "none" { "" } else { value };
+    scenario.quirks = fragment(known, &format!("quirks {{ {value} }}"))?.quirks;
     Ok(())
 }
 

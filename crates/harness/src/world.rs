@@ -11,7 +11,7 @@ use crate::verdict::{Facts, judge_assertions, judge_codes};
 use ksync::{Kernel, KernelConfig};
 use lockdep::{Lockdep, ReportKind};
 use mm::vma::{MapFlags, MmapArgs, MmapBacking};
-use mm::{Machine, MachineConfig, Mm, Quirks};
+use mm::{Machine, MachineConfig, Mm};
 use mm_types::{Name, PAGE_SIZE, PageRange, Pgoff, VmFlags};
 use mmu_notifier::{Annotations, Framework};
 use properties::Code as Rule;
@@ -60,7 +60,10 @@ pub struct Brief {
 
 impl World {
     pub(crate) fn new(experiment: &Experiment, lockdep: Arc<Lockdep>, events: bool) -> World {
-        let kernel = Kernel::new(KernelConfig { lockdep: Some(lockdep), ..KernelConfig::default() });
+        let default = sched::Config::default();
+        let asked = experiment.scenario().machine.max_steps.as_ref();
+        let sched = sched::Config { max_steps: asked.map_or(default.max_steps, |n| n.node), ..default };
+        let kernel = Kernel::new(KernelConfig { lockdep: Some(lockdep), sched, ..KernelConfig::default() });
         World { experiment: experiment.clone(), kernel, judge: Rc::new(RefCell::new(Judge::new(events))) }
     }
 
@@ -141,7 +144,8 @@ pub(crate) fn lock_rule(kind: ReportKind) -> Rule {
 fn build(k: &Kernel, experiment: &Experiment) -> Live {
     let code = experiment.code.clone();
     k.set_frame(Some(code.setup));
-    let framework = Framework::new(k, annotations(experiment));
+    let framework =
+        Framework::with_quirks(k, annotations(experiment), quirks(experiment, mmu_notifier::Quirks::from_word));
     let machine = Machine::new(k, machine_config(experiment), framework);
     let mms: Vec<Arc<Mm>> = code.mms.iter().map(|spec| build_mm(k, &machine, spec)).collect();
     let devices: Vec<Attached> = code
@@ -168,9 +172,14 @@ fn machine_config(experiment: &Experiment) -> MachineConfig {
         memory_bytes: asked.memory_bytes.as_ref().map_or(default.memory_bytes, |m| m.node),
         swap_bytes: asked.swap_bytes.as_ref().map_or(default.swap_bytes, |s| s.node),
         cpus: asked.cpus.as_ref().map_or(default.cpus, |c| c.node),
-        quirks: experiment.scenario().quirks.iter().filter_map(|q| Quirks::from_word(&q.node)).collect(),
+        quirks: quirks(experiment, mm::Quirks::from_word),
         ..default
     }
+}
+
+/// Those of the scenario's quirks that `from_word` knows: one list names those of two crates.
+fn quirks<Q: FromIterator<Q>>(experiment: &Experiment, from_word: impl Fn(&str) -> Option<Q>) -> Q {
+    experiment.scenario().quirks.iter().filter_map(|quirk| from_word(&quirk.node)).collect()
 }
 
 fn annotations(experiment: &Experiment) -> Annotations {

@@ -10,18 +10,25 @@ bitflags! {
         const MUNMAP_CLEARS_BEFORE_START = 1;
         /// `munmap` never closes the bracket it opened.
         const MUNMAP_UNPAIRED_END = 1 << 1;
+        /// `munmap` clears the entries and frees the pages, and announces the range afterwards.
+        const MUNMAP_FREES_BEFORE_START = 1 << 2;
     }
 }
 
 impl Quirks {
     /// Each by the name a scenario writes, with one line of what it does wrong.
-    pub const ALL: [(&'static str, Quirks, &'static str); 2] = [
+    pub const ALL: [(&'static str, Quirks, &'static str); 3] = [
         (
             "munmap-clears-before-start",
             Quirks::MUNMAP_CLEARS_BEFORE_START,
             "munmap clears page-table entries before it announces the range",
         ),
         ("munmap-unpaired-end", Quirks::MUNMAP_UNPAIRED_END, "munmap never closes the bracket it opened"),
+        (
+            "munmap-frees-before-start",
+            Quirks::MUNMAP_FREES_BEFORE_START,
+            "munmap frees the pages before it announces the range",
+        ),
     ];
 
     /// The quirk with this name.

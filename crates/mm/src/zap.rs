@@ -42,6 +42,10 @@ impl Mm {
     /// flush, pages freed. The VMAs are out of the tree; `mmap_lock` is held, for reading at least.
     pub(crate) fn unmap_region(&self, k: &Kernel, range: PageRange, vmas: &[Vma], bounds: TableBounds) {
         let mut tlb = MmuGather::new(self);
+        if self.machine.config.quirks.contains(Quirks::MUNMAP_FREES_BEFORE_START) {
+            vmas.iter().for_each(|vma| self.unmap_page_range(k, &mut tlb, vma, vma.range()));
+            tlb.flush(k);
+        }
         self.unmap_vmas(k, &mut tlb, range, vmas);
         self.free_pgtables(k, &mut tlb, vmas, bounds);
         tlb.finish(k);

@@ -1,6 +1,7 @@
 //! What all address spaces of one world share.
 
 use crate::annotations::{Annotations, EndMap, MapScope, Prime};
+use crate::quirks::Quirks;
 use ksync::{Kernel, LockMap, Srcu};
 use mm_types::MmId;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ const END_CLASS: &str = "mmu_notifier_invalidate_range_end";
 #[derive(Debug)]
 pub struct Framework {
     annotations: Annotations,
+    pub(crate) quirks: Quirks,
     /// Maps of [`MapScope::Global`]; with other scopes each address space has its own.
     global: Maps,
     pub(crate) srcu: Srcu,
@@ -33,6 +35,12 @@ impl Framework {
     /// and the setting has no effect: that is the price of such classes.
     #[must_use]
     pub fn new(k: &Kernel, annotations: Annotations) -> Arc<Framework> {
+        Framework::with_quirks(k, annotations, Quirks::empty())
+    }
+
+    /// The same with bugs switched on.
+    #[must_use]
+    pub fn with_quirks(k: &Kernel, annotations: Annotations, quirks: Quirks) -> Arc<Framework> {
         let global = match annotations.range_start {
             MapScope::Global => Maps::new(k, annotations.range_end, ""),
             MapScope::None | MapScope::PerMm | MapScope::PerMmClass => Maps::default(),
@@ -43,7 +51,7 @@ impl Framework {
             MapScope::None | MapScope::PerMmClass => None,
         };
         k.set_prime(primed.filter(|_| annotations.prime.contains(Prime::FS_RECLAIM)));
-        Arc::new(Framework { annotations, global, srcu: Srcu::new(k, "srcu", annotations.srcu_checked) })
+        Arc::new(Framework { annotations, quirks, global, srcu: Srcu::new(k, "srcu", annotations.srcu_checked) })
     }
 
     /// The settings.

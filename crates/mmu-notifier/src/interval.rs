@@ -4,6 +4,7 @@ use crate::annotations::Touch;
 use crate::itree::IntervalTree;
 use crate::names::NAMES;
 use crate::ops::{IntervalNotifier, MmHost};
+use crate::quirks::Quirks;
 use crate::register;
 use crate::subscriptions::{Call, Locked, Subscriptions};
 use ksync::{Kernel, NonBlock, TrackedU64, current};
@@ -181,6 +182,9 @@ impl Subscriptions {
     /// Takes `sub` out, or defers that; then the sequence to wait for the end of.
     fn remove_locked(&self, sub: &Arc<IntervalSub>) -> Option<u64> {
         let mut locked = self.lock.lock();
+        if self.framework.quirks.contains(Quirks::CALLBACK_AFTER_UNREGISTER) {
+            return None;
+        }
         if !self.is_invalidating() {
             sub.take_out(&mut locked.itree);
             return None;

@@ -4,6 +4,7 @@ use crate::annotations::Prime;
 use crate::hlist::ListEntry;
 use crate::names::NAMES;
 use crate::ops::{Hooks, MmHost, Notifier};
+use crate::quirks::Quirks;
 use crate::subscriptions::{Call, Subscriptions};
 use ksync::{Kernel, current};
 use mm_types::{Errno, Gfp, MmId, PageRange};
@@ -83,16 +84,21 @@ impl Subscriptions {
     /// callback takes. May sleep. Sync point `notifier.unregister`.
     pub fn unregister(host: &dyn MmHost, sub: ListSub) {
         let subs = host.subscriptions();
+        let stays = subs.framework.quirks.contains(Quirks::CALLBACK_AFTER_UNREGISTER);
         current(|k| {
             k.sync_reached(NAMES.unregister);
             k.emit(EventKind::UnsubscribeStart { sub: sub.id });
             if subs.list.is_hashed(k, sub.key) {
                 subs.release_one(k, sub.key);
                 let _locked = subs.lock.lock();
-                subs.list.del(k, sub.key);
+                if !stays {
+                    subs.list.del(k, sub.key);
+                }
             }
             subs.framework.srcu.synchronize();
-            subs.list.free(sub.key);
+            if !stays {
+                subs.list.free(sub.key);
+            }
             k.emit(EventKind::Unsubscribed { sub: sub.id });
             k.sync_passed(NAMES.unregister);
         });

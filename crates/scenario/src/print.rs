@@ -97,6 +97,9 @@ impl Printer {
             if let Some(seed) = &m.seed {
                 p.line(format_args!("seed {}", seed.node));
             }
+            if let Some(steps) = &m.max_steps {
+                p.line(format_args!("max_steps {}", steps.node));
+            }
         });
     }
 

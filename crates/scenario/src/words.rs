@@ -68,6 +68,7 @@ words! {
         Memory = "memory",
         Swap = "swap",
         Seed = "seed",
+        MaxSteps = "max_steps",
     }
 
     /// Settings of `annotations`.

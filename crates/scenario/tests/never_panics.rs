@@ -39,6 +39,7 @@ const PIECES: &[&str] = &[
     "\"t\"",
     "machine",
     "cpus",
+    "max_steps",
     "2",
     "64M",
     "annotations",

@@ -295,8 +295,15 @@ fn machine() -> impl Strategy<Value = Machine> {
         option::of(spanned((1..1_u64 << 40).prop_map(|n| n * 4096))),
         option::of(spanned((0..1_u64 << 40).prop_map(|n| n * 4096))),
         option::of(spanned(any::<u64>())),
+        option::of(spanned(1..=u64::MAX)),
     )
-        .prop_map(|(cpus, memory_bytes, swap_bytes, seed)| Machine { cpus, memory_bytes, swap_bytes, seed })
+        .prop_map(|(cpus, memory_bytes, swap_bytes, seed, max_steps)| Machine {
+            cpus,
+            memory_bytes,
+            swap_bytes,
+            seed,
+            max_steps,
+        })
 }
 
 fn annotations() -> impl Strategy<Value = Annotations> {

@@ -17,6 +17,8 @@ pub struct Machine {
     pub swap_bytes: Option<Spanned<u64>>,
     /// Seed of every random stream.
     pub seed: Option<Spanned<u64>>,
+    /// Visible operations after which a run is cut, at least 1.
+    pub max_steps: Option<Spanned<u64>>,
 }
 
 /// `annotations { .. }`. An absent setting is that of the kernel preset.

@@ -40,6 +40,10 @@ impl Parser<'_> {
                         let seed = p.number("a seed such as `7`")?;
                         p.set(&mut machine.seed, seed, span);
                     }
+                    MachineWord::MaxSteps => {
+                        let steps = p.count("a number of visible operations", u64::MAX)?;
+                        p.set(&mut machine.max_steps, steps, span);
+                    }
                 }
                 Ok(())
             })
