@@ -97,7 +97,10 @@ fn waits_on(book: &Book, blocked: &[BlockedTask], b: &BlockedTask) -> String {
 }
 
 fn describe(book: &Book, blocked: &[BlockedTask], b: &BlockedTask, label: &str, details: &mut Vec<String>) {
-    details.push(format!("{label}task {} at {}", waits_on(book, blocked, b), b.waits_for.site));
+    // A wait for an order pin has no place in the code.
+    let site = &b.waits_for.site;
+    let at = if site.is_empty() { String::new() } else { format!(" at {site}") };
+    details.push(format!("{label}task {}{at}", waits_on(book, blocked, b)));
     let calls = book.calls(b.task);
     if !calls.is_empty() {
         details.push(format!("  in {}", book.call(&calls, b.task)));
