@@ -3,9 +3,49 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
-/// A laboratory for MMU notifiers: a simulated Linux memory manager, drivers, and the schedules that break them.
+const AFTER_HELP: &str = "\
+Example:
+  shootdown run sim/scenarios/userptr-reclaim.mms
+
+Exit codes:
+  0 as expected, 1 findings or an unexpected result, 2 bad usage or input (nothing was run),
+  3 cut by a bound, 70 internal error, 130 interrupted (results so far are printed)";
+
+const AFTER_RUN: &str = "\
+Examples:
+  shootdown run sim/scenarios/*.mms
+  shootdown run sim/scenarios/userptr-reclaim.mms --set range_start=none";
+
+const AFTER_EXPLORE: &str = "\
+Example:
+  shootdown explore sim/scenarios/userptr-reclaim.mms --executions 2000 --jobs 2
+
+Ctrl-C ends it with the results so far; a second one ends it at once.";
+
+const AFTER_REPLAY: &str = "\
+Example: paste the command of a `replay: ` line, and add --events to see every event
+  shootdown replay sd1-... sim/scenarios/userptr-reclaim.mms --events
+
+A token is refused when it is damaged, when the scenario or its settings are not those it was made
+with, and when the run hashes to something else.";
+
+const AFTER_STRACE: &str = "\
+Examples:
+  shootdown strace tests/data/strace/cat_maps.strace --driver interval_mirror
+  shootdown strace tests/data/strace/cat_maps.strace --driver interval_mirror --mutant late-zap
+
+Snapshots of the memory map are looked for beside LOG.strace: LOG.PID.COMM.start.maps and .end.maps.";
+
+const AFTER_LIST: &str = "\
+Example:
+  shootdown list drivers";
+
+/// More threads than this are a slip of the finger.
+const MAX_JOBS: usize = 1024;
+
+/// A laboratory for MMU notifiers: a simulated Linux memory manager, drivers, and the schedules that break them
 #[derive(Parser, Debug)]
-#[command(name = "shootdown", version, about, max_term_width = 100)]
+#[command(name = "shootdown", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -13,41 +53,39 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// One run of each scenario, judged
+    /// Do one run of each scenario and judge it
+    #[command(after_help = AFTER_RUN)]
     Run(RunArgs),
-    /// Many schedules of one scenario
+    /// Run one scenario under many schedules
+    #[command(after_help = AFTER_EXPLORE)]
     Explore(ExploreArgs),
-    /// A run again, from the token of a `replay:` line
+    /// Do a run again, from the token of a `replay: ` line
+    #[command(after_help = AFTER_REPLAY)]
     Replay(ReplayArgs),
-    /// A real program's recorded memory calls, with a driver attached
+    /// Replay a real program's recorded memory calls, with a driver attached
+    #[command(after_help = AFTER_STRACE)]
     Strace(StraceArgs),
-    /// What can be named in a scenario, with one line each
+    /// Name everything that a scenario can name, with one line each
+    #[command(after_help = AFTER_LIST)]
     List(ListArgs),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
 pub(crate) enum Format {
-    /// For people
+    // No help of their own: it would make every `--help` six lines longer.
     Human,
-    /// One JSON object per result
     Json,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ScenarioArgs {
-    /// Seed of every random stream, instead of the file's
-    #[arg(long, value_name = "N")]
-    pub(crate) seed: Option<u64>,
-    /// Another value for a setting of `annotations` or `machine`, for `quirks` or for DEVICE.mutant, such as
-    /// `range_start=none`, `prime=registration,fs_reclaim`, `quirks=none`
+    /// Another value for a setting of annotations or machine, for quirks or for DEVICE.mutant, such as
+    /// range_start=none, prime=registration,fs_reclaim or quirks=none
     #[arg(long = "set", value_name = "SETTING=VALUE")]
     pub(crate) settings: Vec<String>,
-    /// How results are printed
+    /// How results are printed: for people, or as one JSON object a line (docs/json.md)
     #[arg(long, value_enum, default_value = "human")]
     pub(crate) format: Format,
-    /// Print every event
-    #[arg(long)]
-    pub(crate) events: bool,
 }
 
 #[derive(Args, Debug)]
@@ -55,13 +93,19 @@ pub(crate) struct RunArgs {
     /// Scenario files (.mms)
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+    /// Seed of every random stream, instead of the file's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Print every event
+    #[arg(long)]
+    pub(crate) events: bool,
     #[command(flatten)]
     pub(crate) scenario: ScenarioArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
 pub(crate) enum StrategyArg {
-    /// Every choice at random
+    // Its help would cost more lines than it tells.
     Random,
 }
 
@@ -70,18 +114,21 @@ pub(crate) struct ExploreArgs {
     /// Scenario file (.mms)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// How schedules are chosen
+    /// How schedules are chosen: random takes every choice at random
     #[arg(long, value_enum, default_value = "random")]
     pub(crate) strategy: StrategyArg,
     /// How many runs
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = one_or_more)]
     pub(crate) executions: u64,
     /// Stop after so many seconds, with what there is
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = one_or_more)]
     pub(crate) time: Option<u64>,
     /// Threads; the result is the same for any number
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
     pub(crate) jobs: usize,
+    /// Seed of every random stream, instead of the file's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
     /// End with the first run that has a finding
     #[arg(long)]
     pub(crate) stop_at_first: bool,
@@ -97,22 +144,28 @@ pub(crate) struct ReplayArgs {
     /// The scenario file the token belongs to
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Print every event
+    #[arg(long)]
+    pub(crate) events: bool,
+    // Hidden: it is there to be refused with the reason.
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) scenario: ScenarioArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct StraceArgs {
-    /// A log of `strace -f -y -e trace=%memory,%process`
+    /// A log of `strace -f -y -e trace=%memory,%process` (docs/strace.md)
     #[arg(value_name = "LOG")]
     pub(crate) log: PathBuf,
     /// The driver that mirrors the program's anonymous memory
     #[arg(long, value_name = "DRIVER")]
     pub(crate) driver: String,
-    /// A way in which the driver is wrong on purpose
+    /// A way in which the driver is wrong on purpose (`shootdown list drivers` names them)
     #[arg(long, value_name = "NAME")]
     pub(crate) mutant: Option<String>,
-    /// How results are printed
+    /// How results are printed: for people, or as one JSON object a line (docs/json.md)
     #[arg(long, value_enum, default_value = "human")]
     pub(crate) format: Format,
 }
@@ -136,4 +189,38 @@ pub(crate) struct ListArgs {
     /// What to list; everything if absent
     #[arg(value_enum)]
     pub(crate) what: Option<ListWhat>,
+}
+
+fn one_or_more(word: &str) -> Result<u64, String> {
+    match word.parse() {
+        Ok(0) => Err("nothing would be run; give 1 or more".to_owned()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("give a whole number, 1 or more".to_owned()),
+    }
+}
+
+fn threads(word: &str) -> Result<usize, String> {
+    match word.parse() {
+        Ok(n) if (1..=MAX_JOBS).contains(&n) => Ok(n),
+        _ => Err(format!("give 1 to {MAX_JOBS} threads")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        assert_eq!(one_or_more("1"), Ok(1));
+        assert!(one_or_more("0").is_err() && one_or_more("-1").is_err() && one_or_more("x").is_err());
+        assert_eq!(threads("1024"), Ok(1024));
+        assert!(threads("0").is_err() && threads("1025").is_err() && threads("").is_err());
+    }
 }

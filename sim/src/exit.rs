@@ -13,7 +13,7 @@ pub enum Exit {
     Incomplete,
     /// Interrupted; results so far were printed.
     Interrupted,
-    /// The tool itself is broken.
+    /// The tool itself is broken, or could not write its results.
     Internal,
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-/// The text of a file.
+/// The text of a file. A text file is UTF-8 without a NUL; names in a memory map may hold any other control character.
 ///
 /// # Errors
 /// One line that names the file and what is wrong with it.
@@ -12,6 +12,9 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     let bytes = fs::read(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?;
     if bytes.is_empty() {
         return Err(format!("{shown}: the file is empty"));
+    }
+    if let Some(at) = bytes.iter().position(|b| *b == 0) {
+        return Err(format!("{shown}: not a text file: byte {at} is NUL"));
     }
     String::from_utf8(bytes)
         .map_err(|e| format!("{shown}: not a text file: byte {} is not UTF-8", e.utf8_error().valid_up_to()))

@@ -29,6 +29,7 @@ pub fn main(registry: Registry) -> ExitCode {
         );
         Exit::Internal
     });
+    let exit = if out::lost_results() { exit.and(Exit::Internal) } else { exit };
     ExitCode::from(exit.code())
 }
 

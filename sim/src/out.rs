@@ -1,15 +1,35 @@
 //! Printing: data on standard output, complaints on standard error, colour only on a terminal.
 
 use anstyle::{AnsiColor, Style};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// Writes to standard output. A reader that went away (`| head`) is no error of ours.
+/// Whether something could not be written to standard output.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Writes to standard output. A reader that went away (`| head`) is no error of ours; a full disk is.
 pub(crate) fn print(text: &str) {
-    let _ = anstream::stdout().write_all(text.as_bytes());
+    let mut stdout = anstream::stdout();
+    if let Err(why) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        && why.kind() != ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        error(&format!("the results cannot be written: {why}"));
+    }
+}
+
+/// Whether results were lost on their way out.
+pub(crate) fn lost_results() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Says what is wrong, in one line on standard error.
+pub(crate) fn error(line: &str) {
+    complain(&format!("{BAD}error:{BAD:#} {line}"));
 }
 
 /// Writes a line to standard error.

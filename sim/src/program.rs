@@ -19,8 +19,8 @@ pub(crate) fn shell_word(word: &str) -> String {
 }
 
 /// The command that shows a run again.
-pub(crate) fn replay_line(token: &str, file: &Path, settings: &[String]) -> String {
-    let mut line = format!("replay: {} replay {token} {}", name(), shell_word(&file.to_string_lossy()));
+pub(crate) fn replay_command(token: &str, file: &Path, settings: &[String]) -> String {
+    let mut line = format!("{} replay {token} {}", name(), shell_word(&file.to_string_lossy()));
     for setting in settings {
         line.push_str(" --set ");
         line.push_str(&shell_word(setting));

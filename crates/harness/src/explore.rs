@@ -38,6 +38,18 @@ pub enum ExploreEnd {
     Cut,
 }
 
+impl ExploreEnd {
+    /// One word, as JSON has it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            ExploreEnd::AllRuns => "all-runs",
+            ExploreEnd::FirstFinding => "first-finding",
+            ExploreEnd::Cut => "cut",
+        }
+    }
+}
+
 /// A finding of an exploration.
 #[derive(Clone, Debug)]
 pub struct ExploredFinding {
@@ -100,15 +112,26 @@ impl ExploreReport {
                 let _ = writeln!(text, "  {:<14} {:>9} {:>9}  {}", f.found.code, took, f.runs, f.found.title);
             }
         }
+        if let Some((warning, deadlock)) = self.warned_before_deadlock() {
+            let _ = writeln!(text, "\n  runs until lockdep reported: {warning}, until the deadlock: {deadlock}");
+        }
         for line in &self.across_runs {
             let _ = writeln!(text, "  predicted from several runs together: {line}");
         }
         for f in &self.findings {
-            let _ = writeln!(text, "\n{}\n{}", f.found.text.trim_end(), f.found.replay);
+            let _ = writeln!(text, "\n{}\nreplay: {}", f.found.text.trim_end(), f.found.replay);
         }
         text.push('\n');
         text.push_str(&conclusion(&self.verdict, self.findings.len()));
         text
+    }
+
+    /// How many runs it took until lockdep had something to say, and until a run really ended in a deadlock.
+    fn warned_before_deadlock(&self) -> Option<(u64, u64)> {
+        let first = |wanted: &dyn Fn(&str) -> bool| {
+            self.findings.iter().filter(|f| wanted(&f.found.code)).map(|f| f.first_run + 1).min()
+        };
+        Some((first(&|code| code.starts_with("LD-"))?, first(&|code| code == Code::ProgDeadlock.text())?))
     }
 
     /// As JSON.
@@ -119,7 +142,7 @@ impl ExploreReport {
             .iter()
             .map(|f| {
                 serde_json::json!({
-                    "code": f.found.code, "title": f.found.title, "key": f.found.key, "text": f.found.text,
+                    "code": f.found.code, "title": f.found.title, "key": format!("{:016x}", f.found.key), "text": f.found.text,
                     "first_run": f.first_run, "runs": f.runs, "token": f.token.to_string(),
                     "run_hash": format!("{:016x}", f.token.hash), "replay": f.found.replay,
                 })
@@ -127,7 +150,7 @@ impl ExploreReport {
             .collect();
         serde_json::json!({
             "scenario": self.title, "file": self.file, "strategy": "random", "coverage": "sampled", "seed": self.seed,
-            "runs": self.runs, "steps": self.steps, "ends": self.ends, "findings": findings,
+            "runs": self.runs, "ended": self.ended.word(), "steps": self.steps, "ends": self.ends, "findings": findings,
             "across_runs": self.across_runs,
             "as_expected": self.verdict.as_expected(), "problems": self.verdict.problems,
         })

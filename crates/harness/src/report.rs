@@ -6,7 +6,7 @@ use crate::verdict::{Verdict, hook_word};
 use ksync::LockReport;
 use lockdep::{Edge, ReportKind};
 use properties::{Code, Finding};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fmt::Write as _;
 use trace::RunEnd;
 
@@ -24,12 +24,18 @@ pub struct Found {
     pub step: u64,
     /// The task that made it certain.
     pub task: Option<u32>,
-    /// The same for the same finding in another run.
+    /// The same for the same finding in another run. Hexadecimal in JSON, whose readers may keep 53 bits of a number only.
+    #[serde(serialize_with = "hexadecimal")]
     pub key: u64,
     /// The whole report.
     pub text: String,
     /// The command that shows it again; filled in by whoever knows how it was called.
     pub replay: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn hexadecimal<S: Serializer>(key: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{key:016x}"))
 }
 
 impl Found {

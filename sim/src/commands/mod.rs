@@ -14,21 +14,21 @@ use std::path::Path;
 /// Reads, parses and checks a scenario; complains about every mistake in it.
 fn load(registry: &Registry, file: &Path, args: &ScenarioArgs) -> Result<Experiment, Exit> {
     let text = files::read_text(file).map_err(|line| {
-        out::complain(&format!("error: {line}"));
+        out::error(&line);
         Exit::BadInput
     })?;
     let name = file.to_string_lossy();
     let mut experiment = Experiment::load(registry, &name, &text).map_err(|mistakes| {
         for mistake in &mistakes {
-            out::complain(mistake.render(&name, &text, out::stderr_is_terminal()).trim_end());
+            out::complain(mistake.render(&name, &text, true).trim_end());
         }
         let s = if mistakes.len() == 1 { "" } else { "s" };
-        out::complain(&format!("error: {name}: {} mistake{s}; nothing was run", mistakes.len()));
+        out::error(&format!("{name}: {} mistake{s}; nothing was run", mistakes.len()));
         Exit::BadInput
     })?;
     for setting in &args.settings {
         experiment = experiment.with_setting(setting).map_err(|why| {
-            out::complain(&format!("error: --set {setting}: {why}"));
+            out::error(&format!("--set {setting}: {why}"));
             Exit::BadInput
         })?;
     }

@@ -7,21 +7,21 @@ use harness::{Registry, Token};
 
 pub(crate) fn replay(registry: &Registry, args: &ReplayArgs) -> Exit {
     let bad = |line: String| {
-        out::complain(&format!("error: {line}"));
+        out::error(&line);
         Exit::BadInput
     };
     let token: Token = match args.token.parse() {
         Ok(token) => token,
         Err(why) => return bad(format!("{}: {why}", args.token)),
     };
-    if args.scenario.seed.is_some() {
+    if args.seed.is_some() {
         return bad("--seed: a token carries its own seed".to_owned());
     }
     let experiment = match load(registry, &args.file, &args.scenario) {
         Ok(experiment) => experiment,
         Err(exit) => return exit,
     };
-    let mut report = match experiment.replay(token, args.scenario.events) {
+    let mut report = match experiment.replay(token, args.events) {
         Ok(report) => report,
         Err(why) => return bad(format!("{}: {why}", args.file.display())),
     };

@@ -13,23 +13,26 @@ pub(crate) fn run(registry: &Registry, args: &RunArgs) -> Exit {
         return *exit;
     }
     let mut exit = Exit::AsExpected;
-    for (file, experiment) in loaded {
+    for (at, (file, experiment)) in loaded.into_iter().enumerate() {
         let Ok(experiment) = experiment else { continue };
-        let seed = args.scenario.seed.unwrap_or(experiment.seed());
+        let seed = args.seed.unwrap_or(experiment.seed());
         let recipe = Recipe { mode: Mode::Benign, seed, run: 0 };
-        let mut report = experiment.run(recipe, args.scenario.events);
+        let mut report = experiment.run(recipe, args.events);
         name_replays(&mut report, file, &args.scenario.settings);
+        if at > 0 && args.scenario.format == Format::Human {
+            out::print("\n");
+        }
         print(&report, args.scenario.format);
         exit = exit.and(if report.verdict.as_expected() { Exit::AsExpected } else { Exit::Unexpected });
     }
     exit
 }
 
-/// Puts the replay line under every finding.
+/// Tells every finding the command that shows it again.
 pub(super) fn name_replays(report: &mut RunReport, file: &Path, settings: &[String]) {
-    let line = program::replay_line(&report.token.to_string(), file, settings);
+    let command = program::replay_command(&report.token.to_string(), file, settings);
     for finding in &mut report.findings {
-        finding.replay.clone_from(&line);
+        finding.replay.clone_from(&command);
     }
 }
 
@@ -44,7 +47,7 @@ pub(super) fn print(report: &RunReport, format: Format) {
             }
             text.push_str(&report.summary());
             for finding in &report.findings {
-                text.push_str(&format!("\n{}\n{}\n", finding.text.trim_end(), finding.replay));
+                text.push_str(&format!("\n{}\nreplay: {}\n", finding.text.trim_end(), finding.replay));
             }
             text.push('\n');
             text.push_str(&report.conclusion());
