@@ -15,14 +15,22 @@ use std::time::Instant;
 use lockdep::{Acquire, ClassId, ClassSpec, Held, Lockdep, Nest, Run, SharedRun, Site, WaitType};
 
 fn main() {
-    for depth in [0, 3, 7] {
+    // The name of a part, to run that alone under a profiler.
+    let only = std::env::args().nth(1);
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    for depth in [0, 3, 7].into_iter().filter(|_| wanted("warm")) {
         println!("warm pair, {depth} held: {:.2} ns; nested {:.2} ns", warm(depth, false), warm(depth, true));
     }
-    for depth in [2, 4, 8, 16, 32] {
+    let depths = |all: &'static [usize]| {
+        let one = std::env::args().nth(2).and_then(|depth| depth.parse::<usize>().ok());
+        all.iter().copied().filter(move |depth| one.is_none_or(|one| one == *depth))
+    };
+    for depth in depths(&[2, 4, 8, 16, 32]).filter(|_| wanted("fifo")) {
         println!("release in the order of taking, {depth} held: {:.1} ns a pair", fifo(depth));
     }
-    for n in [1_000, 10_000] {
-        for (name, edges) in shapes(n) {
+    for n in [1_000, 10_000].into_iter().filter(|_| wanted("cold")) {
+        let shape = std::env::args().nth(2);
+        for (name, edges) in shapes(n).into_iter().filter(|(name, _)| shape.as_deref().is_none_or(|s| s == *name)) {
             let mut best = f64::MAX;
             for _ in 0..7 {
                 best = best.min(cold(n, &edges));
@@ -30,7 +38,7 @@ fn main() {
             println!("new dependency, {name}, {n} classes, {} edges: {best:.3} us", edges.len());
         }
     }
-    for threads in [1, 2] {
+    for threads in [1, 2].into_iter().filter(|_| wanted("threads")) {
         println!("{threads} threads: {:.1} million pairs/s", threaded(threads));
     }
 }

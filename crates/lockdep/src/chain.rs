@@ -12,7 +12,7 @@ use crate::class::Class;
 use crate::context::Context;
 use crate::usage::{Usage, UsageBit};
 
-/// The number of an interned chain in one [`Lockdep`](crate::Lockdep).
+/// The number of an interned chain in one [`Run`](crate::Run).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChainId(pub(crate) u32);
 
@@ -177,22 +177,20 @@ impl ChainSet {
 }
 
 /// The usage states that taking a lock in a context means. Linux: `mark_usage()`.
-pub(crate) fn implied(how: Acquire, context: Context) -> u16 {
-    usage_marks(how, context).map(UsageBit::mask).fold(0, |all, bit| all | bit)
-}
-
-/// The same one by one, in the kernel's order.
-pub(crate) fn usage_marks(how: Acquire, context: Context) -> impl Iterator<Item = UsageBit> {
-    let read = how.read != Read::Exclusive;
-    let waits = how.check && !how.trylock;
-    let on = how.check && context.hardirqs_on();
-    [
-        (waits && context.hardirq(), UsageBit::IN_HARDIRQ),
-        (waits && context.softirq(), UsageBit::IN_SOFTIRQ),
-        (on, UsageBit::HARDIRQ_ON),
-        (on && context.softirqs_on(), UsageBit::SOFTIRQ_ON),
-        (true, UsageBit::USED),
-    ]
-    .into_iter()
-    .filter_map(move |(set, bit)| set.then_some(bit.of_reader(read)))
+pub(crate) const fn implied(how: Acquire, context: Context) -> u16 {
+    let read = !matches!(how.read, Read::Exclusive);
+    let mut marks = UsageBit::USED.of_reader(read).mask();
+    if how.check && !how.trylock && context.hardirq() {
+        marks |= UsageBit::IN_HARDIRQ.of_reader(read).mask();
+    }
+    if how.check && !how.trylock && context.softirq() {
+        marks |= UsageBit::IN_SOFTIRQ.of_reader(read).mask();
+    }
+    if how.check && context.hardirqs_on() {
+        marks |= UsageBit::HARDIRQ_ON.of_reader(read).mask();
+        if context.softirqs_on() {
+            marks |= UsageBit::SOFTIRQ_ON.of_reader(read).mask();
+        }
+    }
+    marks
 }

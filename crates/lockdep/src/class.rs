@@ -33,7 +33,8 @@ pub enum WaitType {
     Sleep = 4,
 }
 
-/// What kind of object the class belongs to (`enum lockdep_lock_type`). Stored; matters to irq searches only.
+/// What kind of object the class belongs to (`enum lockdep_lock_type`); matters to irq searches, and
+/// to what wait types allow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[repr(u8)]
 pub enum LockType {

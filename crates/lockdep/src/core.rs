@@ -7,13 +7,14 @@ use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use crate::acquire::{Acquire, LockKey, Read, Site};
-use crate::chain::{ChainId, usage_marks};
+use crate::chain::{ChainId, implied};
 use crate::class::{ClassId, LockType};
+use crate::context::Context;
 use crate::front::Front;
 use crate::graph::{Direction, EdgeKind, Graph, Step};
 use crate::held::{Held, HeldLock};
 use crate::mutant::Mutant;
-use crate::registry::{Lockdep, link};
+use crate::registry::Lockdep;
 use crate::report::{Detail, Report, ReportId};
 use crate::run::Verdict;
 use crate::usage::{Usage, UsageBit};
@@ -30,7 +31,8 @@ pub(crate) struct DependencySites {
 pub(crate) struct ChainInfo {
     pub(crate) key: LockKey,
     pub(crate) parent: ChainId,
-    /// See `registry::Chain`.
+    /// The chain that stands for all which the kernel's key does not tell from this one: the one in which every lock is
+    /// waited for and checked, in task context with interrupts enabled. Most chains are that themselves.
     kernel: ChainId,
     /// Met in this run if this is the run's epoch.
     pub(crate) met: u32,
@@ -67,7 +69,9 @@ pub struct Core {
     pub(crate) lockdep: Arc<Lockdep>,
     /// invariant: never 0, so that what was never met is not met.
     pub(crate) epoch: u32,
+    /// By [`link`]: which chain follows.
     index: HashMap<u64, ChainId, FxBuildHasher>,
+    /// By chain; `info[0]` is the chain of nothing.
     pub(crate) info: Vec<ChainInfo>,
     /// The chains met in this epoch, in order.
     pub(crate) chains: Vec<ChainId>,
@@ -84,7 +88,8 @@ pub struct Core {
     pub(crate) counters: Counters,
 }
 
-const UNKNOWN: ChainInfo = ChainInfo {
+/// Of the chain of nothing.
+const ROOT: ChainInfo = ChainInfo {
     key: LockKey::NONE,
     parent: ChainId::ROOT,
     kernel: ChainId::ROOT,
@@ -99,7 +104,7 @@ impl Core {
             lockdep,
             epoch: 1,
             index: HashMap::default(),
-            info: Vec::new(),
+            info: vec![ROOT],
             chains: Vec::new(),
             rows: Vec::new(),
             graph: Graph::new(),
@@ -171,27 +176,28 @@ impl Core {
         Some(lock.chain)
     }
 
+    /// The chain that follows `parent` when `key` is taken, made if need be.
     fn chain(&mut self, front: &Front, parent: ChainId, key: LockKey) -> ChainId {
-        let lockdep = &self.lockdep;
-        let mut kernel = None;
-        let chain = *self.index.entry(link(parent, key)).or_insert_with(|| {
-            let (chain, of) = lockdep.chain(parent, key);
-            kernel = Some(of);
-            chain
-        });
-        if let Some(mut kernel) = kernel {
+        let next = ChainId(u32::try_from(self.info.len()).expect("fewer than 2^32 chains"));
+        let chain = *self.index.entry(link(parent, key)).or_insert(next);
+        if chain == next {
+            self.info.push(ChainInfo { key, parent, kernel: next, ..ROOT });
+            let mut told = key.as_the_kernel_tells();
             if front.switch.on(Mutant::ChainKeyIgnoresRead) {
-                let above = self.info.get(parent.index()).map_or(ChainId::ROOT, |info| info.kernel);
-                kernel = self.lockdep.chain(above, LockKey::new(key.class(), Acquire::exclusive(), 0)).0;
+                told = LockKey::of(key.class().0, Acquire::exclusive(), Context::TASK, false);
             }
-            let needed = chain.index().max(kernel.index()) + 1;
-            if self.info.len() < needed {
-                self.info.resize(needed, UNKNOWN);
+            let before = self.info[parent.index()].kernel;
+            if (told, before) != (key, parent) {
+                self.info[chain.index()].kernel = self.chain(front, before, told);
             }
-            let info = &mut self.info[chain.index()];
-            (info.key, info.parent, info.kernel) = (key, parent, kernel);
         }
         chain
+    }
+
+    /// The chain that follows, if it was met in this run.
+    pub(crate) fn known(&self, parent: ChainId, key: LockKey) -> Option<ChainId> {
+        let chain = *self.index.get(&link(parent, key))?;
+        (self.info[chain.index()].met == self.epoch).then_some(chain)
     }
 
     /// The first time in this run that `lock.chain` comes to be. The task holds `held`, and is about to take `lock`.
@@ -202,9 +208,7 @@ impl Core {
         self.check_wait_context(front, held, lock, site);
         let mut how = lock.how();
         how.trylock &= !front.switch.on(Mutant::TrylockAddsDependencies);
-        for bit in usage_marks(how, lock.context()) {
-            self.mark(front, held, lock, bit, site);
-        }
+        self.mark_all(front, held, lock, implied(how, lock.context()), site);
         self.check_nest(front, held, lock, site);
         if self.must_validate(front, lock) {
             self.validate(front, held, lock, site);
@@ -213,21 +217,34 @@ impl Core {
 
     fn learn_class(&mut self, class: ClassId) {
         if self.rows.len() <= class.0 as usize {
-            let tables = self.lockdep.tables.read();
-            for number in self.rows.len()..tables.class_count() {
-                let class = tables.class(number as u32);
-                let inner = class.wait_inner as u8;
-                self.rows.push(ClassRow {
-                    inner,
-                    outer: if class.wait_outer as u8 == 0 { inner } else { class.wait_outer as u8 },
-                    wait_override: class.lock_type == LockType::WaitOverride,
-                    skip: class.lock_type != LockType::Normal,
-                });
-            }
+            self.learn_classes();
         }
         if self.rows[class.0 as usize].skip && self.graph.usage(class.0).0 == 0 {
             self.graph.set_skip(class.0);
         }
+    }
+
+    /// Copies what is new of the classes, and makes room for what comes with them: at least a chain and a dependency each.
+    #[cold]
+    fn learn_classes(&mut self) {
+        let tables = self.lockdep.tables.read();
+        for number in self.rows.len()..tables.class_count() {
+            let class = tables.class(number as u32);
+            let inner = class.wait_inner as u8;
+            self.rows.push(ClassRow {
+                inner,
+                outer: if class.wait_outer as u8 == 0 { inner } else { class.wait_outer as u8 },
+                wait_override: class.lock_type == LockType::WaitOverride,
+                skip: class.lock_type != LockType::Normal,
+            });
+        }
+        drop(tables);
+        let classes = self.rows.len();
+        self.graph.reserve(classes);
+        self.marks.reserve(classes.saturating_sub(self.marks.len()));
+        self.sites.reserve(classes.saturating_sub(self.sites.len()));
+        self.info.reserve((2 * classes).saturating_sub(self.info.len()));
+        self.index.reserve((2 * classes).saturating_sub(self.index.len()));
     }
 
     /// Linux: `check_wait_context()`.
@@ -257,6 +274,27 @@ impl Core {
         }
     }
 
+    /// Brings a lock's class into usage states. Linux: `mark_usage()`.
+    fn mark_all(&mut self, front: &mut Front, held: &Held, lock: &HeldLock, bits: u16, site: Site) {
+        let class = lock.class().0;
+        let before = self.graph.usage(class).0;
+        let new = bits & !before;
+        if new == 0 {
+            return;
+        }
+        // What conflicts with none of all that lies on either side needs no look at each: nearly always.
+        let around = before | bits | self.graph.usage_ahead(class, false) | self.graph.usage_back(class, false);
+        if Usage::opposed(new) & around == 0 && !front.switch.searches_plainly() {
+            self.graph.mark(class, new);
+            self.remember_mark(class, new, site);
+            return;
+        }
+        // The kernel's order: first what it is used in, then what it is used with.
+        for bit in Usage(new & Usage::USED_IN).bits().chain(Usage(new & !Usage::USED_IN).bits()) {
+            self.mark(front, held, lock, bit, site);
+        }
+    }
+
     /// Brings a lock's class into a usage state. Linux: `mark_lock()`.
     pub(crate) fn mark(&mut self, front: &mut Front, held: &Held, lock: &HeldLock, bit: UsageBit, site: Site) {
         let class = lock.class().0;
@@ -266,7 +304,7 @@ impl Core {
             return;
         }
         self.graph.mark(class, bit.mask());
-        self.remember_mark(class, bit, site);
+        self.remember_mark(class, bit.mask(), site);
         if bit.0 >= UsageBit::USED.0 {
             return;
         }
@@ -284,7 +322,7 @@ impl Core {
         }
     }
 
-    fn remember_mark(&mut self, class: u32, bit: UsageBit, site: Site) {
+    fn remember_mark(&mut self, class: u32, bits: u16, site: Site) {
         let at = class as usize;
         if self.marks.len() <= at {
             self.marks.resize_with(at + 1, || (0, SmallVec::new()));
@@ -296,8 +334,8 @@ impl Core {
         }
         // One acquisition usually brings several states at once: they share an entry.
         match marks.last_mut() {
-            Some((mask, last)) if *last == site => *mask |= bit.mask(),
-            _ => marks.push((bit.mask(), site)),
+            Some((mask, last)) if *last == site => *mask |= bits,
+            _ => marks.push((bits, site)),
         }
     }
 
@@ -331,7 +369,7 @@ impl Core {
     }
 
     fn check_nest(&mut self, front: &Front, held: &Held, lock: &HeldLock, site: Site) {
-        if !lock.key.nested() || held.holds_nest(lock) || front.switch.on(Mutant::NestLockNotHeldUnchecked) {
+        if !lock.key.nested() || held.holds_nest(lock.nest()) || front.switch.on(Mutant::NestLockNotHeldUnchecked) {
             return;
         }
         let detail = self.nest_not_held(lock);
@@ -628,6 +666,11 @@ impl Core {
             + self.marks.capacity() * size_of::<(u32, SmallVec<[(u16, Site); 1]>)>()
             + self.marks.iter().map(marks).sum::<usize>()
     }
+}
+
+/// A chain and what comes next, as one number.
+const fn link(parent: ChainId, key: LockKey) -> u64 {
+    (parent.0 as u64) << 32 | key.bits() as u64
 }
 
 /// What [`Core::collision`] found.

@@ -1,7 +1,6 @@
 //! From numbers to text: the parts of reports.
 
 use crate::acquire::Site;
-use crate::context::Context;
 use crate::core::{Core, UnsafeOrder};
 use crate::front::Front;
 use crate::graph::Step;
@@ -199,16 +198,5 @@ impl Core {
             Some(class) => self.lockdep.class_name(class),
             None => format!("{instance:016x}"),
         }
-    }
-
-    /// How many chains there are of each irq context: task, softirq, hardirq, both.
-    #[expect(dead_code, reason = "asked for by the statistics that are to look like /proc/lockdep_stats")]
-    pub(crate) fn chains_by_context(&self) -> [usize; 4] {
-        let mut counts = [0; 4];
-        for chain in self.chains.iter().filter(|chain| self.counts(**chain)) {
-            let context: Context = self.info[chain.index()].key.context();
-            counts[usize::from(context.irq_context())] += 1;
-        }
-        counts
     }
 }

@@ -227,6 +227,17 @@ impl Graph {
         }
     }
 
+    /// Makes room for as many classes, and as many dependencies.
+    pub(crate) fn reserve(&mut self, classes: usize) {
+        self.nodes.reserve(classes.saturating_sub(self.nodes.len()));
+        self.order.reserve(classes);
+        let edges = classes.saturating_sub(self.ends.len());
+        self.index.reserve(classes.saturating_sub(self.index.len()));
+        self.ends.reserve(edges);
+        self.kinds.reserve(edges);
+        self.edge_epoch.reserve(edges);
+    }
+
     /// Empties the graph in O(1), except once in 2^32 times.
     pub(crate) fn clear(&mut self) {
         self.live.clear();
@@ -357,10 +368,11 @@ impl Graph {
             node.ahead[usize::from(weak)] |= (bits & Usage::ENABLED) as u8;
             node.back[usize::from(weak)] |= (bits & Usage::USED_IN) as u8;
         }
-        if bits & Usage::ENABLED != 0 {
+        let (from, to) = (!node.inn.is_empty(), !node.out.is_empty());
+        if from && bits & Usage::ENABLED != 0 {
             self.spread_ahead(class);
         }
-        if bits & Usage::USED_IN != 0 {
+        if to && bits & Usage::USED_IN != 0 {
             self.spread_back(class);
         }
     }
@@ -573,7 +585,6 @@ impl Graph {
 
     /// How many other classes are reached in a direction, whatever the kinds (`lockdep_count_forward_deps()` counts the
     /// class itself too).
-    #[expect(dead_code, reason = "asked for by the statistics that are to look like /proc/lockdep_stats")]
     pub(crate) fn count(&mut self, direction: Direction, class: u32) -> usize {
         let mut search = core::mem::take(&mut self.search);
         search.begin(class, false);
@@ -591,7 +602,6 @@ impl Graph {
     }
 
     /// The classes a class leads to directly, in the order in which that was learnt.
-    #[expect(dead_code, reason = "asked for by the statistics that are to look like /proc/lockdep_stats")]
     pub(crate) fn directly_after(&self, class: u32) -> impl Iterator<Item = u32> {
         self.node(class).into_iter().flat_map(|node| node.out.iter().map(|arc| arc.other))
     }
@@ -608,7 +618,6 @@ impl Graph {
     }
 
     /// New dependencies that the order needed a search for.
-    #[expect(dead_code, reason = "asked for by the statistics that are to look like /proc/lockdep_stats")]
     pub(crate) fn searches(&self) -> u64 {
         self.order.searches
     }

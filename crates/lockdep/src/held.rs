@@ -32,12 +32,19 @@ pub(crate) const NO_CLASS: u32 = u32::MAX;
 
 impl HeldLock {
     #[inline]
-    pub(crate) fn new(key: LockKey, instance: u64, nest: Option<Nest>, site: Site) -> Self {
-        let (key, nest, nest_class) = match nest {
-            None => (key, 0, NO_CLASS),
-            Some(nest) => (key.with_nest(), nest.instance, nest.class.map_or(NO_CLASS, |class| class.0)),
-        };
-        Self { instance, nest, site, key, chain: ChainId::ROOT, nest_class, references: 0, pins: 0 }
+    pub(crate) const fn plain(key: LockKey, instance: u64, site: Site, chain: ChainId) -> Self {
+        Self { instance, nest: 0, site, key, chain, nest_class: NO_CLASS, references: 0, pins: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn under(nest: Nest, key: LockKey, instance: u64, site: Site, chain: ChainId) -> Self {
+        let nest_class = nest.class.map_or(NO_CLASS, |class| class.0);
+        Self { nest: nest.instance, nest_class, ..Self::plain(key.with_nest(), instance, site, chain) }
+    }
+
+    /// What serialises it; meaningful only if `key.nested()`.
+    pub(crate) fn nest(&self) -> Nest {
+        Nest { instance: self.nest, class: (self.nest_class != NO_CLASS).then_some(ClassId(self.nest_class)) }
     }
 
     /// Whether the entry stands for this lock: it is the one, or locks of its class are merged into it
@@ -166,9 +173,8 @@ impl Held {
     }
 
     #[inline]
-    pub(crate) fn holds_nest(&self, lock: &HeldLock) -> bool {
-        let class = (lock.nest_class != NO_CLASS).then_some(ClassId(lock.nest_class));
-        self.locks.iter().any(|held| held.matches(lock.nest, class))
+    pub(crate) fn holds_nest(&self, nest: Nest) -> bool {
+        self.locks.iter().any(|held| held.matches(nest.instance, nest.class))
     }
 
     /// The chain that taking a lock with this key continues: the innermost lock's, unless the irq context has changed.

@@ -44,8 +44,10 @@ struct Slot {
     has_in: bool,
     has_out: bool,
     /// `2 * stamp` when met forwards, `2 * stamp + 1` backwards, in the search with that stamp.
-    mark: u64,
+    mark: u32,
 }
+
+const _: () = assert!(size_of::<Slot>() <= 32);
 
 const EMPTY: Slot =
     Slot { epoch: 0, parent: NONE, label: 0, before: NONE, after: NONE, has_in: false, has_out: false, mark: 0 };
@@ -65,7 +67,7 @@ pub(crate) struct Order {
     last: u32,
     front: i64,
     back: i64,
-    stamp: u64,
+    stamp: u32,
     /// The states of each component that has more than one, by representative.
     members: HashMap<u32, Vec<State>, FxBuildHasher>,
     forward: BinaryHeap<Reverse<(i64, u32)>>,
@@ -149,6 +151,21 @@ impl Order {
         self.slots[u as usize].has_out = true;
         self.slots[v as usize].has_in = true;
         false
+    }
+
+    /// Makes room for the states of as many classes.
+    pub(crate) fn reserve(&mut self, classes: usize) {
+        self.slots.reserve((2 * classes).saturating_sub(self.slots.len()));
+    }
+
+    /// A stamp that no mark has.
+    fn next_stamp(&mut self) -> u32 {
+        if self.stamp >= u32::MAX / 2 - 1 {
+            self.stamp = 0;
+            self.slots.iter_mut().for_each(|slot| slot.mark = 0);
+        }
+        self.stamp += 1;
+        self.stamp
     }
 
     fn init(&mut self, state: State) {
@@ -286,8 +303,8 @@ impl Order {
     /// Makes `u` come before `v`, or returns true if `v` leads to `u`.
     fn search(&mut self, u: u32, v: u32, arcs: &impl Arcs) -> bool {
         self.searches += 1;
-        self.stamp += 1;
-        let (ahead, behind) = (2 * self.stamp, 2 * self.stamp + 1);
+        let stamp = self.next_stamp();
+        let (ahead, behind) = (2 * stamp, 2 * stamp + 1);
         let (low, high) = (self.slots[v as usize].label, self.slots[u as usize].label);
         let mut forward = core::mem::take(&mut self.forward);
         let mut backward = core::mem::take(&mut self.backward);
@@ -386,8 +403,7 @@ impl Order {
         let (low, high) = (self.slots[v as usize].label, self.slots[u as usize].label);
         let ahead = self.reach(v, true, low, high, arcs);
         let behind = self.reach(u, false, low, high, arcs);
-        self.stamp += 1;
-        let stamp = 2 * self.stamp;
+        let stamp = 2 * self.next_stamp();
         for node in &ahead {
             self.slots[*node as usize].mark = stamp;
         }
@@ -454,8 +470,7 @@ impl Order {
 
     /// All components reached from `from` without leaving the labels `low..=high`, itself included.
     fn reach(&mut self, from: u32, forwards: bool, low: i64, high: i64, arcs: &impl Arcs) -> Vec<u32> {
-        self.stamp += 1;
-        let mark = 2 * self.stamp;
+        let mark = 2 * self.next_stamp();
         self.slots[from as usize].mark = mark;
         let mut reached = vec![from];
         let mut next = Vec::new();

@@ -7,13 +7,13 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxBuildHasher;
 
 use crate::acquire::LockKey;
-use crate::chain::{ChainId, ChainSet};
+use crate::chain::ChainSet;
 use crate::class::{Class, ClassId, ClassSpec};
 use crate::judge::{Judgement, judge};
 
-/// The interner of classes and chains and the memory of verdicts, shared by all worlds of one explorer.
+/// The interner of classes and the memory of verdicts, shared by all worlds of one explorer.
 ///
-/// Locked only on cold paths: a class made, a chain no run of this [`Run`](crate::Run) met before, a report, a merge.
+/// Locked only on cold paths: a class made or met for the first time by a [`Run`](crate::Run), a report, a merge.
 #[derive(Debug)]
 pub struct Lockdep {
     pub(crate) tables: RwLock<Tables>,
@@ -21,43 +21,16 @@ pub struct Lockdep {
     merged: Mutex<ChainSet>,
 }
 
-/// One interned chain.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Chain {
-    pub(crate) parent: ChainId,
-    /// Its last lock.
-    pub(crate) key: LockKey,
-    /// The chain that stands for all which the kernel's key does not tell from this one: the one in which every lock is
-    /// waited for and checked, in task context with interrupts enabled. Most chains are that themselves.
-    pub(crate) kernel: ChainId,
-}
-
-/// The interned classes and chains. Both only grow.
+/// The interned classes. They only grow.
 #[derive(Debug)]
 pub(crate) struct Tables {
     classes: Vec<Class>,
     class_index: HashMap<Class, ClassId, FxBuildHasher>,
-    /// The root's own entry is never read, except that it is its own kernel chain.
-    chains: Vec<Chain>,
-    /// By the number of the chain before in the upper half, and the key.
-    chain_index: HashMap<u64, ChainId, FxBuildHasher>,
 }
 
 impl Tables {
     pub(crate) fn class(&self, id: u32) -> &Class {
         &self.classes[id as usize]
-    }
-
-    /// The locks of a chain, outermost first.
-    pub(crate) fn path(&self, mut chain: ChainId) -> Vec<LockKey> {
-        let mut path = Vec::new();
-        while chain != ChainId::ROOT {
-            let node = self.chains[chain.index()];
-            path.push(node.key);
-            chain = node.parent;
-        }
-        path.reverse();
-        path
     }
 
     fn add_class(&mut self, spec: &ClassSpec<'_>) -> ClassId {
@@ -71,35 +44,14 @@ impl Tables {
         id
     }
 
-    fn add_chain(&mut self, parent: ChainId, key: LockKey) -> ChainId {
-        let next = ChainId(u32::try_from(self.chains.len()).expect("fewer than 2^32 chains"));
-        let id = *self.chain_index.entry(link(parent, key)).or_insert(next);
-        if id == next {
-            self.chains.push(Chain { parent, key, kernel: next });
-            let (told, before) = (key.as_the_kernel_tells(), self.chains[parent.index()].kernel);
-            if (told, before) != (key, parent) {
-                self.chains[id.index()].kernel = self.add_chain(before, told);
-            }
-        }
-        id
-    }
-
     pub(crate) fn class_count(&self) -> usize {
         self.classes.len()
     }
 
     fn bytes(&self) -> usize {
         let names: usize = self.classes.iter().map(|class| 2 * class.name.len()).sum();
-        self.classes.capacity() * size_of::<Class>() * 2
-            + names
-            + self.chains.capacity() * size_of::<Chain>()
-            + self.chain_index.capacity() * 16
+        self.classes.capacity() * size_of::<Class>() * 2 + names
     }
-}
-
-/// A chain and what comes next, as one number.
-pub(crate) const fn link(parent: ChainId, key: LockKey) -> u64 {
-    (parent.0 as u64) << 32 | key.bits() as u64
 }
 
 impl Lockdep {
@@ -107,12 +59,7 @@ impl Lockdep {
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            tables: RwLock::new(Tables {
-                classes: Vec::new(),
-                class_index: HashMap::default(),
-                chains: vec![Chain { parent: ChainId::ROOT, key: LockKey::default(), kernel: ChainId::ROOT }],
-                chain_index: HashMap::default(),
-            }),
+            tables: RwLock::new(Tables { classes: Vec::new(), class_index: HashMap::default() }),
             verdicts: Mutex::default(),
             merged: Mutex::default(),
         })
@@ -141,22 +88,12 @@ impl Lockdep {
         self.tables.read().class(class.0).clone()
     }
 
-    /// The chain that follows `parent` when `key` is taken, made if need be.
-    ///
-    /// Asked once per chain and [`Run`](crate::Run) object, and usually for one that is new, hence the write lock at once.
-    pub(crate) fn chain(&self, parent: ChainId, key: LockKey) -> (ChainId, ChainId) {
-        let mut tables = self.tables.write();
-        let id = tables.add_chain(parent, key);
-        (id, tables.chains[id.index()].kernel)
-    }
-
-    pub(crate) fn chain_set(&self, chains: impl Iterator<Item = ChainId>, usages: &[(u32, u16)]) -> ChainSet {
+    pub(crate) fn chain_set(&self, paths: &[Vec<LockKey>], usages: &[(u32, u16)]) -> ChainSet {
         let tables = self.tables.read();
-        let paths: Vec<Vec<LockKey>> = chains.map(|chain| tables.path(chain)).collect();
-        ChainSet::from_paths(&paths, usages, |class| tables.class(class))
+        ChainSet::from_paths(paths, usages, |class| tables.class(class))
     }
 
-    /// Bytes in use by classes and chains.
+    /// Bytes in use by classes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.tables.read().bytes()

@@ -93,14 +93,13 @@ impl<S: Storage> Run<S> {
     pub fn acquire(&mut self, held: &mut Held, class: ClassId, instance: u64, how: Acquire, site: Site) -> Verdict {
         let key = LockKey::new(class, self.mutated(how), held.bits);
         let parent = held.parent(key);
-        let mut lock = HeldLock::new(key, instance, None, site);
+        // Written to the stack field by field, never built and then copied: the copy would wait for its parts.
         match self.front.take(self.storage.epoch(), parent, key) {
             Some(chain) => {
-                lock.chain = chain;
-                held.locks.push(lock);
+                held.locks.push(HeldLock::plain(key, instance, site, chain));
                 Verdict::Ok
             }
-            None => self.acquire_slow(held, lock),
+            None => self.acquire_slow(held, key, instance, None, site),
         }
     }
 
@@ -120,7 +119,6 @@ impl<S: Storage> Run<S> {
         site: Site,
     ) -> Verdict {
         let key = LockKey::new(class, self.mutated(how), held.bits);
-        let mut lock = HeldLock::new(key, instance, Some(nest), site);
         if let Some(top) = held.locks.last_mut().filter(|top| top.class() == class)
             && !key.in_nmi()
             && !self.front.switch.on(Mutant::NoReferenceMerging)
@@ -129,14 +127,13 @@ impl<S: Storage> Run<S> {
             return Verdict::Ok;
         }
         let parent = held.parent(key);
-        if held.holds_nest(&lock)
-            && let Some(chain) = self.front.take(self.storage.epoch(), parent, lock.key)
+        if held.holds_nest(nest)
+            && let Some(chain) = self.front.take(self.storage.epoch(), parent, key.with_nest())
         {
-            lock.chain = chain;
-            held.locks.push(lock);
+            held.locks.push(HeldLock::under(nest, key, instance, site, chain));
             return Verdict::Ok;
         }
-        self.acquire_slow(held, lock)
+        self.acquire_slow(held, key, instance, Some(nest), site)
     }
 
     #[inline]
@@ -151,7 +148,18 @@ impl<S: Storage> Run<S> {
 
     #[cold]
     #[inline(never)]
-    fn acquire_slow(&mut self, held: &mut Held, lock: HeldLock) -> Verdict {
+    fn acquire_slow(
+        &mut self,
+        held: &mut Held,
+        key: LockKey,
+        instance: u64,
+        nest: Option<Nest>,
+        site: Site,
+    ) -> Verdict {
+        let lock = match nest {
+            None => HeldLock::plain(key, instance, site, ChainId::ROOT),
+            Some(nest) => HeldLock::under(nest, key, instance, site, ChainId::ROOT),
+        };
         self.storage.with(|core| core.acquire(&mut self.front, held, lock))
     }
 
@@ -239,7 +247,7 @@ impl<S: Storage> Run<S> {
         let mut chains = smallvec::SmallVec::<[(LockKey, ChainId); 16]>::new();
         for lock in &held.locks[at + 1..] {
             let key = lock.key.moved_to(held.bits);
-            let Some(chain) = self.front.peek(epoch, parent, key) else { return false };
+            let Some(chain) = self.known(epoch, parent, key) else { return false };
             chains.push((key, chain));
             parent = chain;
         }
@@ -248,6 +256,16 @@ impl<S: Storage> Run<S> {
             (lock.key, lock.chain) = (key, chain);
         }
         true
+    }
+
+    /// The chain that follows, if it was met: from the cache, or put there.
+    #[inline]
+    fn known(&mut self, epoch: u32, parent: ChainId, key: LockKey) -> Option<ChainId> {
+        self.front.peek(epoch, parent, key).or_else(|| {
+            let chain = self.storage.with(|core| core.known(parent, key))?;
+            self.front.put(epoch, parent, key, chain);
+            Some(chain)
+        })
     }
 
     /// Records that the task of `held` turns `instance` from exclusive into `read`, without letting go of it.
@@ -459,7 +477,7 @@ impl Core {
     /// See [`Run::chains`].
     pub(crate) fn chain_set(&self) -> ChainSet {
         let chains = self.chains.iter().copied().filter(|chain| self.counts(*chain));
-        self.lockdep.chain_set(chains, &self.usages())
+        self.lockdep.chain_set(&self.paths(chains), &self.usages())
     }
 
     /// The usage states of every class that was taken.
@@ -487,6 +505,11 @@ impl Core {
         for (class, usage) in &usages {
             self.note_merged_usage(*class, *usage);
         }
-        self.lockdep.merge(&self.lockdep.chain_set(new.into_iter(), &usages));
+        self.lockdep.merge(&self.lockdep.chain_set(&self.paths(new.into_iter()), &usages));
+    }
+
+    /// The keys of chains, outermost lock first.
+    fn paths(&self, chains: impl Iterator<Item = ChainId>) -> Vec<Vec<LockKey>> {
+        chains.map(|chain| self.path(chain).into_iter().rev().collect()).collect()
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::path::PathBuf;
 
 use common::World;
-use lockdep::{Acquire, ClassSpec, Detail, Held, Lockdep, Run, Site, WaitType};
+use lockdep::{Acquire, ClassSpec, Detail, Held, Lockdep, Nest, Run, Site, Verdict, WaitType};
 
 const IDENT: &str = "6.1.192 #3 Not tainted";
 
@@ -159,35 +159,101 @@ fn scenario_says_rlock_for_readers() {
     assert!(text.contains("\n  rlock(A);\n"), "{text}");
 }
 
-/// The kernel's samples and ours, with what must differ replaced: addresses, code locations, stacks, the dump's line.
+/// The kernel's samples and ours, with what must differ replaced: addresses, code locations, stacks, counts of events, the
+/// dump's line. The operations are those of the kernel's own test of that name.
 #[test]
 fn layout_is_that_of_the_kernel_samples() {
-    let spin = |name| ClassSpec::new(name).wait(WaitType::Config);
-    let how = Acquire::exclusive();
-    let world = || (Run::new(Lockdep::new()), Held::new("swapper/0", 0));
-
-    let (mut run, mut held) = world();
-    let lock = run.lockdep().class(&spin("lock"));
-    let _ = run.acquire(&mut held, lock, 1, how, Site::here());
-    let _ = run.acquire(&mut held, lock, 2, how, Site::here());
-    same_layout("AA_spin", &run);
-
-    let (mut run, mut held) = world();
-    let (a, b) = (run.lockdep().class(&spin("&lock_A")), run.lockdep().class(&spin("&lock_B")));
-    for (outer, inner) in [((a, 1), (b, 2)), ((b, 2), (a, 1))] {
-        let _ = run.acquire(&mut held, outer.0, outer.1, how, Site::here());
-        let _ = run.acquire(&mut held, inner.0, inner.1, how, Site::here());
-        let _ = run.release(&mut held, inner.1, Site::here());
-        let _ = run.release(&mut held, outer.1, Site::here());
+    let cases = [
+        ("AA_spin", "A.1 A.2"),
+        ("ABBA_spin", "A B -B -A B A"),
+        ("double_unlock_spin", "A -A -A"),
+        ("init_held_spin", "A init:A"),
+        ("irqsafe1_hard_spin_12", "off enter A -A exit on A"),
+        ("irqsafe4_hard_spin_123", "off A B -B -A on B -B off enter A"),
+        ("irqsafe4_hard_spin_231", "B -B off enter A -A exit on off A B"),
+        ("irqsafe4_soft_spin_231", "B -B bhoff senter A -A sexit bhon bhoff A B"),
+        ("irq_inversion_hard_spin_231", "B -B off enter X:R -X exit on off X B"),
+        ("irq_inversion_soft_spin_231", "B -B bhoff senter X:R -X sexit bhon bhoff X B"),
+        ("ww_test_context_fini_early", "t o<t -t"),
+        ("ww_test_spin_block", "A -A o A -A -o A o"),
+    ];
+    for (case, line) in cases {
+        same_layout(case, &play(line));
     }
-    same_layout("ABBA_spin", &run);
+}
 
-    let (mut run, mut held) = world();
-    let lock = run.lockdep().class(&spin("&lock_A"));
-    let _ = run.acquire(&mut held, lock, 1, how, Site::here());
-    let _ = run.release_of(&mut held, lock, 1, Site::here());
-    let _ = run.release_of(&mut held, lock, 1, Site::here());
-    same_layout("double_unlock_spin", &run);
+/// Classes as the kernel's self-test has them.
+fn spec(case_lock: &str) -> ClassSpec<'static> {
+    let name = match case_lock {
+        "A" => "&lock_A",
+        "B" => "&lock_B",
+        "X" => "&rwlock_A",
+        "o" => return ClassSpec::new("ww_lockdep_mutex").wait(WaitType::Sleep),
+        "t" => return ClassSpec::new("ww_lockdep_acquire"),
+        _ => "lock",
+    };
+    ClassSpec::new(name).wait(WaitType::Config)
+}
+
+/// `A` takes, `A:R` takes recursively, `o<t` takes o under t, `-A` releases, `init:A` initialises; the rest is interrupts.
+fn play(line: &str) -> Run {
+    let (mut run, mut held, site) = (Run::new(Lockdep::new()), Held::new("swapper/0", 0), Site::here());
+    for word in line.split(' ') {
+        let (run, held) = (&mut run, &mut held);
+        let class = |run: &Run, lock: &str| match lock.contains('.') {
+            true => run.lockdep().class(&spec("lock")),
+            false => run.lockdep().class(&spec(lock)),
+        };
+        let instance = |lock: &str| lock.bytes().fold(0, |n, byte| n << 8 | u64::from(byte));
+        let _ = match word {
+            "off" => {
+                run.hardirqs_off(held, site);
+                Verdict::Ok
+            }
+            "on" => run.hardirqs_on(held, site),
+            "bhoff" => {
+                run.local_bh_disable(held, site);
+                Verdict::Ok
+            }
+            "bhon" => run.local_bh_enable(held, site),
+            "enter" => {
+                run.hardirq_enter(held);
+                run.hardirq_threaded(held);
+                Verdict::Ok
+            }
+            "exit" => {
+                run.hardirq_exit(held);
+                Verdict::Ok
+            }
+            "senter" => {
+                run.hardirqs_off(held, site);
+                run.softirq_enter(held);
+                Verdict::Ok
+            }
+            "sexit" => {
+                run.softirq_exit(held);
+                run.hardirqs_on(held, site)
+            }
+            _ => {
+                let how = if word.ends_with(":R") { Acquire::recursive() } else { Acquire::exclusive() };
+                let lock = word.trim_end_matches(":R");
+                if let Some(lock) = lock.strip_prefix('-') {
+                    let class = class(run, lock);
+                    run.release_of(held, class, instance(lock), site)
+                } else if let Some(lock) = lock.strip_prefix("init:") {
+                    run.freed(held, instance(lock), instance(lock) + 0x3f, site)
+                } else if let Some((lock, nest)) = lock.split_once('<') {
+                    let nest = Nest { instance: instance(nest), class: Some(class(run, nest)) };
+                    let class = class(run, lock);
+                    run.acquire_nest(held, class, instance(lock), how, nest, site)
+                } else {
+                    let class = class(run, lock);
+                    run.acquire(held, class, instance(lock), how, site)
+                }
+            }
+        };
+    }
+    run
 }
 
 #[track_caller]
@@ -198,16 +264,23 @@ fn same_layout(case: &str, run: &Run) {
         .split("==== case ")
         .find_map(|sample| sample.strip_prefix(case)?.strip_prefix('\n'))
         .unwrap_or_else(|| panic!("no sample {case}"));
-    assert_eq!(run.reports().len(), 1);
-    assert_eq!(normal(&run.reports()[0].to_text(IDENT)), normal(sample.trim_end_matches('\n')), "{case}");
+    // The kernel stops there; in the last case the order of the two locks is wrong too.
+    assert_eq!(run.reports().len(), if case == "ww_test_spin_block" { 2 } else { 1 }, "{case}");
+    let (ours, kernel) = (run.reports()[0].to_text(IDENT), sample.trim_end_matches('\n'));
+    for (ours, kernel) in normal(&ours).iter().zip(&normal(kernel)) {
+        assert_eq!(ours, kernel, "{case}");
+    }
+    assert_eq!(normal(&ours).len(), normal(kernel).len(), "{case}\n{ours}");
 }
 
+/// Line by line; a stack is one line, whatever its depth.
 fn normal(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
         let line = normal_line(line);
-        // Stacks differ in depth: one line stands for all of a stack.
-        if !(line.ends_with("CODE") && lines.last() == Some(&line) && !line.contains("at:")) {
+        let stack = ["CODE", "? CODE"].contains(&line.trim_start());
+        let before = lines.last().is_some_and(|last| ["CODE", "? CODE"].contains(&last.trim_start()));
+        if !(stack && before) {
             lines.push(line);
         }
     }
@@ -218,16 +291,29 @@ fn normal_line(line: &str) -> String {
     if line.starts_with("CPU: ") || line.starts_with("PID: ") {
         return "DUMP".into();
     }
+    // The kernel names what it runs on, and from the second report on that it has warned.
+    if line.contains("ainted") {
+        return "IDENT".into();
+    }
+    if let Some(at) = line.find("key      at:") {
+        return format!("{}key      at: KEY", &line[..at]);
+    }
+    let mut ops = false;
     let words: Vec<String> = line
         .split(' ')
         .filter(|word| !word.starts_with("[<"))
         .map(|word| {
-            let hex = word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let code = word.contains("+0x") || word.contains(".rs:");
-            if hex {
+            let hex = |word: &str| word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let code = word.contains("+0x") || word.contains(".rs:") || word == "0x0";
+            let counted = core::mem::replace(&mut ops, word == "ops:" || word == "stamp:");
+            if hex(word) {
                 "ADDRESS".into()
+            } else if word.trim_end_matches(',').split_once('-').is_some_and(|(a, b)| hex(a) && hex(b)) {
+                "ADDRESS-ADDRESS".into()
             } else if code {
                 "CODE".into()
+            } else if counted || word.starts_with('(') && word.ends_with("):") {
+                "COUNT".into()
             } else {
                 word.to_owned()
             }

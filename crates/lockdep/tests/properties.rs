@@ -158,4 +158,34 @@ proptest! {
         });
         prop_assert_eq!(ChainSet::from_chains(rebuilt.collect()), expect.0.clone());
     }
+
+    /// Sets of chains are a semilattice: in any order, in any grouping, any number of times.
+    #[test]
+    fn union_is_commutative_associative_and_idempotent(lines in prop::collection::vec(program(), 3), irqs in 0..8_u32) {
+        let sets: Vec<ChainSet> = lines
+            .iter()
+            .enumerate()
+            .map(|(n, line)| {
+                let mut world = World::new();
+                if irqs & 1 << n != 0 {
+                    world.run.hardirqs_off(&mut world.held, lockdep::Site::here());
+                    world.run.softirq_enter(&mut world.held);
+                }
+                world.play(line);
+                world.run.chains()
+            })
+            .collect();
+        let [a, b, c] = &sets[..] else { unreachable!("three lines") };
+        prop_assert_eq!(a.union(b), b.union(a));
+        prop_assert_eq!(a.union(b).union(c), a.union(&b.union(c)));
+        prop_assert_eq!(&a.union(a), a);
+        prop_assert_eq!(&a.union(&ChainSet::default()), a);
+        // And what is wrong with a part is wrong with the whole.
+        let whole = a.union(b).union(c);
+        let lockdep = Lockdep::new();
+        for kind in [ReportKind::Circular, ReportKind::Recursive, ReportKind::IrqUnsafe, ReportKind::InconsistentState] {
+            let has = |set: &ChainSet| lockdep.judge(set).findings.iter().any(|finding| finding.kind == kind);
+            prop_assert!(has(&whole) || !has(a), "{:?}", kind);
+        }
+    }
 }

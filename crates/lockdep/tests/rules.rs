@@ -321,3 +321,9 @@ fn deep_stacks_are_not_limited() {
     let _ = world.run.release(&mut world.held, 0, Site::here());
     assert!(!world.run.acquire(&mut world.held, class, 0, Acquire::exclusive(), Site::here()).is_ok());
 }
+
+/// The smallest case in which the kernel's search misses a cycle: `docs/fidelity.md`.
+#[test]
+fn a_weak_way_to_a_class_does_not_hide_a_strong_one() {
+    check("c2 c1 ; c1 c2:rt c3 ; c3 c2:R", &[("c2:R", Circular)]);
+}

@@ -1,0 +1,63 @@
+//! Deliberate errors, one at a time: each is noticed by the recorded lines, or by a case of its own.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use flate2::read::GzDecoder;
+
+use crate::recorded::{Case, Player};
+use crate::{Acquire, ClassSpec, Held, Lockdep, Mutant, ReportKind, Run, Site};
+
+fn cases(name: &str) -> Vec<Case> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/lockdep").join(name);
+    let mut file = File::open(path).expect(name);
+    let mut text = String::new();
+    match name.ends_with(".gz") {
+        true => GzDecoder::new(file).read_to_string(&mut text),
+        false => file.read_to_string(&mut text),
+    }
+    .expect("text");
+    text.lines().map(|line| Case::parse(line).expect("a line")).collect()
+}
+
+/// How many lines come out otherwise than recorded.
+fn wrong(cases: &[Case], mutant: Option<Mutant>) -> usize {
+    // The interner remembers how chains are told apart, so each error starts with its own.
+    let mut player = Player::default();
+    player.run_mut().set_mutant(mutant);
+    cases.iter().filter(|case| case.expect.agrees(player.play(case, false).as_ref()) == Some(false)).count()
+}
+
+#[test]
+fn every_deliberate_error_is_noticed_by_the_recorded_lines_but_one() {
+    let (selftest, fuzz) = (cases("locking_selftest.jsonl"), cases("fuzz.jsonl.gz"));
+    let count = |mutant| (wrong(&selftest, mutant), wrong(&fuzz, mutant));
+    assert_eq!(count(None), (0, 0));
+    let missed: Vec<(Mutant, (usize, usize))> = Mutant::ALL
+        .into_iter()
+        .map(|mutant| (mutant, count(Some(mutant))))
+        .filter(|(_, noticed)| *noticed == (0, 0))
+        .collect();
+    let missed: Vec<Mutant> = missed.into_iter().map(|(mutant, _)| mutant).collect();
+    assert_eq!(missed, [Mutant::ReleaseSearchesPastIrqContext]);
+}
+
+/// A lock taken in task context cannot be released by the handler that interrupted the task.
+#[test]
+fn release_does_not_search_past_an_irq_context() {
+    let kinds = |mutant| {
+        let lockdep = Lockdep::new();
+        let (outer, inner) = (lockdep.class(&ClassSpec::new("outer")), lockdep.class(&ClassSpec::new("inner")));
+        let (mut run, mut held, site) = (Run::new(lockdep), Held::new("task", 1), Site::here());
+        run.set_mutant(mutant);
+        run.hardirqs_off(&mut held, site);
+        assert!(run.acquire(&mut held, outer, 1, Acquire::exclusive(), site).is_ok());
+        run.hardirq_enter(&mut held);
+        assert!(run.acquire(&mut held, inner, 2, Acquire::exclusive(), site).is_ok());
+        let verdict = run.release_of(&mut held, outer, 1, site);
+        run.reports_of(verdict).iter().map(|report| report.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(None), [ReportKind::UnlockBalance]);
+    assert_eq!(kinds(Some(Mutant::ReleaseSearchesPastIrqContext)), []);
+}
