@@ -134,8 +134,7 @@ impl Device {
     /// # Errors
     /// [`DeviceFault`] without a translation; nothing was accessed.
     pub fn read(&self, mm: MmId, vpn: Vpn) -> Result<u64, DeviceFault> {
-        let pfn = self.access(mm, vpn, false)?;
-        Ok(device::frame_read(&self.machine, pfn))
+        self.access(mm, vpn, None)
     }
 
     /// The device writes the word of a page through its translation.
@@ -143,14 +142,13 @@ impl Device {
     /// # Errors
     /// [`DeviceFault`] without a translation that allows it; nothing was accessed.
     pub fn write(&self, mm: MmId, vpn: Vpn, value: u64) -> Result<(), DeviceFault> {
-        let pfn = self.access(mm, vpn, true)?;
-        device::frame_write(&self.machine, pfn, value);
-        Ok(())
+        self.access(mm, vpn, Some(value)).map(drop)
     }
 
-    /// Looks the translation up, and tells of the access. All scheduling points come before: the look-up that counts, its
-    /// event and what the caller then does to the frame are one step.
-    fn access(&self, mm: MmId, vpn: Vpn, write: bool) -> Result<Pfn, DeviceFault> {
+    /// Looks the translation up, reads or stores, and tells of it. All scheduling points come before: the look-up that
+    /// counts, the access and its event are one step.
+    fn access(&self, mm: MmId, vpn: Vpn, store: Option<u64>) -> Result<u64, DeviceFault> {
+        let write = store.is_some();
         let fault = |fault| DeviceFault { dev: self.id, mm, vpn, fault };
         current(|k| {
             k.visible_read(spte_obj(self.id, mm, vpn));
@@ -162,8 +160,12 @@ impl Device {
                 }
                 let Spte { pfn, via, .. } = spte;
                 if named == Some(spte) {
-                    k.emit(EventKind::DeviceAccess { dev: self.id, sub: via.sub, mm, vpn, pfn, write });
-                    return Ok(pfn);
+                    if let Some(value) = store {
+                        device::frame_write(&self.machine, pfn, value);
+                    }
+                    let value = store.unwrap_or_else(|| device::frame_read(&self.machine, pfn));
+                    k.emit(EventKind::DeviceAccess { dev: self.id, sub: via.sub, mm, vpn, pfn, write, value });
+                    return Ok(value);
                 }
                 named = Some(spte);
                 k.visible_read(via.brackets);

@@ -85,7 +85,8 @@ fn oracle_text(finding: &Finding) -> String {
     let width = title.chars().count().min(100);
     let mut text = String::new();
     let _ = writeln!(text, "{}\n{title}\n{IDENT}\n{}", "=".repeat(width), "-".repeat(width));
-    for line in &finding.details {
+    let lines = if finding.columns.is_empty() { &finding.details } else { &finding.columns };
+    for line in lines {
         let _ = writeln!(text, "{line}");
     }
     text

@@ -5,7 +5,7 @@ use crate::mm::Mm;
 use crate::obj::frame_obj;
 use crate::{FaultError, PageRange};
 use ksync::{Kernel, current};
-use mm_types::{Pfn, Vpn};
+use mm_types::Vpn;
 use trace::EventKind;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,10 +21,7 @@ impl Mm {
     /// # Errors
     /// [`FaultError`].
     pub fn read_page(&self, vpn: Vpn) -> Result<u64, FaultError> {
-        current(|k| {
-            let pfn = self.cpu_access(k, vpn, Access::Load)?;
-            Ok(if pfn == ZERO_PAGE { 0 } else { self.machine.read_tag(pfn) })
-        })
+        current(|k| self.cpu_access(k, vpn, Access::Load))
     }
 
     /// A store to a page: its contents are `tag` from now on.
@@ -47,8 +44,9 @@ impl Mm {
         Ok(())
     }
 
-    /// Walks and accesses in one step, as the hardware does: nothing comes between the entry and the access.
-    fn cpu_access(&self, k: &Kernel, vpn: Vpn, access: Access) -> Result<Pfn, FaultError> {
+    /// Walks and accesses in one step, as the hardware does: nothing comes between the entry and the access. Gives what the
+    /// page holds after it.
+    fn cpu_access(&self, k: &Kernel, vpn: Vpn, access: Access) -> Result<u64, FaultError> {
         let write = access != Access::Load;
         loop {
             if let Some(leaf) = self.tables.walk(vpn)
@@ -62,11 +60,12 @@ impl Mm {
                 let pte = leaf.peek_now(vpn);
                 if pte.pfn() == Some(guess) && (!write || pte.is_writable()) {
                     leaf.hardware_mark(k, vpn, pte, write);
-                    k.emit(EventKind::CpuAccess { mm: self.id, vpn, pfn: guess, write });
                     if let Access::Store(Some(tag)) = access {
                         self.machine.with_frame(guess, |f| f.tag = tag);
                     }
-                    return Ok(guess);
+                    let value = if guess == ZERO_PAGE { 0 } else { self.machine.read_tag(guess) };
+                    k.emit(EventKind::CpuAccess { mm: self.id, vpn, pfn: guess, write, value });
+                    return Ok(value);
                 }
             }
             self.fault(k, vpn, write)?;

@@ -46,6 +46,8 @@ codes! {
     StaleHarm = "STALE-HARM": "a device or CPU touched a frame that was freed, or freed and reused",
     /// The collision-retry protocol not followed.
     Seq = "SEQ": "a translation was published without a passed read_retry",
+    /// Contents that are not those last written.
+    Coh = "COH": "a CPU or device read something else than was last written to the page of its process",
     /// Sleeping where it is forbidden.
     Ctx = "CTX": "a task may sleep in a context that forbids it",
     /// No task can run.
@@ -64,8 +66,18 @@ impl Code {
     }
 
     /// The words that a `never` clause may use.
-    pub const NEVER_WORDS: [&'static str; 9] =
-        ["deadlock", "livelock", "stale", "sleep", "unpaired", "unordered", "unsequenced", "inversion", "panic"];
+    pub const NEVER_WORDS: [&'static str; 10] = [
+        "deadlock",
+        "livelock",
+        "stale",
+        "incoherent",
+        "sleep",
+        "unpaired",
+        "unordered",
+        "unsequenced",
+        "inversion",
+        "panic",
+    ];
 
     /// The codes that a word of [`Code::NEVER_WORDS`] stands for.
     #[must_use]
@@ -74,6 +86,7 @@ impl Code {
             "deadlock" => &[Code::ProgDeadlock],
             "livelock" => &[Code::ProgLivelock],
             "stale" => &[Code::Stale, Code::StaleHarm],
+            "incoherent" => &[Code::Coh],
             "sleep" => &[Code::Ctx],
             "unpaired" => &[Code::OrdPair],
             "unordered" => &[Code::OrdClear, Code::OrdCallback],

@@ -20,6 +20,9 @@ pub struct Finding {
     pub title: String,
     /// What, where, and the events that matter in their order: one line each.
     pub details: Vec<String>,
+    /// The details again, for reading: the device's side on the left, the memory manager's on the right, the offending line
+    /// marked, at most 100 columns wide. Empty for findings that have no two sides.
+    pub columns: Vec<String>,
     /// The same for the same finding in another run: a hash of the code and the title.
     pub key: u64,
 }
@@ -31,7 +34,12 @@ impl Finding {
     #[must_use]
     pub fn new(code: Code, step: u64, task: Option<TaskId>, title: String, details: Vec<String>) -> Finding {
         let key = stable_key(code, &title);
-        Finding { code, step, task, title, details, key }
+        Finding { code, step, task, title, details, columns: Vec::new(), key }
+    }
+
+    /// The same with its events in two columns.
+    pub(crate) fn with_columns(self, columns: Vec<String>) -> Finding {
+        Finding { columns, ..self }
     }
 }
 

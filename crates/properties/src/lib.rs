@@ -11,6 +11,7 @@
 //! | ORD-CALLBACK | callbacks out of place | `ord/callback.rs` |
 //! | STALE, STALE-HARM | translations used too late | `stale/` |
 //! | SEQ | the collision-retry protocol | `seq.rs` |
+//! | COH | contents other than those last written | `coh.rs` |
 //! | CTX | sleeping where forbidden | `ctx.rs` |
 //! | PROG, PANIC | how the run ended | `prog.rs` |
 //!
@@ -22,6 +23,7 @@
 mod book;
 mod change;
 mod code;
+mod coh;
 mod ctx;
 mod finding;
 mod ord;
@@ -42,6 +44,7 @@ pub use stats::Stats;
 pub use variant::{Variant, Variants};
 
 use book::Book;
+use coh::Coh;
 use ctx::Ctx;
 use finding::Sink;
 use ord::{OrdCallback, OrdClear, OrdPair};
@@ -62,13 +65,14 @@ pub struct Declaration {
     pub reads: Variants,
 }
 
-const DECLARATIONS: [Declaration; 8] = [
+const DECLARATIONS: [Declaration; 9] = [
     Declaration { oracle: "ORD-CLEAR", codes: &[Code::OrdClear], reads: OrdClear::READS },
     Declaration { oracle: "ORD-PAIR", codes: &[Code::OrdPair], reads: OrdPair::READS },
     Declaration { oracle: "ORD-CALLBACK", codes: &[Code::OrdCallback], reads: OrdCallback::READS },
     Declaration { oracle: "STALE", codes: &[Code::Stale], reads: Stale::READS },
     Declaration { oracle: "STALE-HARM", codes: &[Code::StaleHarm], reads: Stale::READS_HARM },
     Declaration { oracle: "SEQ", codes: &[Code::Seq], reads: Seq::READS },
+    Declaration { oracle: "COH", codes: &[Code::Coh], reads: Coh::READS },
     Declaration { oracle: "CTX", codes: &[Code::Ctx], reads: Ctx::READS },
     Declaration { oracle: "PROG", codes: &[Code::ProgDeadlock, Code::ProgLivelock, Code::Panic], reads: Prog::READS },
 ];
@@ -86,6 +90,7 @@ pub struct Oracles {
     callback: OrdCallback,
     stale: Stale,
     seq: Seq,
+    coh: Coh,
     ctx: Ctx,
     prog: Prog,
     sink: Sink,
@@ -105,6 +110,7 @@ impl Oracles {
         self.pair.reset();
         self.stale.reset();
         self.seq.reset();
+        self.coh.reset();
         self.ctx.reset();
         self.sink.reset();
         self.stats = Stats::default();
@@ -150,6 +156,9 @@ impl Observer for Oracles {
         }
         if Seq::READS.contains(variant) {
             self.seq.event(book, e, sink);
+        }
+        if Coh::READS.contains(variant) {
+            self.coh.event(book, e, sink);
         }
         if Ctx::READS.contains(variant) {
             self.ctx.event(book, e, sink);

@@ -17,7 +17,7 @@
 //! owner's event, or refuses, takes no lock and proves nothing. Source: include/linux/mmu_notifier.h and
 //! Documentation/mm/hmm.rst, 6.12.
 
-use crate::book::{Book, Stamp};
+use crate::book::{Book, Line, Stamp};
 use crate::finding::Sink;
 use crate::table::Map;
 use crate::{Code, Finding, Variant, Variants};
@@ -102,14 +102,14 @@ impl Seq {
         let title = format!("{what} {how}, by task {}", book.task_name(e.task));
         let mut lines = Vec::new();
         if let Some(read) = self.reads.get(&(e.task, sub)) {
-            lines.push((read.begin, format!("read_begin of {name} = {}", read.seq)));
-            lines.extend(read.retry.map(|(at, again)| (at, format!("read_retry {} = {again}", read.seq))));
+            lines.push(Line::device(read.begin, format!("read_begin of {name} = {}", read.seq)));
+            lines.extend(read.retry.map(|(at, again)| Line::device(at, format!("read_retry {} = {again}", read.seq))));
         }
-        lines.extend(self.invalidated.get(&sub).map(|(at, what)| (*at, format!("{what} of {name}"))));
-        lines.push((book.stamp(e), format!("spte of {} set to frame {pfn}", book.page(mm, vpn))));
-        lines.sort_by_key(|(at, _)| at.at);
-        let details = lines.into_iter().map(|(at, text)| book.line(at, text)).collect();
-        Finding::new(Code::Seq, e.step, Some(e.task), title, details)
+        lines.extend(self.invalidated.get(&sub).map(|(at, what)| Line::mm(*at, format!("{what} of {name}"))));
+        let now = book.stamp(e);
+        lines.push(Line::device(now, format!("spte of {} set to frame {pfn}", book.page(mm, vpn))));
+        let (details, columns) = book.lay_out(lines, now);
+        Finding::new(Code::Seq, e.step, Some(e.task), title, details).with_columns(columns)
     }
 }
 

@@ -177,8 +177,16 @@ impl World {
     }
 
     pub(crate) fn access(&mut self, sub: SubId, page: u64, pfn: u64, write: bool) -> &mut Self {
-        let kind = EventKind::DeviceAccess { dev: GPU, sub, mm: A, vpn: Vpn(page), pfn: Pfn(pfn), write };
+        self.device_value(sub, page, pfn, write, 0)
+    }
+
+    pub(crate) fn device_value(&mut self, sub: SubId, page: u64, pfn: u64, write: bool, value: u64) -> &mut Self {
+        let kind = EventKind::DeviceAccess { dev: GPU, sub, mm: A, vpn: Vpn(page), pfn: Pfn(pfn), write, value };
         self.ev(GPU_TASK, kind)
+    }
+
+    pub(crate) fn cpu(&mut self, mm: MmId, page: u64, pfn: u64, write: bool, value: u64) -> &mut Self {
+        self.ev(UNMAP, EventKind::CpuAccess { mm, vpn: Vpn(page), pfn: Pfn(pfn), write, value })
     }
 
     pub(crate) fn alloc(&mut self, task: TaskId, gfp: Gfp) -> &mut Self {

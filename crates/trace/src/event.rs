@@ -96,7 +96,7 @@ pub enum EventKind {
         /// Its name.
         name: Name,
     },
-    /// Scheduler: the emitting task returned from its body.
+    /// Scheduler: the emitting task returned from its body, or is a daemon that idles when the run finishes.
     TaskExited,
     /// A named place was passed.
     SyncPoint {
@@ -223,6 +223,8 @@ pub enum EventKind {
         pfn: Pfn,
         /// A store.
         write: bool,
+        /// What it read, or what the page holds after it.
+        value: u64,
     },
     /// Frame allocator: a frame left the free lists.
     FrameAlloc {
@@ -403,5 +405,7 @@ pub enum EventKind {
         pfn: Pfn,
         /// A store.
         write: bool,
+        /// What it read or stored.
+        value: u64,
     },
 }

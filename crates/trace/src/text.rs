@@ -47,8 +47,8 @@ impl fmt::Display for EventKind {
             Self::CallExit { error: Some(e) } => write!(f, "= -{e}"),
             Self::PteSet { mm, vpn, old, new } => write!(f, "pte {mm} {} {old} -> {new}", vpn.addr()),
             Self::TlbFlush { mm, pages } => write!(f, "flush {mm} {pages}"),
-            Self::CpuAccess { mm, vpn, pfn, write } => {
-                write!(f, "cpu {} {mm} {} pfn {pfn}", rw(*write), vpn.addr())
+            Self::CpuAccess { mm, vpn, pfn, write, value } => {
+                write!(f, "cpu {} {mm} {} pfn {pfn} {value:#x}", rw(*write), vpn.addr())
             }
             Self::FrameAlloc { pfn } => write!(f, "frame {pfn} allocated"),
             Self::FrameFree { pfn } => write!(f, "frame {pfn} freed"),
@@ -81,8 +81,8 @@ impl fmt::Display for EventKind {
                 write!(f, "spte d{} {mm} {} -> {pfn}:{}", dev.0, vpn.addr(), if *writable { 'w' } else { 'r' })
             }
             Self::SpteClear { dev, mm, vpn, .. } => write!(f, "spte d{} {mm} {} cleared", dev.0, vpn.addr()),
-            Self::DeviceAccess { dev, mm, vpn, pfn, write, .. } => {
-                write!(f, "device d{} {} {mm} {} pfn {pfn}", dev.0, rw(*write), vpn.addr())
+            Self::DeviceAccess { dev, mm, vpn, pfn, write, value, .. } => {
+                write!(f, "device d{} {} {mm} {} pfn {pfn} {value:#x}", dev.0, rw(*write), vpn.addr())
             }
         }
     }

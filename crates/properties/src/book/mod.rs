@@ -7,11 +7,13 @@
 //! still finds the callback on its task's stack.
 
 mod bracket;
+mod columns;
 mod sub;
 mod task;
 mod text;
 
 pub(crate) use bracket::{Bracket, BracketState, Facts, Told};
+pub(crate) use columns::Line;
 pub(crate) use sub::{Sub, SubState};
 pub(crate) use task::{Calls, Frame, Task};
 

@@ -37,7 +37,7 @@ pub(crate) struct Sub {
     pub(crate) visible_at: Option<u64>,
     /// A bracket was announced before its insertion was certain.
     pub(super) overtaken: bool,
-    subscribed: Stamp,
+    pub(crate) subscribed: Stamp,
 }
 
 impl Sub {

@@ -5,7 +5,7 @@
 //! subscriber is told of the whole address space; an interval subscriber of ranges that overlap its own, and it gets
 //! the full range (6.12, `mn_itree_invalidate`).
 
-use crate::book::{Book, BracketState, Frame, Sub, SubState};
+use crate::book::{Book, BracketState, Frame, Line, Sub, SubState};
 use crate::finding::Sink;
 use crate::{Code, Finding, Variant, Variants};
 use mm_types::PageRange;
@@ -36,15 +36,20 @@ impl OrdCallback {
         let during = book.call(&book.calls(e.task), e.task);
         let title = format!("{hook} of subscription {} {problem}, during {during}", book.sub_name(sub));
         let mut details = Vec::new();
+        let now = book.stamp(e);
+        let mut lines = vec![Line::mm(now, e.kind.to_string())];
         if let Some(row) = book.subs.get(sub) {
+            lines.push(book.subscribes(row));
             details.push(format!("subscription {} watches {} of {}", row.name, row.pages, book.mm_name(row.mm)));
         }
         let frame = book.task(e.task).and_then(|t| t.callbacks.last());
         if let Some(b) = frame.and_then(|f| f.bracket).and_then(|b| book.brackets.get(b)) {
             details.push(book.range_start_line(b));
+            lines.push(book.range_start(b));
         }
-        details.push(book.line(book.stamp(e), e.kind));
-        sink.push(Finding::new(Code::OrdCallback, e.step, Some(e.task), title, details));
+        details.push(book.line(now, e.kind));
+        let finding = Finding::new(Code::OrdCallback, e.step, Some(e.task), title, details);
+        sink.push(finding.with_columns(book.columns(lines, now)));
     }
 }
 

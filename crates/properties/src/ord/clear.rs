@@ -10,7 +10,7 @@
 //! The bracket must be the task's own: another task's may end at any moment. Source: the order at every caller,
 //! 6.12 (mm/memory.c, mm/rmap.c, mm/mprotect.c, ...), and Documentation/mm/mmu_notifier.rst.
 
-use crate::book::{Book, Bracket, BracketState};
+use crate::book::{Book, Bracket, BracketState, Line};
 use crate::change::Change;
 use crate::finding::Sink;
 use crate::{Code, Finding, Variant, Variants};
@@ -56,7 +56,10 @@ impl OrdClear {
                 book.range_start_line(owed),
                 book.line(book.stamp(e), format_args!("{what}: {old_new}", old_new = old_new(e))),
             ];
-            sink.push(Finding::new(Code::OrdClear, e.step, Some(e.task), title, details));
+            let now = book.stamp(e);
+            let lines = vec![book.subscribes(sub), book.range_start(owed), Line::mm(now, what)];
+            let finding = Finding::new(Code::OrdClear, e.step, Some(e.task), title, details);
+            sink.push(finding.with_columns(book.columns(lines, now)));
         }
     }
 }
@@ -78,7 +81,12 @@ fn not_covered(book: &Book, e: &Event, (mm, vpn, change): (MmId, Vpn, Change), s
     details.push(book.line(book.stamp(e), format_args!("{what}: {}", old_new(e))));
     let watchers: Vec<&str> = book.watchers(mm).map(|(_, s)| s.name.as_str()).collect();
     details.push(format!("subscribed to {}: {}", book.mm_name(mm), watchers.join(", ")));
-    sink.push(Finding::new(Code::OrdClear, e.step, Some(e.task), title, details));
+    let now = book.stamp(e);
+    let mut lines: Vec<Line> = book.watchers(mm).map(|(_, s)| book.subscribes(s)).collect();
+    lines.extend(early.map(|b| book.range_start(b)));
+    lines.push(Line::mm(now, what));
+    let finding = Finding::new(Code::OrdClear, e.step, Some(e.task), title, details);
+    sink.push(finding.with_columns(book.columns(lines, now)));
 }
 
 fn old_new(e: &Event) -> String {

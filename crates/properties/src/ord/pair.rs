@@ -5,7 +5,7 @@
 //! its end callback out, and events do not tell: one whose end was never called in a run is taken to have none.
 //! `RELEASE` ranges have no end (6.12, `mn_itree_release`). A subscriber removed, or released, in between gets none.
 
-use crate::book::{Book, Bracket, BracketState, SubState};
+use crate::book::{Book, Bracket, BracketState, Line, SubState};
 use crate::finding::Sink;
 use crate::{Code, Finding, Variant, Variants};
 use trace::{BracketId, Event, EventKind, Hook, NotifyEvent};
@@ -99,7 +99,11 @@ fn end(book: &Book, e: &Event, id: BracketId, sink: &mut Sink) {
     let title = format!("range_end {how}, during {during}");
     let mut details: Vec<String> = book.brackets.get(id).map(|b| book.range_start_line(b)).into_iter().collect();
     details.push(book.line(book.stamp(e), format_args!("range_end {}", id.0)));
-    sink.push(Finding::new(Code::OrdPair, e.step, Some(e.task), title, details));
+    let now = book.stamp(e);
+    let mut lines: Vec<Line> = book.brackets.get(id).map(|b| book.range_start(b)).into_iter().collect();
+    lines.push(Line::mm(now, "range_end"));
+    let finding = Finding::new(Code::OrdPair, e.step, Some(e.task), title, details);
+    sink.push(finding.with_columns(book.columns(lines, now)));
 }
 
 fn unmatched(book: &Book, b: &Bracket, step: u64, how: &str, sink: &mut Sink) {
@@ -111,7 +115,15 @@ fn unmatched(book: &Book, b: &Bracket, step: u64, how: &str, sink: &mut Sink) {
     let title = format!("{what} {how}, during {}", book.call(&b.calls, task));
     let mut details = vec![book.range_start_line(b)];
     details.extend(b.told.iter().map(|t| book.told_line(book.subs.row(t.sub), t)));
-    sink.push(Finding::new(Code::OrdPair, step, Some(task), title, details));
+    let finding = Finding::new(Code::OrdPair, step, Some(task), title, details);
+    sink.push(finding.with_columns(book.columns(told_lines(book, b), b.opened)));
+}
+
+/// The start and what each subscriber said to it.
+fn told_lines(book: &Book, b: &Bracket) -> Vec<Line> {
+    let mut lines = vec![book.range_start(b)];
+    lines.extend(b.told.iter().flat_map(|t| [book.subscribes(book.subs.row(t.sub)), book.answer(t)]));
+    lines
 }
 
 fn end_not_delivered(book: &Book, b: &Bracket, s: u32) -> Finding {
@@ -123,8 +135,13 @@ fn end_not_delivered(book: &Book, b: &Bracket, s: u32) -> Finding {
     let title = format!("subscription {} agreed to {what} and got no end {after}, during {during}", sub.name);
     let mut details = vec![book.range_start_line(b)];
     details.extend(b.told.iter().map(|t| book.told_line(book.subs.row(t.sub), t)));
+    let mut lines = told_lines(book, b);
+    let mut here = b.opened;
     if let BracketState::Closed(at) = b.state {
         details.push(book.line(at, "range_end"));
+        lines.push(Line::mm(at, "range_end"));
+        here = at;
     }
-    Finding::new(Code::OrdPair, book.last_step, Some(b.opened.task), title, details)
+    let finding = Finding::new(Code::OrdPair, book.last_step, Some(b.opened.task), title, details);
+    finding.with_columns(book.columns(lines, here))
 }

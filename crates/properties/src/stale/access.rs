@@ -8,7 +8,7 @@ use trace::{Event, EventKind};
 
 impl Stale {
     pub(super) fn device_access(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
-        let EventKind::DeviceAccess { dev, sub, mm, vpn, pfn, write } = e.kind else { return };
+        let EventKind::DeviceAccess { dev, sub, mm, vpn, pfn, write, .. } = e.kind else { return };
         let spte = self.find(book, dev, sub, mm, vpn);
         if let Some(i) = spte {
             let revoked = self.sptes[i as usize].revoked;

@@ -194,7 +194,7 @@ impl Stale {
             }
             EventKind::CallbackExit { sub, hook: Hook::SecondaryTlb, .. } => self.secondary_hook(book, e, sub),
             EventKind::DeviceAccess { .. } => self.device_access(book, e, sink),
-            EventKind::CpuAccess { mm, vpn, pfn, write } => self.cpu_access(book, e, (mm, vpn), pfn, write, sink),
+            EventKind::CpuAccess { mm, vpn, pfn, write, .. } => self.cpu_access(book, e, (mm, vpn), pfn, write, sink),
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! The text of STALE and STALE-HARM findings: the events that matter, in their order.
 
 use super::{Cause, Frame, Spte, Stale};
-use crate::book::{Book, Stamp};
+use crate::book::{Book, Line, Stamp};
 use crate::finding::Sink;
 use crate::{Code, Finding};
 use mm_types::{MmId, Vpn};
@@ -26,32 +26,34 @@ impl Stale {
             sub.name,
             sub.model.word()
         );
-        lines.push((spte.set, spte_line(book, spte)));
-        lines.push((revoked.at, format!("{page} {}", revoked.change.word())));
-        lines.push((access, format!("device {} {rw} {page}, frame {}", book.dev_name(spte.dev), spte.pfn)));
-        sink.push(Finding::new(Code::Stale, access.step, Some(access.task), title, in_order(book, lines)));
+        lines.push(Line::device(spte.set, spte_line(book, spte)));
+        lines.push(Line::mm(revoked.at, format!("{page} {}", revoked.change.word())));
+        lines.push(Line::device(access, format!("device {} {rw} {page}, frame {}", book.dev_name(spte.dev), spte.pfn)));
+        let (details, columns) = book.lay_out(lines, access);
+        let finding = Finding::new(Code::Stale, access.step, Some(access.task), title, details);
+        sink.push(finding.with_columns(columns));
         debug_assert!(access.at <= book.stamp(e).at);
     }
 
-    fn cause_lines(&self, book: &Book, spte: &Spte, cause: u32) -> (String, Vec<(Stamp, String)>) {
+    fn cause_lines(&self, book: &Book, spte: &Spte, cause: u32) -> (String, Vec<Line>) {
         let sub = book.subs.row(spte.sub);
         match &self.causes[cause as usize] {
             Cause::Bracket { facts, told } => {
                 let by = book.call(&facts.calls, facts.opened.task);
                 let range = facts.range;
                 let start = format!("range_start {} {}, during {by}", range.event, range.pages);
-                let mut lines = vec![(facts.opened, start)];
+                let mut lines = vec![Line::mm(facts.opened, start)];
                 if let Some(told) = told.iter().find(|t| t.sub == spte.sub) {
                     let exit = told.exit.unwrap_or(told.enter);
-                    lines.push((exit, format!("{} of {} returned", told.hook, sub.name)));
+                    lines.push(Line::mm(exit, format!("{} of {} returned", told.hook, sub.name)));
                 }
                 (by, lines)
             }
             Cause::Hook { enter, exit, pages } => {
                 let hook = "arch_invalidate_secondary_tlbs";
                 let by = format!("{hook} {pages} in task {}", book.task_name(exit.task));
-                let entered = (*enter, format!("{hook} {pages} of {} entered", sub.name));
-                (by, vec![entered, (*exit, format!("{hook} of {} returned", sub.name))])
+                let entered = Line::mm(*enter, format!("{hook} {pages} of {} entered", sub.name));
+                (by, vec![entered, Line::mm(*exit, format!("{hook} of {} returned", sub.name))])
             }
         }
     }
@@ -74,10 +76,12 @@ impl Stale {
         let (rw, how) = (rw(write), how(frame));
         let title = format!("device {dev} {rw} {page} in {how} (subscription {})", book.sub_name(sub));
         let mut lines = Vec::new();
-        lines.extend(spte.map(|i| &self.sptes[i as usize]).map(|s| (s.set, spte_line(book, s))));
-        lines.extend(frame.freed.map(|at| (at, format!("frame {pfn} freed"))));
-        lines.push((book.stamp(e), format!("device {dev} {rw} {page}, frame {pfn}")));
-        sink.push(Finding::new(Code::StaleHarm, e.step, Some(e.task), title, in_order(book, lines)));
+        let now = book.stamp(e);
+        lines.extend(spte.map(|i| &self.sptes[i as usize]).map(|s| Line::device(s.set, spte_line(book, s))));
+        lines.extend(frame.freed.map(|at| Line::mm(at, format!("frame {pfn} freed"))));
+        lines.push(Line::device(now, format!("device {dev} {rw} {page}, frame {pfn}")));
+        let (details, columns) = book.lay_out(lines, now);
+        sink.push(Finding::new(Code::StaleHarm, e.step, Some(e.task), title, details).with_columns(columns));
     }
 
     pub(super) fn cpu_harm(
@@ -97,9 +101,11 @@ impl Stale {
         let (rw, how) = (rw(write), how(frame));
         let title = format!("task {} {rw} {page} in {how}, through a stale TLB entry", book.task_name(e.task));
         let mut lines = Vec::new();
-        lines.extend(frame.freed.map(|at| (at, format!("frame {pfn} freed"))));
-        lines.push((book.stamp(e), format!("cpu {rw} {page}, frame {pfn}")));
-        sink.push(Finding::new(Code::StaleHarm, e.step, Some(e.task), title, in_order(book, lines)));
+        let now = book.stamp(e);
+        lines.extend(frame.freed.map(|at| Line::mm(at, format!("frame {pfn} freed"))));
+        lines.push(Line::mm(now, format!("cpu {rw} {page}, frame {pfn}")));
+        let (details, columns) = book.lay_out(lines, now);
+        sink.push(Finding::new(Code::StaleHarm, e.step, Some(e.task), title, details).with_columns(columns));
     }
 }
 
@@ -114,9 +120,4 @@ fn how(frame: Frame) -> &'static str {
 fn spte_line(book: &Book, spte: &Spte) -> String {
     let mode = if spte.writable { "writable" } else { "read-only" };
     format!("spte of {} set to frame {}, {mode}", book.page(spte.mm, spte.vpn), spte.pfn)
-}
-
-fn in_order(book: &Book, mut lines: Vec<(Stamp, String)>) -> Vec<String> {
-    lines.sort_by_key(|(at, _)| at.at);
-    lines.into_iter().map(|(at, text)| book.line(at, text)).collect()
 }

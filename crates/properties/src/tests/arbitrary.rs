@@ -87,12 +87,12 @@ fn memory_event() -> impl Strategy<Value = EventKind> {
             .prop_map(|(mm, vpn, old, new)| EventKind::PteSet { mm: MmId(mm), vpn: Vpn(vpn), old, new }),
         1 => small().prop_map(|n| EventKind::FrameAlloc { pfn: Pfn(n) }),
         1 => small().prop_map(|n| EventKind::FrameFree { pfn: Pfn(n) }),
-        1 => place().prop_map(|(_, vpn, pfn, write)| EventKind::CpuAccess { mm: A, vpn, pfn, write }),
+        1 => place().prop_map(|(_, vpn, pfn, write)| EventKind::CpuAccess { mm: A, vpn, pfn, write, value: pfn.0 }),
         3 => place()
             .prop_map(|(sub, vpn, pfn, writable)| EventKind::SpteSet { dev: GPU, sub, mm: A, vpn, pfn, writable }),
         1 => place().prop_map(|(sub, vpn, ..)| EventKind::SpteClear { dev: GPU, sub, mm: A, vpn }),
         3 => place().prop_map(|(sub, vpn, pfn, write)| {
-            EventKind::DeviceAccess { dev: DevId(0), sub, mm: A, vpn, pfn, write }
+            EventKind::DeviceAccess { dev: DevId(0), sub, mm: A, vpn, pfn, write, value: vpn.0 }
         }),
     ]
 }

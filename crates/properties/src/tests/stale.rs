@@ -279,7 +279,7 @@ fn a_device_in_a_free_or_reused_frame_is_harm_whatever_its_model() {
 
 #[test]
 fn a_cpu_in_a_free_or_reused_frame_is_harm() {
-    let cpu = || EventKind::CpuAccess { mm: A, vpn: Vpn(0x11), pfn: Pfn(7), write: true };
+    let cpu = || EventKind::CpuAccess { mm: A, vpn: Vpn(0x11), pfn: Pfn(7), write: true, value: 0 };
     let mut w = World::new();
     w.ev(OTHER, EventKind::FrameAlloc { pfn: Pfn(7) }).pte(OTHER, 0x11, Pte::NONE, rw(7)).ev(OTHER, cpu());
     w.pte(UNMAP, 0x11, rw(7), Pte::NONE).ev(OTHER, cpu()).expect(&[]);

@@ -1,0 +1,230 @@
+//! COH: whoever reads a page of a process, CPU or device, reads what was last written to that page of that process.
+//!
+//! ```text
+//!   parent                         child                        device of the parent
+//!   write 1 to page P
+//!   fork: P is shared, read-only
+//!                                                               write 2 to P through a writable translation
+//!                                  read P: 1 it must be         read P: 2 it must be
+//! ```
+//!
+//! Expected contents belong to a page of an address space and follow it over copies, swap and migration; they are
+//! forgotten where the page is unmapped, and learnt by a read where they are not known. A store through an entry that is
+//! writable is a store to every page that maps the frame. One through a translation that the entry does not allow (any
+//! more) is meant for that page alone: where it lands is what there is to find.
+//!
+//! A device is judged only while the mapping lives that its translation was made in. What was known of a frame is what a
+//! new mapping of it is expected to show: so a child has its parent's contents, and a moved page those it had.
+//!
+//! Not seen: a frame shared by mistake and writable by both, which looks like shared memory.
+
+use crate::book::{Book, Line, Stamp};
+use crate::finding::Sink;
+use crate::table::{Map, Table};
+use crate::{Code, Finding, Variant, Variants};
+use mm_types::{MmId, Pfn, Pte, PteKind, TaskId, Vpn};
+use smallvec::SmallVec;
+use trace::{BracketId, DevId, Event, EventKind, SubId};
+
+#[derive(Debug, Default)]
+pub(crate) struct Coh {
+    pages: Table<(MmId, Vpn), Page>,
+    frames: Map<Pfn, Frame>,
+    /// What was known of a page when an entry first named the slot.
+    slots: Map<u64, Known>,
+    /// The life of the page that a translation was made in.
+    translations: Map<(DevId, SubId, MmId, Vpn), u32>,
+}
+
+#[derive(Debug, Default)]
+struct Page {
+    pte: Pte,
+    known: Option<Known>,
+    /// Who cleared the entry, inside which bracket of its own: if the same one sets it again, it is the same page.
+    cleared: Option<(TaskId, Option<BracketId>)>,
+    /// How often it was unmapped.
+    life: u32,
+}
+
+/// Contents, and who showed them first.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    value: u64,
+    at: Stamp,
+    by: By,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum By {
+    Store,
+    DeviceStore,
+    Load,
+}
+
+#[derive(Debug, Default)]
+struct Frame {
+    known: Option<Known>,
+    /// Rows of the pages that map it.
+    mapped: SmallVec<[u32; 2]>,
+}
+
+impl Coh {
+    pub(crate) const READS: Variants = Variants::of(&[
+        Variant::PteSet,
+        Variant::CpuAccess,
+        Variant::FrameFree,
+        Variant::SpteSet,
+        Variant::DeviceAccess,
+    ])
+    .and(crate::book::READS);
+
+    pub(crate) fn reset(&mut self) {
+        self.pages.clear();
+        self.frames.clear();
+        self.slots.clear();
+        self.translations.clear();
+    }
+
+    pub(crate) fn event(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
+        match e.kind {
+            EventKind::PteSet { mm, vpn, new, .. } => self.pte_set(book, e, (mm, vpn), new),
+            EventKind::FrameFree { pfn } => {
+                if let Some(frame) = self.frames.get_mut(&pfn) {
+                    frame.known = None;
+                }
+            }
+            EventKind::SpteSet { dev, sub, mm, vpn, .. } => {
+                let life = self.pages.entry((mm, vpn), Page::default).1.life;
+                self.translations.insert((dev, sub, mm, vpn), life);
+            }
+            EventKind::CpuAccess { mm, vpn, pfn, write, value } => {
+                let by = if write { By::Store } else { By::Load };
+                let now = Known { value, at: book.stamp(e), by };
+                if write {
+                    self.store(mm, vpn, pfn, now);
+                } else {
+                    self.load(book, e, (mm, vpn), now, sink);
+                }
+            }
+            EventKind::DeviceAccess { .. } => self.device_access(book, e, sink),
+            _ => {}
+        }
+    }
+
+    fn pte_set(&mut self, book: &Book, e: &Event, key: (MmId, Vpn), new: Pte) {
+        let bracket = book.covering(e.task, key.0, key.1).next().map(|b| b.id);
+        let (row, page) = self.pages.entry(key, Page::default);
+        let old = std::mem::replace(&mut page.pte, new);
+        match page.cleared.take() {
+            _ if new.is_none() => page.cleared = Some((e.task, bracket)),
+            // Outside of a bracket nothing tells a replaced page from one that was unmapped and made anew.
+            Some((task, Some(within))) if task == e.task && Some(within) == bracket => {}
+            Some(_) => {
+                page.known = None;
+                page.life += 1;
+            }
+            None => {}
+        }
+        let (left, taken) = (frame_of(old), frame_of(new));
+        if left != taken
+            && let Some(frame) = left.and_then(|pfn| self.frames.get_mut(&pfn))
+        {
+            frame.mapped.retain(|r| *r != row);
+        }
+        self.shows(row, book.stamp(e), new, (left != taken).then_some(taken).flatten());
+    }
+
+    /// What a page shows through its new entry: what it did, or what is known of what it shows now.
+    fn shows(&mut self, row: u32, at: Stamp, new: Pte, newly: Option<Pfn>) {
+        let page = self.pages.row_mut(row);
+        if let Some(pfn) = newly {
+            let frame = self.frames.entry(pfn).or_default();
+            frame.mapped.push(row);
+            frame.known = frame.known.or(page.known);
+            page.known = page.known.or(frame.known);
+        }
+        match new.kind() {
+            PteKind::Present if new.is_special() => page.known = Some(Known { value: 0, at, by: By::Load }),
+            PteKind::Swap { slot } => match page.known {
+                Some(known) => {
+                    self.slots.insert(slot, known);
+                }
+                None => page.known = self.slots.get(&slot).copied(),
+            },
+            PteKind::Migration { pfn } => {
+                page.known = page.known.or_else(|| self.frames.get(&pfn).and_then(|f| f.known));
+            }
+            _ => {}
+        }
+    }
+
+    /// A store through a writable entry: to each page that maps the frame.
+    fn store(&mut self, mm: MmId, vpn: Vpn, pfn: Pfn, now: Known) {
+        let row = self.pages.entry((mm, vpn), Page::default).0;
+        self.pages.row_mut(row).known = Some(now);
+        let frame = self.frames.entry(pfn).or_default();
+        frame.known = Some(now);
+        for &other in &frame.mapped {
+            self.pages.row_mut(other).known = Some(now);
+        }
+    }
+
+    fn load(&mut self, book: &Book, e: &Event, key: (MmId, Vpn), now: Known, sink: &mut Sink) {
+        let page = self.pages.entry(key, Page::default).1;
+        let expected = page.known.replace(page.known.filter(|k| k.value == now.value).unwrap_or(now));
+        if let Some(expected) = expected.filter(|k| k.value != now.value) {
+            if sink.first_of(Code::Coh, (e.task, key, book.call_serial(e.task))) {
+                let (by, page) = (book.task_name(e.task), book.page(key.0, key.1));
+                let title = format!("task {by} reads {page} and does not get what was last written to it");
+                let seen = Line::mm(now.at, format!("cpu reads {:#x} from {page}", now.value));
+                sink.push(finding(book, title, &page, expected, vec![seen], now.at));
+            }
+            return;
+        }
+        if let Some(frame) = frame_of(page.pte).and_then(|pfn| self.frames.get_mut(&pfn)) {
+            frame.known = frame.known.or(Some(now));
+        }
+    }
+
+    fn device_access(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
+        let EventKind::DeviceAccess { dev, sub, mm, vpn, pfn, write, value } = e.kind else { return };
+        let Some(page) = self.pages.get_mut((mm, vpn)) else { return };
+        let same_life = self.translations.get(&(dev, sub, mm, vpn)) == Some(&page.life) && !page.pte.is_none();
+        if !same_life {
+            return;
+        }
+        let now = Known { value, at: book.stamp(e), by: By::DeviceStore };
+        if write {
+            let allowed = page.pte.pfn() == Some(pfn) && page.pte.is_writable();
+            // The zero page swallows stores; nobody is given it for writing.
+            page.known = Some(now);
+            if allowed {
+                self.store(mm, vpn, pfn, now);
+            }
+        } else if let Some(expected) = page.known.filter(|k| k.value != value)
+            && sink.first_of(Code::Coh, (dev, sub, expected.at.at))
+        {
+            let (dev, page) = (book.dev_name(dev), book.page(mm, vpn));
+            let sub = book.sub_name(sub);
+            let title =
+                format!("device {dev} reads {page} and does not get what was last written to it (subscription {sub})");
+            let seen = Line::device(now.at, format!("device {dev} reads {value:#x} from {page}, frame {pfn}"));
+            sink.push(finding(book, title, &page, expected, vec![seen], now.at));
+        }
+    }
+}
+
+/// The frame behind an entry that keeps one of its own.
+fn frame_of(pte: Pte) -> Option<Pfn> {
+    pte.mapped_pfn().filter(|_| !pte.is_special())
+}
+
+fn finding(book: &Book, title: String, page: &str, expected: Known, mut lines: Vec<Line>, here: Stamp) -> Finding {
+    lines.push(match expected.by {
+        By::Store => Line::mm(expected.at, format!("cpu writes {:#x} to {page}", expected.value)),
+        By::DeviceStore => Line::device(expected.at, format!("device writes {:#x} to {page}", expected.value)),
+        By::Load => Line::mm(expected.at, format!("{page} shows {:#x}", expected.value)),
+    });
+    let (details, columns) = book.lay_out(lines, here);
+    Finding::new(Code::Coh, here.step, Some(here.task), title, details).with_columns(columns)
+}

@@ -1,0 +1,151 @@
+//! COH: what is read is what was last written to that page of that process.
+
+use crate::Code;
+use crate::test_utils::*;
+use mm_types::{MmId, Pfn, Pte, Vpn};
+use trace::{EventKind, NotifyEvent};
+
+const B: MmId = MmId(1);
+
+/// Page 0x11 of `A` holds 1 in frame 7, mirrored by the device for writing.
+fn written() -> World {
+    let mut w = World::new();
+    w.toy().pte(UNMAP, 0x11, Pte::NONE, rw(7)).map(0x11, 7).cpu(A, 0x11, 7, true, 1);
+    w
+}
+
+fn pte_of_b(w: &mut World, page: u64, old: Pte, new: Pte) {
+    w.ev(OTHER, EventKind::PteSet { mm: B, vpn: Vpn(page), old, new });
+}
+
+/// Fork: `B` shares the frame, both read-only. The device is told, and ignores it if it is `deaf`.
+fn fork(w: &mut World, deaf: bool) {
+    let range = pages(0x11, 0x12);
+    let b = w.open(UNMAP, range, NotifyEvent::ProtectionPage);
+    w.enter_callback(UNMAP, Some(b), TOY, trace::Hook::Invalidate, range, true);
+    if !deaf {
+        w.spte_clear(UNMAP, TOY, 0x11);
+    }
+    w.exit_callback(UNMAP, TOY, trace::Hook::Invalidate, true).started(UNMAP, b, true);
+    w.pte(UNMAP, 0x11, rw(7), ro(7));
+    pte_of_b(w, 0x11, Pte::NONE, ro(7));
+    w.end(UNMAP, b);
+}
+
+/// `A` writes `value`: its page is copied from frame 7 to frame 8.
+fn copy_on_write(w: &mut World, value: u64) {
+    let b = w.start(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear);
+    w.pte(UNMAP, 0x11, ro(7), Pte::NONE).pte(UNMAP, 0x11, Pte::NONE, rw(8)).end(UNMAP, b);
+    w.cpu(A, 0x11, 8, true, value);
+}
+
+#[test]
+fn cpu_and_device_that_read_each_others_stores_are_coherent() {
+    let mut w = written();
+    w.device_value(TOY, 0x11, 7, false, 1).device_value(TOY, 0x11, 7, true, 2).cpu(A, 0x11, 7, false, 2);
+    w.cpu(A, 0x11, 7, true, 3).device_value(TOY, 0x11, 7, false, 3).finish().expect(&[]);
+}
+
+#[test]
+fn a_load_that_does_not_see_the_last_store_is_found_once() {
+    let mut w = written();
+    w.cpu(A, 0x11, 7, false, 9).cpu(A, 0x11, 7, false, 9);
+    let finding = w.expect_one(Code::Coh, "task unmap reads page 0x11000 of A and does not get what was last written");
+    assert!(finding.details.iter().any(|l| l.contains("cpu writes 0x1")), "{finding}");
+    assert!(finding.columns.last().is_some_and(|row| row.ends_with("<-- here")), "{:#?}", finding.columns);
+}
+
+#[test]
+fn a_device_that_keeps_the_old_frame_after_copy_on_write_reads_old_contents() {
+    let mut w = written();
+    fork(&mut w, true);
+    copy_on_write(&mut w, 5);
+    w.device_value(TOY, 0x11, 7, false, 1);
+    w.expect(&[Code::Stale, Code::Coh]);
+
+    // The correct driver publishes the copy.
+    let mut w = written();
+    fork(&mut w, false);
+    copy_on_write(&mut w, 5);
+    w.map(0x11, 8).device_value(TOY, 0x11, 8, false, 5).finish().expect(&[]);
+}
+
+#[test]
+fn a_device_write_after_fork_must_not_reach_the_other_process() {
+    let mut w = written();
+    fork(&mut w, true);
+    // Before either has copied, both still map the frame that the device writes to.
+    w.device_value(TOY, 0x11, 7, true, 6);
+    w.expect(&[Code::Stale]);
+    w.cpu(B, 0x11, 7, false, 6).expect(&[Code::Stale, Code::Coh]);
+    let child = |w: &mut World, value| w.cpu(B, 0x11, 7, false, value).expect(&[]).stats().events;
+
+    // A correct one writes to the parent's own copy.
+    let mut w = written();
+    fork(&mut w, false);
+    copy_on_write(&mut w, 5);
+    w.map(0x11, 8).device_value(TOY, 0x11, 8, true, 6).cpu(A, 0x11, 8, false, 6);
+    child(&mut w, 1);
+}
+
+#[test]
+fn a_lost_device_write_is_found_by_the_process_that_misses_it() {
+    let mut w = written();
+    fork(&mut w, true);
+    copy_on_write(&mut w, 5);
+    w.device_value(TOY, 0x11, 7, true, 6).expect(&[Code::Stale]);
+    w.cpu(A, 0x11, 8, false, 5).expect(&[Code::Stale, Code::Coh]);
+}
+
+#[test]
+fn contents_follow_a_page_through_swap_and_migration() {
+    for between in [Pte::swap(3), rw(7).to_migration()] {
+        for (value, codes) in [(1, &[][..]), (0, &[Code::Coh][..])] {
+            let mut w = written();
+            let b = w.start(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear);
+            w.pte(UNMAP, 0x11, rw(7), Pte::NONE).pte(UNMAP, 0x11, Pte::NONE, between).end(UNMAP, b);
+            w.ev(UNMAP, EventKind::FrameFree { pfn: Pfn(7) });
+            w.pte(OTHER, 0x11, between, rw(9)).cpu(A, 0x11, 9, false, value).expect(codes);
+        }
+    }
+}
+
+#[test]
+fn a_child_inherits_what_is_in_swap() {
+    let mut w = written();
+    let b = w.start(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear);
+    w.pte(UNMAP, 0x11, rw(7), Pte::NONE).pte(UNMAP, 0x11, Pte::NONE, Pte::swap(3)).end(UNMAP, b);
+    pte_of_b(&mut w, 0x11, Pte::NONE, Pte::swap(3));
+    pte_of_b(&mut w, 0x11, Pte::swap(3), ro(9));
+    w.cpu(B, 0x11, 9, false, 4).expect(&[Code::Coh]);
+}
+
+#[test]
+fn memory_mapped_anew_owes_nothing_to_what_was_there() {
+    let mut w = written();
+    let b = w.start(UNMAP, pages(0x11, 0x12), NotifyEvent::Unmap);
+    w.pte(UNMAP, 0x11, rw(7), Pte::NONE).end(UNMAP, b).ev(UNMAP, EventKind::FrameFree { pfn: Pfn(7) });
+    w.ev(UNMAP, EventKind::FrameAlloc { pfn: Pfn(7) });
+    w.pte(UNMAP, 0x11, Pte::NONE, rw(7)).cpu(A, 0x11, 7, false, 0).finish().expect(&[]);
+    // Without anybody subscribed there is no bracket, and the same holds.
+    let mut w = World::new();
+    w.pte(UNMAP, 0x11, Pte::NONE, rw(7)).cpu(A, 0x11, 7, true, 1).pte(UNMAP, 0x11, rw(7), Pte::NONE);
+    w.ev(UNMAP, EventKind::FrameFree { pfn: Pfn(7) }).ev(UNMAP, EventKind::FrameAlloc { pfn: Pfn(7) });
+    w.pte(UNMAP, 0x11, Pte::NONE, rw(7)).cpu(A, 0x11, 7, false, 0).expect(&[]);
+}
+
+#[test]
+fn a_store_to_shared_memory_reaches_everybody() {
+    let mut w = written();
+    pte_of_b(&mut w, 0x50, Pte::NONE, rw(7));
+    w.cpu(B, 0x50, 7, false, 1).cpu(B, 0x50, 7, true, 2).cpu(A, 0x11, 7, false, 2);
+    w.device_value(TOY, 0x11, 7, true, 3).cpu(B, 0x50, 7, false, 3).finish().expect(&[]);
+}
+
+#[test]
+fn a_moved_page_takes_its_contents_along() {
+    let mut w = written();
+    let b = w.start(UNMAP, pages(0x11, 0x12), NotifyEvent::Unmap);
+    w.pte(UNMAP, 0x11, rw(7), Pte::NONE).pte(UNMAP, 0x18, Pte::NONE, rw(7)).end(UNMAP, b);
+    w.cpu(A, 0x18, 7, false, 2).expect(&[Code::Coh]);
+}
