@@ -89,6 +89,7 @@ pub(crate) enum TaskStep {
     Alloc { nr_pages: u32, gfp: Gfp },
     ReclaimRange { mm: usize, pages: PageRange },
     ReclaimPages { nr_pages: u64 },
+    Compact { mm: usize, pages: PageRange },
     With { device: usize, lock: String, write: bool, body: Vec<Step<TaskStep>> },
     Repeat { times: u32, body: Vec<Step<TaskStep>> },
     Call { device: usize, operation: Name, arguments: Vec<Argument> },
@@ -273,6 +274,7 @@ impl Names<'_> {
             Statement::ReclaimRange { mm, range } => {
                 TaskStep::ReclaimRange { mm: self.mm(&mm.node)?, pages: range.node }
             }
+            Statement::Compact { mm, range } => TaskStep::Compact { mm: self.mm(&mm.node)?, pages: range.node },
             Statement::ReclaimPages { nr_pages } => TaskStep::ReclaimPages { nr_pages: nr_pages.node },
             Statement::With { device, lock, mode, body } => TaskStep::With {
                 device: self.device(&device.node)?,

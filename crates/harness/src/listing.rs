@@ -60,6 +60,7 @@ fn sync_point_doc(point: &str) -> &'static str {
         "mm.zap" => "entries of a range are cleared",
         "mm.fault" => "a page fault",
         "mm.reclaim" => "a page is unmapped by reclaim",
+        "mm.migrate" => "a page is moved to another frame",
         "mm.free" => "pages go back to the free lists",
         "alloc" => "a kernel allocation",
         _ => "",

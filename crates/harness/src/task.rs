@@ -4,7 +4,7 @@ use crate::compile::{Map, Step, TaskStep};
 use crate::devices::{call_args, with_lock};
 use crate::world::{Live, touch};
 use ksync::{Kernel, current};
-use mm_types::{Gfp, Name};
+use mm_types::{Gfp, Name, PageRange};
 use std::rc::Rc;
 
 /// Adds task `index` of the scenario.
@@ -54,6 +54,7 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
         TaskStep::Alloc { nr_pages, gfp } => alloc(*gfp, *nr_pages),
         TaskStep::ReclaimRange { mm, pages } => enough(live.mms[*mm].reclaim_pages(*pages), pages.nr_pages()),
         TaskStep::ReclaimPages { nr_pages } => enough(live.machine.shrink(*nr_pages), *nr_pages),
+        TaskStep::Compact { mm, pages } => compact(live, *mm, *pages),
         TaskStep::With { device, lock, write, body } => {
             with_lock(&live.devices[*device], lock, *write, || run(live, body))
         }
@@ -88,6 +89,16 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
 /// Whether reclaim met its request.
 fn enough(freed: u64, asked: u64) -> Result<(), String> {
     if freed < asked { Err(format!("reclaim: {freed} of {asked} pages freed")) } else { Ok(()) }
+}
+
+/// `compact MM RANGE`; a page that stays where it was is worth a note.
+fn compact(live: &Live, mm: usize, pages: PageRange) -> Result<(), String> {
+    let done = live.mms[mm].compact(pages);
+    match (done.busy, done.no_memory) {
+        (0, 0) => Ok(()),
+        (busy, 0) => Err(format!("compact: {} pages moved, {busy} busy", done.moved)),
+        (busy, none) => Err(format!("compact: {} pages moved, {busy} busy, no frame for {none}", done.moved)),
+    }
 }
 
 fn mmap(live: &Live, mm: usize, map: &Map) -> Result<(), mm_types::Errno> {

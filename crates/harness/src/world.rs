@@ -126,6 +126,9 @@ impl World {
             for index in 0..live.code.tasks.len() {
                 task::spawn(k, &live, index);
             }
+            if self.experiment.scenario().machine.kswapd.is_some_and(|k| k.node == scenario::ast::Switch::On) {
+                live.machine.start_kswapd(k);
+            }
         });
         let end = k.run(scheduler);
         (end, live)

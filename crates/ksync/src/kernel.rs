@@ -137,6 +137,9 @@ impl Kernel {
             if let Outcome::Deadlock { blocked } = outcome {
                 explained = Some(self.explain_deadlock(blocked));
             }
+            if *outcome == Outcome::Finished {
+                self.dismiss_daemons();
+            }
         };
         let outcome = current::enter(self, || self.sched.run_observed(scheduler, &mut explain));
         let end = match outcome {
@@ -153,6 +156,15 @@ impl Kernel {
             observer.borrow_mut().end(&end);
         }
         end
+    }
+
+    /// The run finished: the daemons that idle are done as well.
+    fn dismiss_daemons(&self) {
+        let Some(observer) = self.observer.borrow().clone() else { return };
+        let idle = (1..=self.sched.tasks()).map(TaskId).filter(|task| self.sched.waiting_on(*task).is_some());
+        for task in idle {
+            observer.borrow_mut().event(&Event { step: self.sched.steps(), task, kind: EventKind::TaskExited });
+        }
     }
 
     /// Ends the run at the current task's next scheduling point.

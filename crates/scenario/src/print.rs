@@ -97,6 +97,7 @@ impl Printer {
             if let Some(seed) = &m.seed {
                 p.line(format_args!("seed {}", seed.node));
             }
+            p.setting("kswapd", m.kswapd);
             if let Some(steps) = &m.max_steps {
                 p.line(format_args!("max_steps {}", steps.node));
             }
@@ -312,6 +313,9 @@ impl fmt::Display for Simple<'_> {
                 write!(f, "reclaim {} {}", mm.node, Range(range.node))
             }
             Statement::ReclaimPages { nr_pages } => write!(f, "reclaim {} pages", nr_pages.node),
+            Statement::Compact { mm, range } => {
+                write!(f, "compact {} {}", mm.node, Range(range.node))
+            }
             Statement::Swapin { mm, range } => {
                 write!(f, "swapin {} {}", mm.node, Range(range.node))
             }

@@ -5,7 +5,7 @@ use crate::words::{DriverWord, TaskWord, Word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The sync points every world has, whatever its devices.
-pub const SYNC_POINTS: [&str; 12] = [
+pub const SYNC_POINTS: [&str; 13] = [
     "notifier.range_start",
     "notifier.range_end",
     "notifier.callback",
@@ -16,6 +16,7 @@ pub const SYNC_POINTS: [&str; 12] = [
     "mm.zap",
     "mm.fault",
     "mm.reclaim",
+    "mm.migrate",
     "mm.free",
     "alloc",
 ];

@@ -68,6 +68,7 @@ words! {
         Memory = "memory",
         Swap = "swap",
         Seed = "seed",
+        Kswapd = "kswapd",
         MaxSteps = "max_steps",
     }
 
@@ -117,6 +118,8 @@ words! {
         Alloc = "alloc",
         /// `reclaim MM RANGE` and `reclaim N pages`
         Reclaim = "reclaim",
+        /// `compact MM RANGE`
+        Compact = "compact",
         /// `swapin MM RANGE`
         Swapin = "swapin",
         /// `with DEVICE.LOCK { .. }`

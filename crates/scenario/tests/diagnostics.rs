@@ -254,9 +254,9 @@ fn numbers_and_ranges() {
 #[test]
 fn statements() {
     check_task(
-        "compact",
+        "defragment",
         &[
-            "1:1 compact: expected a statement, found `compact` [one of `mmap`, `munmap`, `mprotect`, `brk`, `read`, `write`, `touch`, `exit`, `alloc`, `reclaim`, `swapin`, `with`, `repeat`, `register`, `unregister`, `sync`, `yield`]",
+            "1:1 defragment: expected a statement, found `defragment` [one of `mmap`, `munmap`, `mprotect`, `brk`, `read`, `write`, `touch`, `exit`, `alloc`, `reclaim`, `compact`, `swapin`, `with`, `repeat`, `register`, `unregister`, `sync`, `yield`]",
         ],
     );
     check_task("munmap A\nyield", &["1:9 : missing: an address range such as `0x10000..0x12000`"]);

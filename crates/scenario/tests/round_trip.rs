@@ -238,6 +238,7 @@ fn statement() -> impl Strategy<Value = Spanned<Statement>> {
         (mm_name(), range()).prop_map(|(mm, range)| Statement::Touch { mm, range }),
         mm_name().prop_map(|mm| Statement::Exit { mm }),
         (mm_name(), range()).prop_map(|(mm, range)| Statement::ReclaimRange { mm, range }),
+        (mm_name(), range()).prop_map(|(mm, range)| Statement::Compact { mm, range }),
         (mm_name(), range()).prop_map(|(mm, range)| Statement::Swapin { mm, range }),
     ];
     let others = prop_oneof![
@@ -295,13 +296,15 @@ fn machine() -> impl Strategy<Value = Machine> {
         option::of(spanned((1..1_u64 << 40).prop_map(|n| n * 4096))),
         option::of(spanned((0..1_u64 << 40).prop_map(|n| n * 4096))),
         option::of(spanned(any::<u64>())),
+        option::of(spanned(select(Switch::ALL))),
         option::of(spanned(1..=u64::MAX)),
     )
-        .prop_map(|(cpus, memory_bytes, swap_bytes, seed, max_steps)| Machine {
+        .prop_map(|(cpus, memory_bytes, swap_bytes, seed, kswapd, max_steps)| Machine {
             cpus,
             memory_bytes,
             swap_bytes,
             seed,
+            kswapd,
             max_steps,
         })
 }

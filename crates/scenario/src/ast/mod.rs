@@ -16,7 +16,7 @@ pub use device::{
 };
 pub use setup::{
     Annotations, Backing, KernelPreset, Machine, Mapping, Mm, Prime, RangeEndMap, RangeStartMap, Sharing, SrcuChecking,
-    TouchPoint, Vma, Wrap,
+    Switch, TouchPoint, Vma, Wrap,
 };
 pub use statement::{Argument, Statement, Task};
 

@@ -17,6 +17,8 @@ pub struct Machine {
     pub swap_bytes: Option<Spanned<u64>>,
     /// Seed of every random stream.
     pub seed: Option<Spanned<u64>>,
+    /// Whether a task reclaims in the background.
+    pub kswapd: Option<Spanned<Switch>>,
     /// Visible operations after which a run is cut, at least 1.
     pub max_steps: Option<Spanned<u64>>,
 }
@@ -103,6 +105,14 @@ words! {
         Checked = "checked",
         /// It does not.
         Unchecked = "unchecked",
+    }
+
+    /// Whether something is there.
+    pub enum Switch {
+        /// It is.
+        On = "on",
+        /// It is not.
+        Off = "off",
     }
 
     /// Whether stores go to the object or to a private copy.

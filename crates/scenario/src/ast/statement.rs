@@ -97,6 +97,13 @@ pub enum Statement {
         /// Pages, at least 1.
         nr_pages: Spanned<u64>,
     },
+    /// `compact MM RANGE`: moves these pages to other frames.
+    Compact {
+        /// The address space.
+        mm: Name,
+        /// The pages.
+        range: Spanned<PageRange>,
+    },
     /// `swapin MM RANGE`: faults swapped-out pages back.
     Swapin {
         /// The address space.

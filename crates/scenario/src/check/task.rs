@@ -32,6 +32,7 @@ impl<'a> Checker<'a> {
             | Statement::Touch { mm, .. }
             | Statement::Exit { mm }
             | Statement::ReclaimRange { mm, .. }
+            | Statement::Compact { mm, .. }
             | Statement::Swapin { mm, .. } => self.mm_exists(mm),
             Statement::With { device, lock, mode, body } => {
                 self.device_lock(device, lock, *mode);

@@ -36,6 +36,7 @@ impl Parser<'_> {
                         let swap = p.size("a size such as `16M`")?;
                         p.set(&mut machine.swap_bytes, swap, span);
                     }
+                    MachineWord::Kswapd => p.set_choice(&mut machine.kswapd, span)?,
                     MachineWord::Seed => {
                         let seed = p.number("a seed such as `7`")?;
                         p.set(&mut machine.seed, seed, span);

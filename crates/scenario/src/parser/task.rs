@@ -56,6 +56,7 @@ impl Parser<'_> {
             TaskWord::Exit => Statement::Exit { mm: self.mm_name()? },
             TaskWord::Alloc => Statement::Alloc { nr_pages: self.page_count()?, gfp: self.gfp()? },
             TaskWord::Reclaim => self.reclaim()?,
+            TaskWord::Compact => Statement::Compact { mm: self.mm_name()?, range: self.range()? },
             TaskWord::Swapin => Statement::Swapin { mm: self.mm_name()?, range: self.range()? },
             TaskWord::With => self.with_device_lock()?,
             TaskWord::Repeat => self.repeat()?,

@@ -26,7 +26,7 @@ device ear : list(A) {
 }
 task ioctl  { with toy.vm_lock { alloc 1 GFP_KERNEL  toy.map 0x10000..0x12000 } }
 task unmap  { munmap A 0x10000..0x12000 }
-task mem    { reclaim A 0x10000..0x12000 ; reclaim 32 pages }
+task mem    { reclaim A 0x10000..0x12000 ; reclaim 32 pages ; compact A 0x10000..0x12000 }
 task rest {
     mmap A 0x80000..0x90000 rw anon
     mmap A 0x90000..0xa0000 rx file "a b" shared
