@@ -8,5 +8,6 @@ mod migration;
 mod ops;
 mod recorded;
 mod recorded_calls;
+mod recorded_migration;
 mod recorded_moves;
 mod sharing;

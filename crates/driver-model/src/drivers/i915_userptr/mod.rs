@@ -56,7 +56,7 @@ const OPS: &[OpInfo] = &[
     OpInfo { name: "put_pages", args: "[RANGE]", doc: "takes the object's translations away and gives its pages back" },
     OpInfo { name: "worker", args: "", doc: "2019: looks up and publishes what get_pages scheduled" },
     OpInfo { name: "read", args: "ADDR", doc: "the device reads; without a translation EFAULT" },
-    OpInfo { name: "write", args: "ADDR", doc: "the device writes; without a translation EFAULT" },
+    OpInfo { name: "write", args: "ADDR [VALUE]", doc: "the device writes; without a translation EFAULT" },
 ];
 
 fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {

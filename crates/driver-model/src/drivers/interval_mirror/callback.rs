@@ -7,7 +7,7 @@ use mm_types::{Name, PageRange};
 use mmu_notifier::{IntervalNotifier, IntervalSub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use trace::{AccessModel, NotifyRange};
+use trace::{AccessModel, NotifyEvent, NotifyRange};
 
 pub(super) const LOCK_CLASS: &str = "&mirror->lock";
 
@@ -20,6 +20,7 @@ pub(super) enum Mutant {
     LateZap,
     SleepInNonblock,
     NoSetSeq,
+    KeepOldFrameAfterCow,
 }
 
 impl Mutant {
@@ -30,6 +31,7 @@ impl Mutant {
             "late-zap" => Some(Mutant::LateZap),
             "sleep-in-nonblock" => Some(Mutant::SleepInNonblock),
             "no-set-seq" => Some(Mutant::NoSetSeq),
+            "keep-old-frame-after-cow" => Some(Mutant::KeepOldFrameAfterCow),
             _ => None,
         }
     }
@@ -91,6 +93,7 @@ impl IntervalNotifier for Mirror {
         if self.mutant == Some(Mutant::IgnoreOneInvalidation(nth)) {
             return true;
         }
+        let one_page_cleared = range.event == NotifyEvent::Clear && range.pages.nr_pages() == 1;
         let Some(mut state) = self.lock_for(range) else { return false };
         if self.mutant != Some(Mutant::NoSetSeq) {
             sub.set_seq(cur_seq);
@@ -98,7 +101,7 @@ impl IntervalNotifier for Mirror {
         let pages = clamp(range.pages, sub.pages());
         if self.mutant == Some(Mutant::LateZap) {
             state.late.push(pages);
-        } else {
+        } else if self.mutant != Some(Mutant::KeepOldFrameAfterCow) || !one_page_cleared {
             self.device.zap(sub.mm_id(), pages);
         }
         true

@@ -40,6 +40,10 @@ pub(crate) const KIND: DriverKind = DriverKind {
         MutantInfo { name: "ignore-one-invalidation", doc: "does nothing in the nth invalidation (option nth)" },
         MutantInfo { name: "late-zap", doc: "takes translations away only at its next map or worker operation" },
         MutantInfo { name: "sleep-in-nonblock", doc: "waits for its mutex in a callback that must not sleep" },
+        MutantInfo {
+            name: "keep-old-frame-after-cow",
+            doc: "keeps its translation when one page is cleared, as copy on write does",
+        },
         MutantInfo { name: "no-set-seq", doc: "never tells the sequence, so that read_retry never says true" },
     ],
     options: &[
@@ -60,7 +64,7 @@ const OPS: &[OpInfo] = &[
     OpInfo { name: "map_write", args: "[RANGE]", doc: "faults the pages in for writing and publishes them" },
     OpInfo { name: "unmap", args: "[RANGE]", doc: "takes the device's translations away" },
     OpInfo { name: "read", args: "ADDR", doc: "the device reads; a fault is handled by map" },
-    OpInfo { name: "write", args: "ADDR", doc: "the device writes; a fault is handled by map_write" },
+    OpInfo { name: "write", args: "ADDR [VALUE]", doc: "the device writes; a fault is handled by map_write" },
     OpInfo { name: "worker", args: "", doc: "does what was put off; only late-zap puts anything off" },
 ];
 
@@ -100,9 +104,13 @@ impl IntervalMirror {
         self.mirror.mutant == Some(mutant)
     }
 
-    /// Faults `pages` in and publishes them, starting over when an invalidation came between.
+    /// Faults `pages` in and publishes them, starting over when an invalidation came between. `EFAULT` for pages that it does
+    /// not watch: nobody would tell it when they go.
     fn map(&self, pages: PageRange, write: bool) -> Result<(), Errno> {
         let sub = self.sub()?;
+        if !self.pages.covers(pages) {
+            return Err(Errno::EFAULT);
+        }
         let _users = device::mmget_not_zero(&self.mm).ok_or(Errno::EFAULT)?;
         self.mirror.zap_late(&sub);
         for _ in 0..self.retries {
