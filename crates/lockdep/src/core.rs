@@ -11,12 +11,13 @@ use crate::chain::{ChainId, implied};
 use crate::class::{ClassId, LockType};
 use crate::context::Context;
 use crate::front::Front;
-use crate::graph::{Direction, EdgeKind, Graph, Step};
+use crate::graph::{Direction, EdgeId, EdgeKind, Graph, Step};
 use crate::held::{Held, HeldLock};
 use crate::mutant::Mutant;
 use crate::registry::Lockdep;
 use crate::report::{Detail, Report, ReportId};
 use crate::run::Verdict;
+use crate::sites::{SiteId, Sites};
 use crate::usage::{Usage, UsageBit};
 
 /// Where both ends of a dependency were taken.
@@ -40,6 +41,8 @@ pub(crate) struct ChainInfo {
     validated: (u32, ChainId),
     /// Added to the union over all runs.
     pub(crate) merged: bool,
+    /// The chain that first followed this one, and its last lock.
+    first: (LockKey, ChainId),
 }
 
 /// What a run needs of a class at every new chain.
@@ -61,7 +64,10 @@ pub(crate) struct Counters {
 }
 
 /// Usage states of a class, each with where it was first seen.
-type UsageSites = SmallVec<[(u16, Site); 1]>;
+type UsageSites = SmallVec<[(u16, SiteId); 2]>;
+
+/// The kinds of an edge, each with where both ends were taken when it was first seen.
+type EdgeSites = SmallVec<[(EdgeKind, SiteId, SiteId); 1]>;
 
 /// See the module.
 #[derive(Debug)]
@@ -69,7 +75,9 @@ pub struct Core {
     pub(crate) lockdep: Arc<Lockdep>,
     /// invariant: never 0, so that what was never met is not met.
     pub(crate) epoch: u32,
-    /// By [`link`]: which chain follows.
+    /// By class: the chain that first followed the chain of nothing with it.
+    alone: Vec<(LockKey, ChainId)>,
+    /// By [`link`]: which other chain follows.
     index: HashMap<u64, ChainId, FxBuildHasher>,
     /// By chain; `info[0]` is the chain of nothing.
     pub(crate) info: Vec<ChainInfo>,
@@ -78,15 +86,19 @@ pub struct Core {
     rows: Vec<ClassRow>,
     pub(crate) graph: Graph,
     /// By edge: where each kind was seen first.
-    sites: Vec<SmallVec<[(EdgeKind, DependencySites); 1]>>,
+    edge_sites: Vec<EdgeSites>,
     /// By class: the epoch, and where usage states were first seen.
     marks: Vec<(u32, UsageSites)>,
+    sites: Sites,
     pub(crate) reports: Vec<Report>,
     reported: HashSet<ReportId, FxBuildHasher>,
     /// By class: usage states added to the union over all runs.
     merged_usage: Vec<u16>,
     pub(crate) counters: Counters,
 }
+
+/// No chain follows another as the chain of nothing.
+const NO_CHAIN: (LockKey, ChainId) = (LockKey::NONE, ChainId::ROOT);
 
 /// Of the chain of nothing.
 const ROOT: ChainInfo = ChainInfo {
@@ -96,6 +108,7 @@ const ROOT: ChainInfo = ChainInfo {
     met: 0,
     validated: (0, ChainId::ROOT),
     merged: false,
+    first: NO_CHAIN,
 };
 
 impl Core {
@@ -103,12 +116,14 @@ impl Core {
         Self {
             lockdep,
             epoch: 1,
+            alone: Vec::new(),
             index: HashMap::default(),
             info: vec![ROOT],
             chains: Vec::new(),
             rows: Vec::new(),
             graph: Graph::new(),
-            sites: Vec::new(),
+            edge_sites: Vec::new(),
+            sites: Sites::default(),
             marks: Vec::new(),
             reports: Vec::new(),
             reported: HashSet::default(),
@@ -176,10 +191,29 @@ impl Core {
         Some(lock.chain)
     }
 
+    /// Where the chain that first followed another is kept, so that most need no look into the index.
+    fn first_after(&mut self, parent: ChainId, class: ClassId) -> &mut (LockKey, ChainId) {
+        if parent != ChainId::ROOT {
+            return &mut self.info[parent.index()].first;
+        }
+        let at = class.0 as usize;
+        if self.alone.len() <= at {
+            self.alone.resize(at + 1, NO_CHAIN);
+        }
+        &mut self.alone[at]
+    }
+
     /// The chain that follows `parent` when `key` is taken, made if need be.
     fn chain(&mut self, front: &Front, parent: ChainId, key: LockKey) -> ChainId {
         let next = ChainId(u32::try_from(self.info.len()).expect("fewer than 2^32 chains"));
-        let chain = *self.index.entry(link(parent, key)).or_insert(next);
+        let first = self.first_after(parent, key.class());
+        if *first == NO_CHAIN {
+            *first = (key, next);
+        }
+        let chain = match *first {
+            (known, chain) if known == key => chain,
+            _ => *self.index.entry(link(parent, key)).or_insert(next),
+        };
         if chain == next {
             self.info.push(ChainInfo { key, parent, kernel: next, ..ROOT });
             let mut told = key.as_the_kernel_tells();
@@ -195,8 +229,11 @@ impl Core {
     }
 
     /// The chain that follows, if it was met in this run.
-    pub(crate) fn known(&self, parent: ChainId, key: LockKey) -> Option<ChainId> {
-        let chain = *self.index.get(&link(parent, key))?;
+    pub(crate) fn known(&mut self, parent: ChainId, key: LockKey) -> Option<ChainId> {
+        let chain = match *self.first_after(parent, key.class()) {
+            (known, chain) if known == key && chain != ChainId::ROOT => chain,
+            _ => *self.index.get(&link(parent, key))?,
+        };
         (self.info[chain.index()].met == self.epoch).then_some(chain)
     }
 
@@ -242,9 +279,10 @@ impl Core {
         let classes = self.rows.len();
         self.graph.reserve(classes);
         self.marks.reserve(classes.saturating_sub(self.marks.len()));
-        self.sites.reserve(classes.saturating_sub(self.sites.len()));
+        self.edge_sites.reserve(classes.saturating_sub(self.edge_sites.len()));
         self.info.reserve((2 * classes).saturating_sub(self.info.len()));
-        self.index.reserve((2 * classes).saturating_sub(self.index.len()));
+        self.index.reserve(classes.saturating_sub(self.index.len()));
+        self.alone.reserve(classes.saturating_sub(self.alone.len()));
     }
 
     /// Linux: `check_wait_context()`.
@@ -327,6 +365,7 @@ impl Core {
         if self.marks.len() <= at {
             self.marks.resize_with(at + 1, || (0, SmallVec::new()));
         }
+        let site = self.sites.id(site);
         let (epoch, marks) = &mut self.marks[at];
         if *epoch != self.epoch {
             *epoch = self.epoch;
@@ -342,7 +381,10 @@ impl Core {
     /// Where a class came into a state.
     pub(crate) fn mark_site(&self, class: u32, bit: UsageBit) -> Option<Site> {
         let (epoch, marks) = self.marks.get(class as usize)?;
-        marks.iter().find(|(mask, _)| *epoch == self.epoch && mask & bit.mask() != 0).map(|(_, site)| *site)
+        marks
+            .iter()
+            .find(|(mask, _)| *epoch == self.epoch && mask & bit.mask() != 0)
+            .map(|(_, site)| self.sites.get(*site))
     }
 
     /// Looks for the conflicting state at the other end of a path: behind a class newly used in irq, before one newly used
@@ -449,14 +491,14 @@ impl Core {
         }
         self.counters.cyclic_checks += 1;
         let unsafe_order = self.unsafe_order(front, prev, next);
-        let sites = DependencySites { held: prev.site, taken: next.site };
-        if self.sites.len() <= edge.index() {
-            self.sites.resize_with(edge.index() + 1, SmallVec::new);
+        let (held_at, taken_at) = (self.sites.id(prev.site), self.sites.id(next.site));
+        if self.edge_sites.len() <= edge.index() {
+            self.edge_sites.resize_with(edge.index() + 1, SmallVec::new);
         }
         if self.graph.add(edge, kind) {
-            self.sites[edge.index()].clear();
+            self.edge_sites[edge.index()].clear();
         }
-        self.sites[edge.index()].push((kind, sites));
+        self.edge_sites[edge.index()].push((kind, held_at, taken_at));
         let plainly = front.switch.searches_plainly();
         if (plainly || self.graph.on_a_cycle(from, kind, to))
             && let Some(path) = self.graph.closing_path(from, kind, to)
@@ -499,17 +541,19 @@ impl Core {
     }
 
     /// Where a kind of an edge was first seen.
-    pub(crate) fn edge_sites(&self, step: Step) -> &DependencySites {
-        let seen = &self.sites[step.edge.index()];
-        seen.iter()
+    pub(crate) fn edge_sites(&self, step: Step) -> DependencySites {
+        self.seen(step.edge)
             .find(|(kind, _)| *kind == step.kind)
             .map(|(_, sites)| sites)
             .expect("a path uses kinds that were seen")
     }
 
     /// All that was seen of an edge.
-    pub(crate) fn seen(&self, edge: crate::graph::EdgeId) -> &[(EdgeKind, DependencySites)] {
-        &self.sites[edge.index()]
+    pub(crate) fn seen(&self, edge: EdgeId) -> impl Iterator<Item = (EdgeKind, DependencySites)> {
+        let sites = |(kind, held, taken): &(EdgeKind, SiteId, SiteId)| {
+            (*kind, DependencySites { held: self.sites.get(*held), taken: self.sites.get(*taken) })
+        };
+        self.edge_sites[edge.index()].iter().map(sites)
     }
 
     /// A lock that is waited for in an NMI deadlocks with any use outside: nothing else is looked at, and nothing is held.
@@ -654,16 +698,18 @@ impl Core {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        let marks = |(_, marks): &(u32, SmallVec<[(u16, Site); 1]>)| {
-            if marks.spilled() { marks.capacity() * size_of::<(u16, Site)>() } else { 0 }
+        let marks = |(_, marks): &(u32, UsageSites)| {
+            if marks.spilled() { marks.capacity() * size_of::<(u16, SiteId)>() } else { 0 }
         };
         self.graph.bytes()
             + self.index.capacity() * 16
+            + self.alone.capacity() * 8
             + self.info.capacity() * size_of::<ChainInfo>()
             + self.chains.capacity() * 4
             + self.rows.capacity() * size_of::<ClassRow>()
-            + self.sites.capacity() * size_of::<SmallVec<[(EdgeKind, DependencySites); 1]>>()
-            + self.marks.capacity() * size_of::<(u32, SmallVec<[(u16, Site); 1]>)>()
+            + self.edge_sites.capacity() * size_of::<EdgeSites>()
+            + self.sites.bytes()
+            + self.marks.capacity() * size_of::<(u32, UsageSites)>()
             + self.marks.iter().map(marks).sum::<usize>()
     }
 }

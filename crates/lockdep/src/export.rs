@@ -100,7 +100,7 @@ impl Core {
         let mut edges = Vec::new();
         for id in self.graph.live().to_vec() {
             let (from, to) = self.graph.ends(id);
-            for (kind, sites) in self.seen(id).to_vec() {
+            for (kind, sites) in self.seen(id).collect::<Vec<_>>() {
                 edges.push(GraphEdge {
                     from: place(from),
                     to: place(to),

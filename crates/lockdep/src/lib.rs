@@ -87,6 +87,7 @@ pub mod recorded;
 mod registry;
 mod report;
 mod run;
+mod sites;
 mod storage;
 mod text;
 mod usage;

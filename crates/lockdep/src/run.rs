@@ -463,8 +463,7 @@ impl Core {
                 let (from, to) = (tables.class(from), tables.class(to));
                 let mut kinds: Vec<_> = self
                     .seen(*id)
-                    .iter()
-                    .map(|(kind, sites)| (*kind, format!("{:?}", sites.held), format!("{:?}", sites.taken)))
+                    .map(|(kind, sites)| (kind, format!("{:?}", sites.held), format!("{:?}", sites.taken)))
                     .collect();
                 kinds.sort_unstable();
                 Edge { from: from.to_string(), to: to.to_string(), kinds, ours: from.ours || to.ours }
