@@ -15,6 +15,7 @@
 //! job 2:         runs 4..6, 6 finds    runs 12.. stops | runs 8.. are dropped: runs == 7, first == 6
 //! ```
 
+mod exhaustive;
 mod explore;
 mod plan;
 mod program;
@@ -22,6 +23,7 @@ mod progress;
 mod replay;
 mod worker;
 
+pub use exhaustive::{Bounds, Exhaustive, Tally};
 pub use explore::{Ended, Explored, explore};
 pub use plan::{Plan, Strategy};
 pub use program::{Accumulate, Program, Verdict};

@@ -1,7 +1,8 @@
 //! Who waits for whom when nothing can run any more.
 
 use crate::kernel::Kernel;
-use crate::task::TaskCx;
+use crate::names::NAMES;
+use crate::task::{TaskCx, Waits};
 use mm_types::{Name, ObjId, TaskId};
 use trace::{BlockedTask, HeldRef, RunEnd, WaitFor};
 
@@ -14,6 +15,13 @@ impl Kernel {
         RunEnd::Deadlock { blocked, cycle }
     }
 
+    fn what(&self, waits: Waits) -> Name {
+        match waits {
+            Waits::Lock(class, _) => self.class_row(class).map_or(NAMES.lock, |row| row.printed),
+            Waits::Event(what) => what,
+        }
+    }
+
     fn blocked_task(&self, task: TaskId, obj: ObjId) -> BlockedTask {
         let tasks = self.tasks.borrow();
         let cx = &tasks[task.0 as usize];
@@ -22,7 +30,7 @@ impl Kernel {
             (_, Some(p)) => (Name::new(&format!("order {}@{}", p.before.0, p.before.1)), String::new()),
             (Some(w), None) if w.obj == obj => {
                 let site = w.location.to_string();
-                (w.what, cx.frame.map_or(site.clone(), |frame| format!("{site} in {frame}")))
+                (self.what(w.waits), cx.frame.map_or(site.clone(), |frame| format!("{site} in {frame}")))
             }
             _ => (Name::new("wait"), String::new()),
         };

@@ -5,11 +5,11 @@ use crate::class::{ClassIdx, ClassRow, LockClass};
 use crate::current;
 use crate::map::LockMap;
 use crate::pins::Pins;
-use crate::task::{TaskCx, WaitSite};
+use crate::task::{TaskCx, WaitSite, Waits};
 use crate::wait::WaitQueue;
 use lockdep::{Acquire, Edge, Lockdep, Report, Run, Site};
 use mm_types::{Name, ObjId, TaskId};
-use sched::{Access, ChoiceKind, Op, Outcome, Sched, Schedule, Scheduler, StopReason, Woken};
+use sched::{Access, Availability, ChoiceKind, Op, Outcome, Sched, Schedule, Scheduler, StopReason, Woken};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -106,8 +106,9 @@ impl Kernel {
         current::enter(self, || f(self))
     }
 
-    /// Adds a task. Its body starts when the scheduler first chooses it.
+    /// Adds a task. Its body starts when the scheduler first chooses it. In a task, a scheduling point before it.
     pub fn spawn(&self, name: Name, body: impl FnOnce() + 'static) -> TaskId {
+        self.visible_write(sched::TASKS);
         let task = self.sched.spawn(name, task_body(body));
         self.spawned(task, name)
     }
@@ -125,6 +126,7 @@ impl Kernel {
     /// As [`Kernel::spawn`], a task that others keep busy: while it waits on the queue `idle_on` it does not keep the run
     /// alive ([`Sched::spawn_daemon`]).
     pub fn spawn_daemon(&self, name: Name, idle_on: WaitQueue, body: impl FnOnce() + 'static) -> TaskId {
+        self.visible_write(sched::TASKS);
         let task = self.sched.spawn_daemon(name, idle_on.obj(), task_body(body));
         self.spawned(task, name)
     }
@@ -193,7 +195,12 @@ impl Kernel {
     }
 
     fn emit_slow(&self, kind: EventKind) {
-        let event = Event { step: self.sched.steps(), task: self.sched.current(), kind };
+        self.emit_of(self.sched.current(), kind);
+    }
+
+    /// Emits an event of `task`, which need not be the current one.
+    fn emit_of(&self, task: TaskId, kind: EventKind) {
+        let event = Event { step: self.sched.steps(), task, kind };
         if let Some(observer) = &*self.observer.borrow() {
             observer.borrow_mut().event(&event);
         }
@@ -399,10 +406,58 @@ impl Kernel {
 
     /// The current task waits on `obj` until woken; the caller checks its condition again.
     pub(crate) fn block_on(&self, obj: ObjId, what: Name, at: &'static Location<'static>) -> Woken {
-        self.with_task(|t| t.wait = Some(WaitSite { obj, what, location: at }));
+        self.waits_for(obj, what, at);
         let woken = self.sched.block(obj);
-        self.with_task(|t| t.wait = None);
+        self.waits_no_more();
         woken
+    }
+
+    /// Scheduling point before taking a lock of `class`, which is now as `now` says: returns when it can be taken.
+    #[inline]
+    pub(crate) fn acquire(
+        &self,
+        op: Op,
+        now: Availability,
+        class: ClassIdx,
+        mode: LockMode,
+        at: &'static Location<'static>,
+    ) {
+        self.with_task(|t| t.wait = Some(WaitSite { obj: op.object, waits: Waits::Lock(class, mode), location: at }));
+        if !op.enabled(now) {
+            self.emit_lock(class, op.object, |lock| EventKind::LockContended { lock, mode });
+        }
+        self.sched.acquire(op, now);
+        self.waits_no_more();
+    }
+
+    /// The current task has taken the lock, or queues for it: those who now can no longer take it contend for it.
+    #[inline]
+    pub(crate) fn shut(&self, obj: ObjId, from: Availability, to: Availability) {
+        let shut = self.sched.set_availability(obj, from, to);
+        if shut > 0 && self.observing() {
+            self.emit_contended(obj, shut);
+        }
+    }
+
+    fn emit_contended(&self, obj: ObjId, shut: usize) {
+        let all = self.sched.shut_out(obj);
+        for &task in &all[all.len() - shut..] {
+            let wait = self.tasks.borrow()[task.0 as usize].wait;
+            if let Some(WaitSite { waits: Waits::Lock(class, mode), .. }) = wait
+                && let Some(lock) = self.lock_ref(class, obj)
+            {
+                self.emit_of(task, EventKind::LockContended { lock, mode });
+            }
+        }
+    }
+
+    pub(crate) fn waits_for(&self, obj: ObjId, what: Name, at: &'static Location<'static>) {
+        self.with_task(|t| t.wait = Some(WaitSite { obj, waits: Waits::Event(what), location: at }));
+    }
+
+    #[inline]
+    pub(crate) fn waits_no_more(&self) {
+        self.with_task(|t| t.wait = None);
     }
 
     pub(crate) fn emit_lock(&self, idx: ClassIdx, obj: ObjId, make: impl FnOnce(LockRef) -> EventKind) {

@@ -20,12 +20,12 @@
 //!
 //! # Protocol of an acquisition
 //!
-//! 1. scheduling point, naming the lock (`Kernel::visible`), and the sync point of the lock's class name;
-//! 2. lockdep's acquire, *before* waiting, so that an inversion is reported even by the task that then blocks for ever
-//!    (a trylock tells lockdep after it succeeded);
-//! 3. wait while the lock is taken; 4. take it; 5. event `LockAcquired`.
+//! 1. the sync point of the lock's class name; 2. lockdep's acquire, *before* waiting, so that an inversion is reported even
+//!    by the task that then waits for ever (a trylock tells lockdep after it succeeded);
+//! 3. scheduling point: "take the lock" can be chosen only while the lock can be taken (a writer of an `RwSem` that finds it
+//!    taken queues first); 4. take it; 5. event `LockAcquired`.
 //!
-//! Release: scheduling point, lockdep's release, event, state word, wake. While a run is torn down a release does step
+//! Release: scheduling point, lockdep's release, event, state word, who may now take it. While a run is torn down a release does step
 //! "state word" only: nothing yields, emits or judges.
 //!
 //! The only ambient state is one thread-local *current* kernel (`current.rs`), since `lock(&self)` has no other way to it.

@@ -7,6 +7,7 @@ use crate::class::ClassIdx;
 use crate::kernel::Kernel;
 use crate::names::NAMES;
 use mm_types::{Name, ObjId};
+use sched::{Availability, Op};
 use std::cell::{Cell, RefCell};
 use std::panic::Location;
 use trace::EventKind;
@@ -96,18 +97,15 @@ impl Kernel {
 
     fn hold(&self, point: Name, at: &'static Location<'static>) {
         let me = (self.task_name(self.current_task()), point);
-        loop {
-            let open = self.pins.list.borrow().iter().find(|p| p.pin.after == me && !p.passed).copied();
-            let Some(open) = open else { return };
-            if self.quiet() {
-                return;
+        // A pin is an object that is taken until the other task has passed: this one cannot be chosen before.
+        for index in 0.. {
+            let Some(pin) = self.pins.list.borrow().get(index).copied() else { return };
+            if pin.pin.after == me && !self.quiet() {
+                let now = if pin.passed { Availability::FREE } else { Availability::TAKEN };
+                self.waits_for(pin.obj, NAMES.order, at);
+                self.sched.acquire(Op::take_shared(pin.obj), now);
+                self.waits_no_more();
             }
-            self.visible_read(open.obj);
-            // The scheduling point may have let the other task pass.
-            if self.pins.list.borrow().iter().any(|p| p.obj == open.obj && p.passed) {
-                continue;
-            }
-            self.block_on(open.obj, NAMES.order, at);
         }
     }
 
@@ -116,10 +114,13 @@ impl Kernel {
             return;
         }
         let me = (self.task_name(self.current_task()), point);
-        let mut list = self.pins.list.borrow_mut();
-        for pin in list.iter_mut().filter(|p| p.pin.before == me && !p.passed) {
-            pin.passed = true;
-            self.sched.wake_all(pin.obj);
+        for index in 0.. {
+            let Some(pin) = self.pins.list.borrow().get(index).copied() else { return };
+            if pin.pin.before == me && !pin.passed {
+                self.visible_write(pin.obj);
+                self.pins.list.borrow_mut()[index].passed = true;
+                self.sched.set_availability(pin.obj, Availability::TAKEN, Availability::FREE);
+            }
         }
     }
 }

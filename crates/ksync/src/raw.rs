@@ -1,6 +1,7 @@
 //! The exclusive raw lock behind [`Mutex`] and [`SpinLock`].
 //!
-//! State word: bit 0 taken, bit 1 an OS thread is parked. Under a kernel only bit 0 is used: waiters live in the scheduler.
+//! State word: bit 0 taken, bit 1 an OS thread is parked. Under a kernel only bit 0 is used: who waits is known to
+//! the scheduler, which chooses a task that stands before taking the lock only while the lock is free.
 
 use crate::class::{ClassIdx, LockClass};
 use crate::current::with_current;
@@ -10,7 +11,7 @@ use lock_api::GuardNoSend;
 use lockdep::Acquire;
 use mm_types::ObjId;
 use parking_lot_core::{DEFAULT_PARK_TOKEN, DEFAULT_UNPARK_TOKEN, ParkResult};
-use sched::Woken;
+use sched::{Access, Availability, Op};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering};
 use trace::{EventKind, LockKind, LockMode};
@@ -63,6 +64,10 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
         false
     }
 
+    fn availability(&self) -> Availability {
+        if self.state.load(Ordering::Relaxed) & TAKEN == 0 { Availability::FREE } else { Availability::TAKEN }
+    }
+
     fn lock_in(&self, k: &Kernel, class: ClassIdx, at: &'static Location<'static>) {
         if k.quiet() {
             // Only destructors run now, and what they need must be free: its holder was unwound before or never comes back.
@@ -73,19 +78,10 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
             k.might_sleep_at(NAMES.mutex_lock);
         }
         k.pins_reached(class);
-        k.visible_write(self.obj);
         k.lockdep_acquire(class, self.obj, Acquire::exclusive(), at);
-        if !self.try_take() {
-            k.emit_lock(class, self.obj, |lock| EventKind::LockContended { lock, mode: LockMode::Exclusive });
-            let what = k.class_row(class).map_or(NAMES.lock, |r| r.printed);
-            loop {
-                let woken = k.block_on(self.obj, what, at);
-                if self.try_take() {
-                    break;
-                }
-                assert!(woken != Woken::TearingDown, "a destructor waits for a lock while the run is torn down");
-            }
-        }
+        k.acquire(Op::take_exclusive(self.obj), self.availability(), class, LockMode::Exclusive, at);
+        assert!(self.try_take(), "a task was chosen to take a lock that is taken");
+        k.shut(self.obj, Availability::FREE, Availability::TAKEN);
         k.emit_lock(class, self.obj, |lock| EventKind::LockAcquired {
             lock,
             mode: LockMode::Exclusive,
@@ -98,6 +94,7 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
         k.visible_write(self.obj);
         let taken = self.try_take();
         if taken {
+            k.shut(self.obj, Availability::FREE, Availability::TAKEN);
             k.lockdep_acquire(self.class, self.obj, Acquire::exclusive().trylock(), at);
             k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired {
                 lock,
@@ -115,11 +112,11 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
         }
         {
             let _opens = Opens(&self.state);
-            k.visible_write(self.obj);
+            k.visible(self.obj, Access::DropExclusive);
             k.lockdep_release(class, self.obj, at);
             k.emit_lock(class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
         }
-        k.sched.wake_all(self.obj);
+        k.sched.set_availability(self.obj, Availability::TAKEN, Availability::FREE);
     }
 
     /// Takes the lock as one of `class` rather than its own (`spin_lock_nested()`).

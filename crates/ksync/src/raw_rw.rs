@@ -3,6 +3,9 @@
 //! State word: bits 0..16 readers, bits 16..30 writers waiting, bit 30 a writer has it, bit 31 an OS thread is parked.
 //! A reader waits while a writer has it *or waits*: that queueing is what makes a nested read a deadlock, and why lockdep
 //! takes rwsem readers as non-recursive (read 1).
+//!
+//! Under a kernel a reader is one operation, that can be chosen only while it can go in. A writer is one if it finds the
+//! lock free, else two: it queues, and it takes.
 
 use crate::class::{ClassIdx, LockClass};
 use crate::current::with_current;
@@ -12,7 +15,7 @@ use lock_api::GuardNoSend;
 use lockdep::{Acquire, Read};
 use mm_types::ObjId;
 use parking_lot_core::{DEFAULT_PARK_TOKEN, DEFAULT_UNPARK_TOKEN};
-use sched::Woken;
+use sched::{Access, Availability, Op};
 use std::panic::Location;
 use std::sync::atomic::{AtomicU32, Ordering};
 use trace::{EventKind, LockKind, LockMode};
@@ -52,11 +55,18 @@ impl RawRwSem {
         self.obj
     }
 
+    fn availability(&self) -> Availability {
+        let state = self.state.load(Ordering::Relaxed);
+        Availability {
+            exclusive: u16::from(state & WRITER != 0),
+            shared: (state & READERS) as u16,
+            queued: ((state & WAITING_WRITERS) >> 16) as u16,
+        }
+    }
+
     fn try_take(&self, mode: LockMode) -> bool {
-        let (blocked_by, add) = match mode {
-            LockMode::Exclusive => (READERS | WRITER, WRITER),
-            LockMode::Shared => (WAITING_WRITERS | WRITER, READER),
-        };
+        let blocked_by = mode_blocked_by(mode);
+        let add = if mode == LockMode::Exclusive { WRITER } else { READER };
         let mut seen = self.state.load(Ordering::Relaxed);
         while seen & blocked_by == 0 {
             match self.state.compare_exchange_weak(seen, seen + add, Ordering::Acquire, Ordering::Relaxed) {
@@ -97,25 +107,46 @@ impl RawRwSem {
         };
         k.might_sleep_at(name);
         k.pins_reached(class);
-        k.visible_write(self.obj);
         k.lockdep_acquire(class, self.obj, how, at);
-        let mut contended = false;
-        self.take_or_wait(mode, || {
-            if !std::mem::replace(&mut contended, true) {
-                k.emit_lock(class, self.obj, |lock| EventKind::LockContended { lock, mode });
+        match mode {
+            LockMode::Shared => {
+                k.acquire(Op::take_shared(self.obj), self.availability(), class, mode, at);
+                self.take_now(k, mode, 0);
             }
-            let what = k.class_row(class).map_or(NAMES.lock, |r| r.printed);
-            let woken = k.block_on(self.obj, what, at);
-            assert!(woken != Woken::TearingDown, "a destructor waits for a lock while the run is torn down");
-        });
+            // A writer comes first and looks: the moment in which it queues is one that readers can tell.
+            LockMode::Exclusive => {
+                k.visible_write(self.obj);
+                if self.availability().allows(Access::TakeExclusive) {
+                    self.take_now(k, mode, 0);
+                } else {
+                    let before = self.availability();
+                    self.state.fetch_add(WAITING_WRITER, Ordering::Relaxed);
+                    let _waiting = Waiting { state: &self.state, writer: true };
+                    k.shut(self.obj, before, self.availability());
+                    k.acquire(Op::take_exclusive(self.obj), self.availability(), class, mode, at);
+                    self.take_now(k, mode, 1);
+                }
+            }
+        }
         k.emit_lock(class, self.obj, |lock| EventKind::LockAcquired { lock, mode, trylock: false });
         k.pins_passed(class);
     }
 
+    /// Takes what the scheduler says can be taken; `queued`: waiting writers that leave the queue with it.
+    fn take_now(&self, k: &Kernel, mode: LockMode, queued: u16) {
+        let before = self.availability();
+        assert!(self.try_take(mode), "a task was chosen to take a lock that is taken");
+        let mut after = self.availability();
+        after.queued -= queued;
+        k.shut(self.obj, before, after);
+    }
+
     fn try_lock_in(&self, k: &Kernel, mode: LockMode, at: &'static Location<'static>) -> bool {
         k.visible_write(self.obj);
+        let before = self.availability();
         let taken = self.try_take(mode);
         if taken {
+            k.shut(self.obj, before, self.availability());
             let how = if mode == LockMode::Exclusive { Acquire::exclusive() } else { Acquire::shared() };
             k.lockdep_acquire(self.class, self.obj, how.trylock(), at);
             k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired { lock, mode, trylock: true });
@@ -129,16 +160,20 @@ impl RawRwSem {
             self.state.fetch_sub(held, Ordering::Release);
             return;
         }
-        {
+        let before = {
             let _leaves = Leaves { state: &self.state, held };
-            k.visible_write(self.obj);
+            let gives = if mode == LockMode::Exclusive { Access::DropExclusive } else { Access::DropShared };
+            k.visible(self.obj, gives);
             k.lockdep_release(class, self.obj, at);
             k.emit_lock(class, self.obj, |lock| EventKind::LockReleased { lock, mode });
-        }
-        k.sched.wake_all(self.obj);
+            self.availability()
+        };
+        k.sched.set_availability(self.obj, before, self.availability());
     }
 
     fn lock_thread(&self, mode: LockMode) {
+        // Not "somebody waits": a writer that counts itself among the waiting would sleep beside a free lock.
+        let blocked_by = mode_blocked_by(mode);
         self.take_or_wait(mode, || {
             let seen = self.state.fetch_or(PARKED, Ordering::Relaxed) | PARKED;
             #[expect(unsafe_code, reason = "parking an OS thread: the second executor")]
@@ -147,7 +182,7 @@ impl RawRwSem {
             unsafe {
                 parking_lot_core::park(
                     std::ptr::from_ref(self).addr(),
-                    || self.state.load(Ordering::Relaxed) == seen && seen & (READERS | WRITER | WAITING_WRITERS) != 0,
+                    || self.state.load(Ordering::Relaxed) == seen && seen & blocked_by != 0,
                     || {},
                     |_, _| {},
                     DEFAULT_PARK_TOKEN,
@@ -215,6 +250,14 @@ impl RawRwSem {
     #[track_caller]
     fn unlock(&self, mode: LockMode) {
         self.unlock_as(self.class, mode);
+    }
+}
+
+/// The part of the state word that keeps an acquisition out.
+const fn mode_blocked_by(mode: LockMode) -> u32 {
+    match mode {
+        LockMode::Exclusive => READERS | WRITER,
+        LockMode::Shared => WAITING_WRITERS | WRITER,
     }
 }
 
@@ -316,10 +359,11 @@ unsafe impl lock_api::RawRwLockDowngrade for RawRwSem {
                     trylock: true,
                 });
             }
+            let held = self.availability();
             let before = self.state.fetch_sub(WRITER - READER, Ordering::Release);
             match k {
                 Some(k) if !k.quiet() => {
-                    k.sched.wake_all(self.obj);
+                    k.sched.set_availability(self.obj, held, self.availability());
                 }
                 Some(_) => {}
                 None => self.unpark_if_parked(before),

@@ -1,8 +1,10 @@
 //! What a kernel keeps for each task.
 
+use crate::class::ClassIdx;
 use lockdep::Held;
 use mm_types::{Name, ObjId};
 use std::panic::Location;
+use trace::LockMode;
 
 /// Per-task state besides the scheduler's.
 #[derive(Debug)]
@@ -22,8 +24,17 @@ pub(crate) struct TaskCx {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaitSite {
     pub(crate) obj: ObjId,
-    pub(crate) what: Name,
+    pub(crate) waits: Waits,
     pub(crate) location: &'static Location<'static>,
+}
+
+/// What a wait is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Waits {
+    /// A lock, in this mode.
+    Lock(ClassIdx, LockMode),
+    /// What this names.
+    Event(Name),
 }
 
 impl TaskCx {

@@ -17,7 +17,11 @@ impl Sched {
     pub fn advance(&self, ns: u64) {
         let now = self.now_ns.get().saturating_add(ns);
         self.now_ns.set(now);
-        self.state.borrow_mut().expire(now);
+        let state = &mut *self.state.borrow_mut();
+        if self.logging.get() {
+            state.log.clock_moved_by_task();
+        }
+        state.expire(now);
     }
 
     /// Moves the clock to the earliest deadline, if there is one, and expires it.
@@ -26,6 +30,9 @@ impl Sched {
             let now = self.now_ns.get().max(deadline);
             self.now_ns.set(now);
             state.expire(now);
+            if self.logging.get() {
+                state.log.step(crate::engine::SETUP, Op::LOCAL, &[], None);
+            }
         }
     }
 }
@@ -54,6 +61,7 @@ impl State {
         let TaskState::Blocked(on) = entry.state else { unreachable!("{task} is woken but does not wait") };
         entry.state = TaskState::Runnable;
         entry.woken = woken;
+        entry.woken_by = (self.log.steps().len() as u32).checked_sub(1);
         // What it will do next is not known; it concerns what it waited for.
         entry.op = Op::write(on);
         if let Some(at) = self.deadlines.iter().position(|&(_, waiter)| waiter == task) {

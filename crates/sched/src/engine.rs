@@ -1,5 +1,6 @@
 //! The engine: its state, and everything that does not switch.
 
+use crate::log::{Picked, RunLog};
 use crate::outcome::StopReason;
 use crate::panic_hook;
 use crate::stack::StackPool;
@@ -28,6 +29,8 @@ pub struct Sched {
     pub(crate) scheduler: Cell<*mut (dyn Scheduler + 'static)>,
     /// Whether `scheduler` is valid and not just being asked.
     pub(crate) can_ask: Cell<bool>,
+    /// Whether the scheduler wants the steps.
+    pub(crate) logging: Cell<bool>,
     /// Never borrowed across a switch or a call of foreign code other than the scheduler's.
     pub(crate) state: RefCell<State>,
 }
@@ -39,9 +42,13 @@ pub(crate) struct State {
     pub(crate) runnable: Vec<TaskId>,
     /// Who waits on what, in order of arrival.
     pub(crate) waiters: Vec<(ObjId, TaskId)>,
+    /// Who stands before taking an object that cannot be taken, by the time since when.
+    pub(crate) shut_out: Vec<TaskId>,
     /// Pending timeouts of blocked tasks, in order of arrival.
     pub(crate) deadlines: Vec<(u64, TaskId)>,
     pub(crate) schedule: Vec<Choice>,
+    /// The steps, while `logging`.
+    pub(crate) log: RunLog,
     /// Chosen to be resumed next.
     pub(crate) next: Option<TaskId>,
     /// How the run ends, once that is known.
@@ -63,12 +70,15 @@ impl Sched {
             now_ns: Cell::new(0),
             scheduler: Cell::new(crate::run::no_scheduler()),
             can_ask: Cell::new(false),
+            logging: Cell::new(false),
             state: RefCell::new(State {
                 tasks: vec![Task::new(Name::new("setup"), None)],
                 runnable: Vec::new(),
                 waiters: Vec::new(),
+                shut_out: Vec::new(),
                 deadlines: Vec::new(),
                 schedule: Vec::new(),
+                log: RunLog::default(),
                 next: None,
                 ending: None,
                 stacks: StackPool::new(config.stack_size, config.measure_stack),
@@ -91,8 +101,10 @@ impl Sched {
         state.tasks[0].objects = 0;
         state.runnable.clear();
         state.waiters.clear();
+        state.shut_out.clear();
         state.deadlines.clear();
         state.schedule.clear();
+        state.log.clear();
         state.next = None;
         state.ending = None;
         self.tearing_down.set(false);
@@ -107,7 +119,8 @@ impl Sched {
 
     /// Creates a task that executes `body`; it is runnable at once. Ids are given from 1 in order of creation.
     ///
-    /// Before the run, or from a task. Not a scheduling point: call [`Sched::visible`] before, if others can tell.
+    /// Before the run, or from a task. Not a scheduling point: call [`Sched::visible`] before, with a write to
+    /// [`TASKS`](crate::TASKS), since others can tell by the id.
     /// While the run is torn down the task is counted, but its body is dropped unrun.
     pub fn spawn(&self, name: Name, body: Box<dyn FnOnce() + 'static>) -> TaskId {
         let mut state = self.state.borrow_mut();
@@ -117,7 +130,11 @@ impl Sched {
             drop(state);
             drop(body);
         } else {
-            state.tasks.push(Task::new(name, Some(body)));
+            let spawned_by = state.log.steps().len();
+            if self.logging.get() && self.in_task() {
+                state.log.spawned();
+            }
+            state.tasks.push(Task { spawned_by: spawned_by as u32, ..Task::new(name, Some(body)) });
             state.runnable.push(id);
         }
         id
@@ -170,13 +187,23 @@ impl Sched {
         if options == 1 || self.tearing_down() {
             return 0;
         }
-        let Some(taken) = self.ask(|scheduler| scheduler.choose(kind, options)) else { return 0 };
+        let taken = if self.logging.get() {
+            let step = self.state.borrow().log.steps().len().saturating_sub(1);
+            self.ask(|scheduler| scheduler.choose_in_step(step, kind, options))
+        } else {
+            self.ask(|scheduler| scheduler.choose(kind, options))
+        };
+        let Some(taken) = taken else { return 0 };
         if taken >= options {
             self.end(self.diverged());
             return 0;
         }
+        let state = &mut *self.state.borrow_mut();
         if self.config.record {
-            self.state.borrow_mut().schedule.push(Choice { kind, options, taken });
+            state.schedule.push(Choice { kind, options, taken });
+        }
+        if self.logging.get() {
+            state.log.choice(Picked { options, taken });
         }
         taken
     }

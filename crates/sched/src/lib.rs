@@ -6,7 +6,13 @@
 //! so that replaying the list replays the run.
 //!
 //! This crate knows no lock. Its neighbours above give it meaning: `ksync` builds locks, wait queues and SRCU from
-//! [`Sched::visible`], [`Sched::block`] and the `wake_*` methods; `explore` drives many runs.
+//! [`Sched::visible`], [`Sched::acquire`], [`Sched::block`] and the `wake_*` methods; `explore` drives many runs.
+//!
+//! # Enabled
+//!
+//! A scheduler is offered a task only if the task's next operation can be performed. What can keep a task out: it waits to
+//! be woken ([`Sched::block`]), or it stands before taking an object that others have ([`Sched::acquire`]). The engine
+//! does not know why an object is taken; whoever takes or gives it back says so ([`Sched::set_availability`]).
 //!
 //! # Protocol
 //!
@@ -30,10 +36,12 @@
 //!
 //! Two worlds may run one after the other on one thread, or side by side on two; not one inside a task of the other.
 
+mod availability;
 mod choice;
 mod clock;
 mod config;
 mod engine;
+mod log;
 mod op;
 mod outcome;
 mod panic_hook;
@@ -46,14 +54,16 @@ mod task;
 mod text;
 mod wait;
 
+pub use availability::Availability;
 pub use choice::{Choice, ChoiceKind};
 pub use config::Config;
 pub use engine::Sched;
+pub use log::{Effect, Picked, RunLog, Step, TASKS};
 pub use op::{Access, Op};
 pub use outcome::{Outcome, StopReason};
 pub use panic_hook::install_panic_hook;
 pub use schedule::{Schedule, ScheduleDecodeError};
-pub use scheduler::{DIVERGED, Divergence, SchedView, Scheduler};
+pub use scheduler::{DIVERGED, Divergence, EndView, SchedView, Scheduler};
 pub use schedulers::{FirstScheduler, RandomScheduler, ReplayScheduler};
 pub use task::TaskState;
 pub use text::ScheduleParseError;

@@ -6,6 +6,7 @@
 
 use crate::engine::{SETUP, Sched, State};
 use crate::panic_hook::{self, CaughtPanic};
+use crate::scheduler::EndView;
 use crate::task::{Slot, TaskCoroutine, TaskYielder};
 use crate::{Choice, ChoiceKind, Op, Outcome, SchedView, Scheduler, TaskState};
 use corosensei::CoroutineResult;
@@ -39,6 +40,10 @@ impl Sched {
         panic_hook::set_in_task(true);
         let outcome = self.drive();
         panic_hook::set_in_task(false);
+        if self.logging.get() {
+            let state = &*self.state.borrow();
+            self.ask(|scheduler| scheduler.ended(&EndView { outcome: &outcome, state }));
+        }
         before_teardown(&outcome);
         if outcome != Outcome::Finished || self.has_live_tasks() {
             self.tear_down();
@@ -75,8 +80,26 @@ impl Sched {
         }
     }
 
+    /// As [`Sched::visible`], before an operation that accesses several objects at once: the first of `ops` counts as
+    /// its own, the others are more that it touches.
+    ///
+    /// # Panics
+    /// If `ops` is empty.
+    pub fn visible_all(&self, ops: &[Op]) {
+        let me = self.current.get();
+        if me == SETUP || self.tearing_down() {
+            return;
+        }
+        self.state.borrow_mut().tasks[me.0 as usize].more.extend_from_slice(&ops[1..]);
+        let yielder = self.decide(ops[0]);
+        if let Some(yielder) = yielder {
+            suspend(yielder);
+        }
+        self.state.borrow_mut().tasks[me.0 as usize].more.clear();
+    }
+
     /// Whether the current task has to suspend before `op`, and where.
-    fn decide(&self, op: Op) -> Option<*const TaskYielder> {
+    pub(crate) fn decide(&self, op: Op) -> Option<*const TaskYielder> {
         let me = self.current.get();
         if me == SETUP || self.tearing_down() {
             return None;
@@ -88,6 +111,9 @@ impl Sched {
         let task = &mut state.tasks[me.0 as usize];
         task.op = op;
         if state.runnable.len() == 1 {
+            if self.logging.get() {
+                state.log.step(me, op, &state.tasks[me.0 as usize].more, None);
+            }
             return None;
         }
         let yielder = task.yielder;
@@ -136,9 +162,17 @@ impl Sched {
             if options == 0 {
                 state.ending.get_or_insert_with(|| nothing_runnable(&state.tasks));
             }
-            return state.runnable.first().copied();
+            let next = state.runnable.first().copied();
+            self.log_step(state, next);
+            return next;
         }
-        let view = SchedView { runnable: &state.runnable, current, step: self.steps.get(), tasks: &state.tasks };
+        let view = SchedView {
+            runnable: &state.runnable,
+            current,
+            step: self.steps.get(),
+            tasks: &state.tasks,
+            log: &state.log,
+        };
         let index = self.ask(|scheduler| scheduler.next_task(&view)).expect("a run has a scheduler");
         let Some(&next) = state.runnable.get(index) else {
             state.ending.get_or_insert_with(|| self.diverged());
@@ -148,7 +182,19 @@ impl Sched {
             let (options, taken) = (options as u32, index as u32);
             state.schedule.push(Choice { kind: ChoiceKind::Task, options, taken });
         }
+        self.log_step(state, Some(next));
         Some(next)
+    }
+
+    #[inline]
+    fn log_step(&self, state: &mut State, next: Option<TaskId>) {
+        if self.logging.get()
+            && let Some(next) = next
+        {
+            let task = &mut state.tasks[next.0 as usize];
+            let woken_by = task.woken_by.take();
+            state.log.step(next, task.op, &task.more, woken_by);
+        }
     }
 
     fn drive(&self) -> Outcome {
@@ -215,6 +261,7 @@ impl Sched {
         // Before anything unwinds: destructors that wake must find nobody.
         let mut state = self.state.borrow_mut();
         state.waiters.clear();
+        state.shut_out.clear();
         state.deadlines.clear();
         drop(state);
         for id in 1..=self.tasks() {
@@ -308,26 +355,30 @@ pub(crate) fn no_scheduler() -> *mut (dyn Scheduler + 'static) {
 /// While it lives, the engine asks `scheduler`.
 struct Deciding<'a> {
     sched: &'a Sched,
-    previous: (*mut (dyn Scheduler + 'static), bool),
+    previous: (*mut (dyn Scheduler + 'static), bool, bool),
 }
 
 impl<'a> Deciding<'a> {
     fn new(sched: &'a Sched, scheduler: &'a mut dyn Scheduler) -> Deciding<'a> {
+        let logging = scheduler.wants_log();
         let scheduler: *mut (dyn Scheduler + 'a) = scheduler;
         #[expect(unsafe_code, reason = "only a transmute changes the lifetime bound of a trait object")]
         // SAFETY: the two types differ in the lifetime bound alone. The pointer is followed only until `drop` puts
         // back what was there before, within 'a.
         let scheduler =
             unsafe { std::mem::transmute::<*mut (dyn Scheduler + 'a), *mut (dyn Scheduler + 'static)>(scheduler) };
-        Deciding { sched, previous: (sched.scheduler.replace(scheduler), sched.can_ask.replace(true)) }
+        let previous =
+            (sched.scheduler.replace(scheduler), sched.can_ask.replace(true), sched.logging.replace(logging));
+        Deciding { sched, previous }
     }
 }
 
 impl Drop for Deciding<'_> {
     fn drop(&mut self) {
-        let (scheduler, can_ask) = self.previous;
+        let (scheduler, can_ask, logging) = self.previous;
         self.sched.scheduler.set(scheduler);
         self.sched.can_ask.set(can_ask);
+        self.sched.logging.set(logging);
     }
 }
 

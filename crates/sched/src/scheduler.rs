@@ -1,7 +1,9 @@
 //! The interface between the engine and what decides.
 
+use crate::engine::State;
+use crate::log::RunLog;
 use crate::task::Task;
-use crate::{ChoiceKind, Op};
+use crate::{ChoiceKind, Op, Outcome, TaskState};
 use mm_types::TaskId;
 
 /// Returned by [`Scheduler::next_task`] instead of an index: the scheduler cannot answer, and
@@ -26,6 +28,23 @@ pub trait Scheduler {
     /// A number in `0..options`; any other ends the run as [`Outcome::Diverged`](crate::Outcome::Diverged).
     fn choose(&mut self, kind: ChoiceKind, options: u32) -> u32;
 
+    /// As [`Scheduler::choose`], and that is what it does unless overridden; `step` is the number of the step in the log in
+    /// which the choice is made. Called only for a scheduler that wants the log, instead of `choose`.
+    fn choose_in_step(&mut self, step: usize, kind: ChoiceKind, options: u32) -> u32 {
+        let _ = step;
+        self.choose(kind, options)
+    }
+
+    /// Whether the steps of the run are to be logged for it. Asked once, before the run.
+    fn wants_log(&self) -> bool {
+        false
+    }
+
+    /// The run is over, and its tasks are not yet unwound. Told only to a scheduler that wants the log.
+    fn ended(&mut self, end: &EndView<'_>) {
+        let _ = end;
+    }
+
     /// Why the last answer was out of range. Asked only after one was.
     fn divergence(&self) -> Option<Divergence> {
         None
@@ -41,6 +60,7 @@ pub struct SchedView<'a> {
     /// Scheduling points so far in this run, this one included.
     pub step: u64,
     pub(crate) tasks: &'a [Task],
+    pub(crate) log: &'a RunLog,
 }
 
 impl SchedView<'_> {
@@ -51,9 +71,70 @@ impl SchedView<'_> {
         self.tasks[self.runnable[index].0 as usize].op
     }
 
+    /// What the runnable task at `index` will access besides [`SchedView::next_op`].
+    #[must_use]
+    pub fn next_more(&self, index: usize) -> &[Op] {
+        &self.tasks[self.runnable[index].0 as usize].more
+    }
+
+    /// The steps so far, for a scheduler that wants them; else empty. The step to be decided now is the next.
+    #[must_use]
+    #[inline]
+    pub fn log(&self) -> &RunLog {
+        self.log
+    }
+
     /// Where [`SchedView::current`] is in [`SchedView::runnable`].
     #[must_use]
     pub fn current_index(&self) -> Option<usize> {
         self.runnable.binary_search(&self.current?).ok()
+    }
+}
+
+/// What a scheduler may know when the run is over.
+pub struct EndView<'a> {
+    /// How it ended.
+    pub outcome: &'a Outcome,
+    pub(crate) state: &'a State,
+}
+
+impl EndView<'_> {
+    /// The steps of the run.
+    #[must_use]
+    pub fn log(&self) -> &RunLog {
+        &self.state.log
+    }
+
+    /// How many tasks were spawned; their ids are `1..=tasks`.
+    #[must_use]
+    pub fn tasks(&self) -> u32 {
+        self.state.tasks.len() as u32 - 1
+    }
+
+    /// The step that spawned `task`; `None` if it was spawned before the first.
+    #[must_use]
+    pub fn spawned_by(&self, task: TaskId) -> Option<usize> {
+        (self.state.tasks[task.0 as usize].spawned_by as usize).checked_sub(1)
+    }
+
+    /// The tasks that could go on, each with the operation that it stands before; none after a run that ended by itself.
+    /// That of the task which ended the run is one that it has performed.
+    pub fn runnable(&self) -> impl Iterator<Item = (TaskId, Op)> + '_ {
+        self.state.runnable.iter().map(|&id| (id, self.state.tasks[id.0 as usize].op))
+    }
+
+    /// What else `task` would access by the operation that it stands before.
+    #[must_use]
+    pub fn next_more(&self, task: TaskId) -> &[Op] {
+        &self.state.tasks[task.0 as usize].more
+    }
+
+    /// The tasks that wait, each with the operation that it stands before: one that takes an object, or a write to what
+    /// it waits to be woken through.
+    pub fn blocked(&self) -> impl Iterator<Item = (TaskId, Op)> + '_ {
+        (0..).map(TaskId).zip(&self.state.tasks).filter_map(|(id, task)| match task.state {
+            TaskState::Blocked(_) => Some((id, task.op)),
+            _ => None,
+        })
     }
 }

@@ -31,8 +31,14 @@ pub(crate) struct Task {
     pub(crate) state: TaskState,
     /// The operation the task stands before.
     pub(crate) op: Op,
+    /// What else it accesses; empty for most.
+    pub(crate) more: Vec<Op>,
+    /// How many steps there were when it was spawned: the last of them spawned it.
+    pub(crate) spawned_by: u32,
     /// Of a daemon: what it waits on while it has nothing to do.
     pub(crate) idle_on: Option<ObjId>,
+    /// The step that ended the last wait, until the next step of the task.
+    pub(crate) woken_by: Option<u32>,
     /// Why the last wait ended.
     pub(crate) woken: Woken,
     /// Objects made so far by this task.
@@ -51,6 +57,9 @@ impl Task {
             name,
             state: TaskState::Runnable,
             op: Op::LOCAL,
+            more: Vec::new(),
+            spawned_by: 0,
+            woken_by: None,
             idle_on: None,
             woken: Woken::ByTask,
             objects: 0,

@@ -104,13 +104,15 @@ impl Sched {
         woken
     }
 
-    /// Makes `task` runnable, whatever it waits on; false if it does not wait. Not a scheduling point.
+    /// Makes `task` runnable, whatever it waits on; false if it does not wait, or only for an object that it is about
+    /// to [take](Sched::acquire). Not a scheduling point.
     ///
     /// # Panics
     /// If there is no such task.
     pub fn wake_task(&self, task: TaskId) -> bool {
         let mut state = self.state.borrow_mut();
-        let blocked = matches!(state.tasks[task.0 as usize].state, TaskState::Blocked(_));
+        let entry = &state.tasks[task.0 as usize];
+        let blocked = matches!(entry.state, TaskState::Blocked(_)) && !entry.op.access.takes();
         if blocked {
             state.unblock(task, Woken::ByTask);
         }
@@ -130,7 +132,7 @@ impl Sched {
         self.state.borrow().waiters.iter().any(|&(object, _)| object == on)
     }
 
-    /// What `task` waits on.
+    /// What `task` waits on, or for.
     ///
     /// # Panics
     /// If there is no such task.

@@ -1,0 +1,142 @@
+//! Random programs.
+
+use crate::check;
+use crate::program::{Do, Tasks};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    fn below(&mut self, n: u32) -> u32 {
+        ((u64::from(self.0.next_u32()) * u64::from(n)) >> 32) as u32
+    }
+}
+
+/// Which operations a program is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Locks,
+    Tries,
+    Words,
+    Waits,
+    Sems,
+    Choices,
+    Events,
+    Ends,
+    All,
+}
+
+fn program(dice: &mut Dice, kind: Kind, tasks: u32, most: u32) -> Tasks {
+    let mut task = |_| {
+        let len = 1 + dice.below(most);
+        (0..len).map(|_| operation(dice, kind)).collect()
+    };
+    (0..tasks).map(&mut task).collect()
+}
+
+fn operation(dice: &mut Dice, kind: Kind) -> Do {
+    let i = dice.below(2) as u8;
+    let of = match kind {
+        Kind::All => {
+            let kinds = [Kind::Locks, Kind::Tries, Kind::Words, Kind::Waits, Kind::Sems, Kind::Choices, Kind::Events];
+            kinds[dice.below(7) as usize]
+        }
+        one => one,
+    };
+    let options: &[Do] = match of {
+        Kind::Locks => &[Do::Lock(i), Do::Lock(i), Do::Unlock(i), Do::Local],
+        Kind::Tries => &[Do::Lock(i), Do::Try(i), Do::Unlock(i), Do::Store(0)],
+        Kind::Words => &[Do::Load(i), Do::Store(i), Do::Both(i, 1 - i), Do::Lock(0)],
+        Kind::Waits => &[Do::WaitFor(i), Do::Happen(i), Do::Sleep(i), Do::WakeOne(i), Do::Lock(0), Do::Unlock(0)],
+        Kind::Sems => &[Do::ReadLock(i), Do::WriteLock(i), Do::RwUnlock(i), Do::Store(i), Do::ReadLock(0)],
+        Kind::Choices => &[Do::Choose(2), Do::Load(i), Do::Store(i), Do::Lock(i), Do::Choose(3)],
+        Kind::Events => &[Do::Local, Do::Mark(i), Do::Local, Do::Spawn(i), Do::Load(i)],
+        Kind::Ends => &[Do::PanicIf(i), Do::Load(i), Do::Store(i), Do::Lock(0), Do::Local],
+        Kind::All => &[Do::Local],
+    };
+    options[dice.below(options.len() as u32) as usize]
+}
+
+fn try_check(tasks: &Tasks) -> std::thread::Result<bool> {
+    std::panic::catch_unwind(|| check(tasks))
+}
+
+/// Fewer operations, as long as the check fails.
+fn smallest(mut tasks: Tasks) -> Tasks {
+    let without = |tasks: &Tasks| -> Vec<Tasks> {
+        let places = (0..tasks.len()).flat_map(|t| (0..tasks[t].len()).map(move |at| (t, at)));
+        let one_less = |(t, at): (usize, usize)| {
+            let mut fewer = tasks.clone();
+            fewer[t].remove(at);
+            fewer.retain(|task| !task.is_empty());
+            fewer
+        };
+        places.map(one_less).collect()
+    };
+    while let Some(fewer) = without(&tasks).into_iter().find(|fewer| try_check(fewer).is_err()) {
+        tasks = fewer;
+    }
+    tasks
+}
+
+fn many(kind: Kind, programs: u32) {
+    let mut checked = 0;
+    for seed in 0..programs {
+        let mut dice = Dice(ChaCha8Rng::seed_from_u64(u64::from(seed) << 8 | kind as u64));
+        let (tasks, most) = [(2, 6), (3, 3), (2, 4), (3, 4), (4, 2)][dice.below(5) as usize];
+        let tasks = program(&mut dice, kind, tasks, most);
+        match try_check(&tasks) {
+            Ok(done) => checked += u32::from(done),
+            Err(_) => drop(check(&smallest(tasks))),
+        }
+    }
+    assert!(checked * 2 > programs, "{checked} of {programs} were small enough to check");
+}
+
+#[test]
+fn nested_locks() {
+    many(Kind::Locks, 150);
+}
+
+#[test]
+fn trylocks() {
+    many(Kind::Tries, 150);
+}
+
+#[test]
+fn words() {
+    many(Kind::Words, 150);
+}
+
+#[test]
+fn waits_and_wake_ups() {
+    many(Kind::Waits, 150);
+}
+
+#[test]
+fn readers_and_queueing_writers() {
+    many(Kind::Sems, 150);
+}
+
+#[test]
+fn choices_of_data() {
+    many(Kind::Choices, 150);
+}
+
+#[test]
+fn events_that_an_oracle_relates_between_plain_steps() {
+    many(Kind::Events, 150);
+}
+
+#[test]
+fn runs_that_a_panic_ends() {
+    sched::install_panic_hook();
+    many(Kind::Ends, 150);
+}
+
+#[test]
+fn everything_together() {
+    sched::install_panic_hook();
+    many(Kind::All, 300);
+}
