@@ -40,10 +40,19 @@ pub(crate) struct Coh {
 struct Page {
     pte: Pte,
     known: Option<Known>,
-    /// Who cleared the entry, inside which bracket of its own: if the same one sets it again, it is the same page.
-    cleared: Option<(TaskId, Option<BracketId>)>,
+    /// The entry was cleared: if the same one sets it again, it is the same page.
+    cleared: Option<Cleared>,
     /// How often it was unmapped.
     life: u32,
+}
+
+/// Who cleared an entry, and inside which bracket of its own.
+#[derive(Clone, Copy, Debug)]
+struct Cleared {
+    by: TaskId,
+    within: Option<BracketId>,
+    /// It mapped a frame.
+    frame: bool,
 }
 
 /// Contents, and who showed them first.
@@ -115,17 +124,29 @@ impl Coh {
         let bracket = book.covering(e.task, key.0, key.1).next().map(|b| b.id);
         let (row, page) = self.pages.entry(key, Page::default);
         let old = std::mem::replace(&mut page.pte, new);
+        let (left, taken) = (frame_of(old), frame_of(new));
+        // A frame's contents go to a slot with or without the entry being cleared between.
+        let mut goes_out = left.is_some();
         match page.cleared.take() {
-            _ if new.is_none() => page.cleared = Some((e.task, bracket)),
+            _ if new.is_none() => {
+                page.cleared = Some(Cleared { by: e.task, within: bracket, frame: left.is_some() });
+            }
             // Outside of a bracket nothing tells a replaced page from one that was unmapped and made anew.
-            Some((task, Some(within))) if task == e.task && Some(within) == bracket => {}
+            Some(Cleared { by, within: Some(within), frame }) if by == e.task && Some(within) == bracket => {
+                goes_out = frame;
+            }
             Some(_) => {
                 page.known = None;
                 page.life += 1;
             }
             None => {}
         }
-        let (left, taken) = (frame_of(old), frame_of(new));
+        if let PteKind::Swap { slot } = new.kind()
+            && goes_out
+        {
+            // Whatever the slot held for an earlier page is gone, also where this one's contents are not known.
+            self.slots.remove(&slot);
+        }
         if left != taken
             && let Some(frame) = left.and_then(|pfn| self.frames.get_mut(&pfn))
         {

@@ -1,8 +1,6 @@
 //! What a device and the processes read of each other's stores, over fork, copy on write, migration and swap.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use driver_model::Args;
 use mm::Mm;
 use mm_types::{Name, PageRange};

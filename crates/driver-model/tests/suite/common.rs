@@ -1,6 +1,6 @@
 //! A world with one address space, one driver, and everything that looks on.
 
-#![expect(unreachable_pub, reason = "each test file includes this module")]
+#![expect(unreachable_pub, reason = "for the other modules of this suite")]
 
 use driver_model::{Args, Config, Driver, builtin};
 use ksync::{Kernel, KernelConfig, Scheduler};

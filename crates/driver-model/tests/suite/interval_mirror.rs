@@ -1,8 +1,6 @@
 //! The mirror driver and its mutants, over the real memory manager and judged by the oracles.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use driver_model::{Args, Config};
 use mm_types::{Errno, Name, Prot};
 use mmu_notifier::Annotations;

@@ -121,6 +121,19 @@ fn a_child_inherits_what_is_in_swap() {
 }
 
 #[test]
+fn a_slot_used_again_owes_nothing_to_its_earlier_page() {
+    let mut w = written();
+    let b = w.start(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear);
+    w.pte(UNMAP, 0x11, rw(7), Pte::NONE).pte(UNMAP, 0x11, Pte::NONE, Pte::swap(3)).end(UNMAP, b);
+    w.pte(UNMAP, 0x11, Pte::swap(3), rw(9));
+    // Page 0x12 was never written: its contents are not known when they go to the same slot.
+    w.pte(OTHER, 0x12, Pte::NONE, rw(8));
+    let b = w.start(UNMAP, pages(0x12, 0x13), NotifyEvent::Clear);
+    w.pte(UNMAP, 0x12, rw(8), Pte::NONE).pte(UNMAP, 0x12, Pte::NONE, Pte::swap(3)).end(UNMAP, b);
+    w.pte(OTHER, 0x12, Pte::swap(3), rw(6)).cpu(A, 0x12, 6, false, 0).expect(&[]);
+}
+
+#[test]
 fn memory_mapped_anew_owes_nothing_to_what_was_there() {
     let mut w = written();
     let b = w.start(UNMAP, pages(0x11, 0x12), NotifyEvent::Unmap);

@@ -1,0 +1,7 @@
+//! The drivers over the memory manager, judged by the oracles.
+
+mod coherence;
+mod common;
+mod i915_userptr;
+mod interval_mirror;
+mod kinds;
