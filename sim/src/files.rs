@@ -19,3 +19,10 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes)
         .map_err(|e| format!("{shown}: not a text file: byte {} is not UTF-8", e.utf8_error().valid_up_to()))
 }
+
+/// The most memory this process has had, KiB, where the system tells.
+pub(crate) fn peak_memory_kib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}

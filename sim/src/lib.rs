@@ -6,6 +6,7 @@
 //! Data goes to standard output, progress and complaints to standard error. Exit codes are in [`Exit`].
 
 mod cli;
+mod clock;
 mod commands;
 mod exit;
 mod files;

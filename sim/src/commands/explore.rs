@@ -2,6 +2,7 @@
 
 use super::load;
 use crate::cli::{ExploreArgs, Format, StrategyArg};
+use crate::clock::Clock;
 use crate::{Exit, out, program};
 use harness::{Experiment, ExploreEnd, ExplorePlan, ExploreReport, Registry};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -88,25 +89,4 @@ fn progress_bar(runs: u64) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// The host's clock: for bounds and rates, never inside a run.
-struct Clock(
-    #[expect(clippy::disallowed_types, reason = "floor 8: time bounds and rates of the tool itself")]
-    std::time::Instant,
-);
-
-impl Clock {
-    fn start() -> Clock {
-        #[expect(
-            clippy::disallowed_types,
-            clippy::disallowed_methods,
-            reason = "floor 8: time bounds and rates of the tool itself"
-        )]
-        Clock(std::time::Instant::now())
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
 }

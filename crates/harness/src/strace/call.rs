@@ -54,7 +54,7 @@ pub enum Call {
     Mremap { addr: VirtAddr, old_len_bytes: u64, new_len_bytes: u64, flags: MremapFlags, new_addr: Option<VirtAddr> },
     /// `madvise`; the advice as printed (`MADV_DONTNEED`).
     Madvise { addr: VirtAddr, len_bytes: u64, advice: String },
-    /// `execve`; the path as printed, without quotes.
+    /// `execve` or `execveat`; the path as printed, without quotes.
     Execve { path: String },
     /// `clone` or `clone3`.
     Clone { flags: CloneFlags },
@@ -153,6 +153,12 @@ impl Call {
                 args.rest = "";
                 Call::Execve { path }
             }
+            "execveat" => {
+                args.next()?;
+                let path = args.next()?.trim_matches('"').to_owned();
+                args.rest = "";
+                Call::Execve { path }
+            }
             "clone" | "clone3" => {
                 let flags = clone_flags(args.rest)?;
                 args.rest = "";
@@ -226,6 +232,8 @@ impl<'t> Args<'t> {
             };
             let (n, rest) = number(digits)?;
             let n = i64::try_from(n).map_err(|_| Unreadable::at(arg, "no file descriptor"))?;
+            // Newer versions say so behind the path, and the snapshots' names are compared without.
+            let rest = rest.strip_suffix("(deleted)").unwrap_or(rest);
             let path = match rest.strip_prefix('<') {
                 None if rest.is_empty() => None,
                 Some(path) if path.ends_with('>') => Some(path[..path.len() - 1].to_owned()),
@@ -268,10 +276,13 @@ where
 }
 
 fn unnamed_bits<B: TryFrom<u64>>(word: &str) -> Option<B> {
-    match number(word) {
-        Ok((n, "")) => B::try_from(n).ok(),
-        _ => None,
-    }
+    let n = match number(word) {
+        Ok((n, "")) => n,
+        // The size of huge pages.
+        Ok((n, "<<MAP_HUGE_SHIFT")) if n < 64 => n << 26,
+        _ => return None,
+    };
+    B::try_from(n).ok()
 }
 
 /// The flags of `clone(child_stack=NULL, flags=A|B, ...)` and `clone3({flags=A|B, ...}, 88)`. Words are many and only
@@ -314,7 +325,7 @@ pub(super) fn scan_to(text: &str, stop: impl Fn(char, usize) -> bool) -> Option<
             match c {
                 '"' => closing = Some('"'),
                 // `3</path, with (anything)>`: strace escapes a `>` inside.
-                '<' if previous.is_ascii_digit() => closing = Some('>'),
+                '<' if previous.is_ascii_digit() && !text[i..].starts_with("<<") => closing = Some('>'),
                 '(' | '[' | '{' => depth += 1,
                 ')' | ']' | '}' => depth = depth.saturating_sub(1),
                 _ => {}
@@ -335,6 +346,7 @@ const MREMAP_WORDS: &[(&str, MremapFlags)] = &[
 ];
 
 const MAP_WORDS: &[(&str, MapFlags)] = &[
+    ("MAP_FILE", MapFlags::empty()),
     ("MAP_SHARED", MapFlags::SHARED),
     ("MAP_PRIVATE", MapFlags::PRIVATE),
     ("MAP_SHARED_VALIDATE", MapFlags::SHARED_VALIDATE),

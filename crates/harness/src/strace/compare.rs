@@ -82,7 +82,7 @@ fn same(a: &MapsLine, b: &MapsLine) -> bool {
         && a.prot == b.prot
         && a.shared == b.shared
         && a.offset_bytes == b.offset_bytes
-        && name(a) == name(b)
+        && shown_name(a) == shown_name(b)
 }
 
 /// The range as far as it is compared.
@@ -90,6 +90,7 @@ fn seen(line: &MapsLine) -> PageRange {
     if line.name == "[stack]" { PageRange::page(line.range.last()) } else { line.range }
 }
 
-fn name(line: &MapsLine) -> &str {
+/// The name as it is compared.
+pub(super) fn shown_name(line: &MapsLine) -> &str {
     line.name.strip_suffix(" (deleted)").unwrap_or(&line.name)
 }

@@ -8,18 +8,24 @@
 
 mod call;
 mod compare;
+mod explain;
 mod maps;
 mod parse;
+mod processes;
 mod replay;
 mod scan;
 mod space;
+mod tally;
 
 #[cfg(test)]
 mod tests;
 
 pub use call::{Call, CloneFlags, Fd, Marker, MremapFlags, Outcome};
 pub use compare::{Difference, compare};
+pub use explain::{Change, Explanation, Should, explain};
 pub use maps::Maps;
 pub use parse::{Entry, Event, StraceLog};
-pub use replay::{ProcessEnd, Replay, ReplayFailure, Replayed, Start};
+pub use replay::{Process, Replay, ReplayFailure, Replayed, Start};
 pub use scan::TextError;
+pub use space::{Began, Mismatch};
+pub use tally::Counts;

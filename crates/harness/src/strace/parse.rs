@@ -4,6 +4,8 @@
 //! name(args) = result
 //! name(args <unfinished ...>              the call goes on in a later line of the same PID:
 //! <... name resumed>args) = result
+//! <... name resumed> <unfinished ...>) = ?   the thread ended in it
+//! name(args <pid changed to 7 ...>        an execve: the thread takes its process's id, and 7 resumes it
 //! --- SIGNAL {...} ---
 //! +++ exited with N +++
 //! ```
@@ -119,6 +121,8 @@ struct Reader<'t> {
     errors: Vec<TextError>,
     /// Calls begun and not ended, by thread: line, name, arguments so far.
     open: BTreeMap<u32, Open<'t>>,
+    /// Calls of threads that are taking the id of their process, by that id.
+    changed: BTreeMap<u32, Open<'t>>,
 }
 
 struct Open<'t> {
@@ -162,6 +166,12 @@ impl<'t> Reader<'t> {
             let call = Call::Other { name: open.name.to_owned() };
             self.push(line, open.line, pid, Event::Call(call, Outcome::Unknown));
         }
+        // The execve that did it goes on under this id, also if it was the thread's own line that was broken.
+        let thread = text.strip_prefix("superseded by execve in pid ").and_then(|thread| thread.parse().ok());
+        let executing = self.changed.remove(&pid).or_else(|| self.open.remove(&thread?));
+        if let Some(open) = executing {
+            self.open.insert(pid, open);
+        }
         let event = match text.strip_prefix("exited with ") {
             Some(status) => match number(status)? {
                 (status, "") => Event::Exited(status),
@@ -186,8 +196,17 @@ impl<'t> Reader<'t> {
             self.open.insert(pid, Open { line, name, args: args.strip_suffix(' ').unwrap_or(args) });
             return Ok(());
         }
+        if let Some((args, process)) = pid_changed(args) {
+            // Its line says next that the process's first thread is gone.
+            self.changed.insert(process, Open { line, name, args });
+            return Ok(());
+        }
         let (args, tail) = split_args(args)?;
         let outcome = outcome(tail)?;
+        if outcome == Outcome::Unknown && args.ends_with("<unfinished ...>") {
+            self.push(line, line, pid, Event::Call(Call::Other { name: name.to_owned() }, outcome));
+            return Ok(());
+        }
         // Arguments are followed by `)` and the tail in the same line.
         let call = Call::read(name, args).map_err(|e| Unreadable { rest_len: e.rest_len + 1 + tail.len(), ..e })?;
         self.push(line, line, pid, Event::Call(call, outcome));
@@ -211,6 +230,10 @@ impl<'t> Reader<'t> {
         let (args, after) =
             split_args(&joined).map_err(|e| Unreadable { rest_len: e.rest_len.min(tail.len()), ..e })?;
         let outcome = outcome(after)?;
+        if outcome == Outcome::Unknown && args.ends_with("<unfinished ...>") {
+            self.push(line, open.line, pid, Event::Call(Call::Other { name: name.to_owned() }, outcome));
+            return Ok(());
+        }
         let call = Call::read(name, args).map_err(|e| {
             let rest_len = (e.rest_len + 1 + after.len()).min(tail.len());
             Unreadable { message: format!("{} (in the call begun in line {})", e.message, open.line), rest_len }
@@ -220,7 +243,7 @@ impl<'t> Reader<'t> {
     }
 
     fn finish(mut self) -> Result<StraceLog, Vec<TextError>> {
-        for (pid, open) in &self.open {
+        for (pid, open) in self.open.iter().chain(&self.changed) {
             let message = format!("{} of thread {pid} is unfinished and never resumed", open.name);
             self.errors.push(TextError { line: open.line, column: 1, message });
         }
@@ -233,6 +256,12 @@ impl<'t> Reader<'t> {
         self.errors.sort_by_key(|e| (e.line, e.column));
         Err(self.errors)
     }
+}
+
+/// What stands before ` <pid changed to 7 ...>`, and the 7.
+fn pid_changed(args: &str) -> Option<(&str, u32)> {
+    let (args, rest) = args.rsplit_once(" <pid changed to ")?;
+    Some((args, rest.strip_suffix(" ...>")?.parse().ok()?))
 }
 
 /// `123 ` or `[pid   123] `; without either the log is of one thread, 0.

@@ -11,9 +11,11 @@
 //! After the call the devices access what they still translate of those pages, so that a translation which should have
 //! gone is used and not only left lying.
 
-use super::space::{Notes, Space, Victim};
-use super::{Call, CloneFlags, Entry, Event, Maps, Marker, Outcome, StraceLog};
-use crate::judge::Judge;
+use super::explain::Change;
+use super::processes::{Born, Processes, child};
+use super::space::{Began, Mismatch, Notes, Owner, Space, Victim};
+use super::tally::{Counts, Tally};
+use super::{Call, Entry, Event, Maps, Marker, Outcome, StraceLog};
 use crate::registry::Registry;
 use crate::report::Found;
 use crate::schedulers::RecipeScheduler;
@@ -23,8 +25,8 @@ use lockdep::Lockdep;
 use mm::{Machine, MachineConfig};
 use mm_types::{Name, PageRange};
 use mmu_notifier::{Annotations, Framework};
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use trace::RunEnd;
@@ -47,7 +49,7 @@ pub struct Replay<'a> {
     pub name: &'a str,
     /// The log.
     pub log: &'a StraceLog,
-    /// The snapshots taken at start markers. Without any, processes begin empty at their `execve`.
+    /// The snapshots taken at start markers. A process without one begins empty at its `execve`.
     pub starts: &'a [Start],
     /// The driver.
     pub driver: &'a str,
@@ -76,60 +78,78 @@ impl std::fmt::Display for ReplayFailure {
 
 impl std::error::Error for ReplayFailure {}
 
-/// A process at its end marker.
+/// An address space that was replayed: a process from its start snapshot, its `execve` or its fork on.
 #[derive(Clone, Debug)]
-pub struct ProcessEnd {
+pub struct Process {
     /// The process.
     pub pid: u32,
-    /// Its command's name.
+    /// Its command's name; empty if the log does not tell.
     pub comm: String,
-    /// Its mappings.
-    pub maps: Maps,
+    /// What it began with.
+    pub began: Began,
+    /// Whether all its mappings are known: it began with a snapshot, or its parent did.
+    pub known: bool,
+    /// Tasks that were in it.
+    pub tasks: u64,
+    /// Calls done, by name.
+    pub calls: BTreeMap<String, u64>,
+    /// What its devices and callbacks did.
+    pub counts: Counts,
+    /// Its mappings at its end marker.
+    pub end: Option<Maps>,
+    /// What changed them, in order; those of its parent before it was forked are in it.
+    pub changes: Vec<Change>,
 }
 
 /// What became of it.
 #[derive(Clone, Debug)]
 pub struct Replayed {
+    /// The address spaces, in order of beginning.
+    pub processes: Vec<Process>,
     /// Calls done, by name.
     pub calls: BTreeMap<String, u64>,
-    /// Address spaces there were.
-    pub spaces: u64,
-    /// Callbacks that announced an invalidation, by reason.
-    pub invalidations: Vec<(&'static str, u64)>,
-    /// Device translations published.
-    pub pages_mirrored: u64,
-    /// Device translations that the driver took away in its callbacks.
-    pub pages_revoked: u64,
-    /// Accesses the devices made.
-    pub device_accesses: u64,
+    /// What devices and callbacks did.
+    pub counts: Counts,
     /// What the oracles and the validator found.
     pub findings: Vec<Found>,
-    /// Calls whose result was not the recorded one: line, and both.
-    pub mismatches: Vec<String>,
-    /// What was not replayed: line, and why.
+    /// Calls whose result was not the recorded one.
+    pub mismatches: Vec<Mismatch>,
+    /// What could not be done: line, and why.
     pub skipped: Vec<String>,
-    /// Processes at their end markers, in order.
-    pub ends: Vec<ProcessEnd>,
+    /// What the log has and the replay leaves out, or does otherwise, for reasons that are no fault.
+    pub notes: Vec<String>,
     /// The run's hash.
     pub hash: u64,
     /// How it ended.
     pub end: RunEnd,
 }
 
+impl Replayed {
+    /// How the run ended if not with the last entry of the log: then there is no final map to speak of.
+    #[must_use]
+    pub fn cut_short(&self) -> Option<String> {
+        match &self.end {
+            RunEnd::Finished => None,
+            RunEnd::Panicked { message, .. } => Some(format!("the replay panicked: {message}")),
+            other => Some(format!("the replay ended early: {}", other.word())),
+        }
+    }
+}
+
 impl Replay<'_> {
-    /// Does the calls.
+    /// Does the calls. `progress` is told how many entries of the log are done.
     ///
     /// # Errors
     /// [`ReplayFailure`]; nothing was run.
-    pub fn run(&self, registry: &Registry) -> Result<Replayed, ReplayFailure> {
+    pub fn run(&self, registry: &Registry, progress: impl Fn(usize) + 'static) -> Result<Replayed, ReplayFailure> {
         let victim = self.victim(registry)?;
         let k = Kernel::new(KernelConfig {
             // As many steps as the log needs: its length is known and finite.
             sched: sched::Config { max_steps: u64::MAX, ..sched::Config::default() },
             lockdep: Some(Lockdep::new()),
         });
-        let judge = Rc::new(RefCell::new(Judge::new(false)));
-        k.set_observer(Some(judge.clone()));
+        let tally = Rc::new(RefCell::new(Tally::new()));
+        k.set_observer(Some(tally.clone()));
         let world = k.enter(|k| {
             let framework = Framework::new(k, Annotations::default());
             // Large enough that nothing is reclaimed: the recorded machine did not either.
@@ -137,29 +157,10 @@ impl Replay<'_> {
             Rc::new(World::new(self, Machine::new(k, config, framework), victim))
         });
         let (task, entries) = (world.clone(), self.log.entries.clone());
-        k.enter(|k| k.spawn(Name::new("replay"), move || task.replay(&entries)));
+        k.enter(|k| k.spawn(Name::new("replay"), move || task.replay(&entries, &progress)));
         let recipe = Recipe { mode: Mode::Benign, seed: 0, run: 0 };
         let end = k.run(&mut RecipeScheduler::new(recipe));
-        let judge = judge.borrow();
-        let stats = judge.oracles.stats();
-        let mut findings: Vec<Found> = k.lock_reports().iter().map(Found::from_lockdep).collect();
-        findings.extend(judge.oracles.findings().iter().map(Found::from_oracle));
-        findings.sort_by_key(|f| f.step);
-        let state = world.state.borrow();
-        Ok(Replayed {
-            calls: world.notes.calls.borrow().clone(),
-            spaces: state.spaces.len() as u64,
-            invalidations: stats.invalidations_by_event().map(|(reason, n)| (reason.word(), n)).collect(),
-            pages_mirrored: stats.sptes_set,
-            pages_revoked: judge.counts.revoked_in_callbacks,
-            device_accesses: stats.device_accesses,
-            findings,
-            mismatches: world.notes.mismatches.borrow().clone(),
-            skipped: world.notes.skipped.borrow().clone(),
-            ends: state.ends.clone(),
-            hash: judge.hash.value(),
-            end,
-        })
+        Ok(world.report(&k, &tally.borrow(), end))
     }
 
     fn victim(&self, registry: &Registry) -> Result<Victim, ReplayFailure> {
@@ -183,9 +184,10 @@ struct World {
     victim: Victim,
     starts: Vec<Start>,
     notes: Notes,
-    /// Who made which task, how: a child's first call may stand before the call that made it.
-    parents: BTreeMap<u32, (u32, Made)>,
+    processes: Processes,
     state: RefCell<State>,
+    /// Calls of processes that wait for their start marker.
+    before_start: Cell<u64>,
 }
 
 #[derive(Default)]
@@ -193,26 +195,10 @@ struct State {
     spaces: Vec<Rc<Space>>,
     /// The address space of each task that has one.
     of: BTreeMap<u32, usize>,
-    /// Tasks that were seen: they begin once.
-    begun: BTreeSet<u32>,
-    /// What each task last executed.
-    executed: BTreeMap<u32, String>,
-    /// Snapshots taken by a start marker already.
-    used: BTreeSet<usize>,
-    /// Command of the space's process, for its end.
-    comm: BTreeMap<usize, String>,
-    /// Address spaces past their end marker.
-    ended: BTreeSet<usize>,
-    ends: Vec<ProcessEnd>,
-}
-
-/// How a task came to be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Made {
-    /// It shares its maker's address space: a thread, a child of `vfork`.
-    Sharing,
-    /// It has a copy.
-    Copying,
+    /// Entries done before their turn.
+    early: Vec<usize>,
+    /// For each entry that was begun, the step at which it was, and the line.
+    begun: Vec<(u64, usize)>,
 }
 
 impl World {
@@ -223,103 +209,168 @@ impl World {
             victim,
             starts: replay.starts.to_vec(),
             notes: Notes::default(),
-            parents: replay.log.entries.iter().filter_map(made).collect(),
+            processes: Processes::of(replay.log, replay.starts),
             state: RefCell::default(),
+            before_start: Cell::new(0),
         }
     }
 
-    fn replay(&self, entries: &[Entry]) {
-        for entry in entries {
-            self.begin(entry.pid);
-            match &entry.event {
-                Event::Call(call, outcome) => self.call(entry, call, outcome),
-                Event::Exited(_) | Event::Gone(_) => self.leave(entry.pid),
-                Event::Signal(_) => {}
+    fn report(&self, k: &Kernel, tally: &Tally, end: RunEnd) -> Replayed {
+        let state = self.state.borrow();
+        let mut findings: Vec<Found> = k.lock_reports().iter().map(Found::from_lockdep).collect();
+        findings.extend(tally.judge.oracles.findings().iter().map(Found::from_oracle));
+        findings.sort_by_key(|f| f.step);
+        findings.iter_mut().for_each(|found| self.locate(&state.begun, found));
+        let processes: Vec<Process> = state.spaces.iter().map(|space| process(space, tally)).collect();
+        let (mut calls, mut counts) = (BTreeMap::new(), Counts::default());
+        for process in &processes {
+            counts.add(&process.counts);
+            for (name, n) in &process.calls {
+                *calls.entry(name.clone()).or_default() += n;
             }
+        }
+        Replayed {
+            processes,
+            calls,
+            counts,
+            findings,
+            mismatches: self.notes.mismatches.borrow().clone(),
+            skipped: self.notes.skipped.borrow().clone(),
+            notes: self.remarks(),
+            hash: tally.judge.hash.value(),
+            end,
+        }
+    }
+
+    /// Says in which line of the log it was found.
+    fn locate(&self, begun: &[(u64, usize)], found: &mut Found) {
+        let after = begun.partition_point(|(step, _)| *step <= found.step);
+        if let Some((_, line)) = after.checked_sub(1).and_then(|i| begun.get(i)) {
+            found.text = format!("{}\nfound in the replay of {}:{line}\n", found.text.trim_end(), self.log);
+        }
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let mut remarks: Vec<String> = Vec::new();
+        for (name, (n, line)) in self.notes.unmodelled.borrow().iter() {
+            remarks.push(format!("{name} is not modelled: {n} left out, the first in line {line}"));
+        }
+        if self.notes.cut.get() > 0 {
+            remarks.push(format!("of {} mappings only the first 256 MiB were mirrored", self.notes.cut.get()));
+        }
+        if self.before_start.get() > 0 {
+            let n = self.before_start.get();
+            remarks.push(format!("{n} calls before start markers are in the start snapshots, and not done again"));
+        }
+        let unused = self.starts.iter().enumerate().filter(|(i, _)| !self.processes.uses(*i));
+        for (_, start) in unused {
+            let (pid, comm) = (start.pid, &start.comm);
+            remarks.push(format!("the start snapshot of {comm} ({pid}) belongs to no start marker of the log"));
+        }
+        remarks
+    }
+
+    fn replay(&self, entries: &[Entry], progress: &impl Fn(usize)) {
+        for (index, entry) in entries.iter().enumerate() {
+            self.begin(entry.pid, entry);
+            if !self.state.borrow().early.contains(&index) {
+                match &entry.event {
+                    Event::Call(call, outcome) => self.call(entries, index, call, outcome),
+                    Event::Exited(_) => self.leave(entry),
+                    Event::Gone(why) => self.gone(entry, why),
+                    Event::Signal(_) => {}
+                }
+            }
+            progress(index + 1);
         }
         self.frame("the end of the log", "exit");
         let left: Vec<u32> = self.state.borrow().of.keys().copied().collect();
-        left.into_iter().for_each(|pid| self.leave(pid));
+        left.into_iter().for_each(|pid| self.vacate(pid));
     }
 
     fn frame(&self, place: &str, what: &str) {
         current(|k| k.set_frame(Some(Name::new(&format!("{place} ({what})")))));
     }
 
-    fn frame_at(&self, line: usize, what: &str) {
-        self.frame(&format!("{}:{line}", self.log), what);
+    /// Says in reports what is being done.
+    fn at(&self, entry: &Entry, what: &str) {
+        self.frame(&format!("{}:{}", self.log, entry.line), &format!("{} {what}", entry.pid));
+        self.state.borrow_mut().begun.push((current(Kernel::steps), entry.line));
     }
 
-    /// The first sight of a task: it gets its maker's address space, or a copy.
-    fn begin(&self, pid: u32) {
-        if !self.state.borrow_mut().begun.insert(pid) {
-            return;
-        }
-        let Some((parent, how)) = self.parents.get(&pid).copied() else { return };
+    /// The task begins if it has not: it gets its maker's address space, or a copy.
+    fn begin(&self, pid: u32, entry: &Entry) {
+        let Some((parent, how)) = self.processes.birth(pid, entry.began) else { return };
         let Some(index) = self.state.borrow().of.get(&parent).copied() else { return };
-        let of = match how {
-            Made::Sharing => index,
-            Made::Copying => match self.fork(index, pid) {
-                Some(child) => child,
-                None => return,
-            },
-        };
-        self.state.borrow_mut().of.insert(pid, of);
-    }
-
-    /// The child has its parent's memory and none of its subscribers; the parent's devices go on.
-    fn fork(&self, index: usize, pid: u32) -> Option<usize> {
-        let parent = self.state.borrow().spaces[index].clone();
-        self.frame(&self.log, "fork");
-        parent.mirror(&self.notes, PageRange::ALL);
-        let forked = current(|k| parent.mm.fork(k, Name::new(&format!("{pid}"))));
-        parent.access(PageRange::ALL);
-        match forked {
-            Ok(mm) => Some(self.add(Space::of(mm, &self.machine, None).known_if(parent.known))),
-            Err(errno) => {
-                self.notes.skipped.borrow_mut().push(format!("fork of {pid}: {errno}"));
-                None
+        match how {
+            Born::Sharing => self.enter(pid, index),
+            Born::Copying => {
+                self.at(entry, "fork");
+                let parent = self.state.borrow().spaces[index].clone();
+                match parent.fork(&self.notes, pid) {
+                    Ok(child) => self.add(pid, child),
+                    Err(errno) => {
+                        let line = format!("line {}: fork of {pid}: {errno}", entry.line);
+                        self.notes.skipped.borrow_mut().push(line);
+                    }
+                }
             }
         }
     }
 
-    fn add(&self, space: Space) -> usize {
+    fn enter(&self, pid: u32, index: usize) {
         let mut state = self.state.borrow_mut();
-        state.spaces.push(Rc::new(space));
-        state.spaces.len() - 1
+        state.of.insert(pid, index);
+        let tasks = &state.spaces[index].tasks;
+        tasks.set(tasks.get() + 1);
     }
 
-    fn call(&self, entry: &Entry, call: &Call, outcome: &Outcome) {
+    fn add(&self, pid: u32, space: Space) {
+        let index = {
+            let mut state = self.state.borrow_mut();
+            state.spaces.push(Rc::new(space));
+            state.spaces.len() - 1
+        };
+        self.enter(pid, index);
+    }
+
+    fn space(&self, pid: u32) -> Option<Rc<Space>> {
+        let state = self.state.borrow();
+        state.of.get(&pid).map(|index| state.spaces[*index].clone())
+    }
+
+    fn call(&self, entries: &[Entry], index: usize, call: &Call, outcome: &Outcome) {
+        let entry = &entries[index];
         match call.marker() {
-            Some(Marker::Start) => return self.start(entry),
-            Some(Marker::End) => return self.end(entry.pid),
+            Some(Marker::Start) => return self.start(index, entry),
+            Some(Marker::End) => return self.end(entry),
             None => {}
         }
         match call {
-            Call::Execve { path } if matches!(outcome, Outcome::Value(0)) => self.exec(entry, path),
-            // Their children begin when they are first seen.
-            Call::Clone { .. } | Call::Fork | Call::Vfork | Call::Execve { .. } => self.count(entry.pid, call),
-            _ => self.memory_call(entry, call, outcome),
+            Call::Execve { path } if matches!(outcome, Outcome::Value(0)) => self.exec(index, entry, path),
+            _ if self.processes.awaits_start(index) => self.before_start.set(self.before_start.get() + 1),
+            Call::Other { name } => {
+                if changes_mappings(name) && matches!(outcome, Outcome::Value(_)) {
+                    self.notes.unmodelled(name, entry.line);
+                }
+                self.memory_call(entries, index, call, outcome);
+            }
+            _ => self.memory_call(entries, index, call, outcome),
         }
     }
 
-    fn count(&self, pid: u32, call: &Call) {
-        if self.active(pid).is_some() {
-            *self.notes.calls.borrow_mut().entry(call.name().to_owned()).or_default() += 1;
+    /// A call on the task's address space; calls that make tasks, and those that end them, are only counted there.
+    fn memory_call(&self, entries: &[Entry], index: usize, call: &Call, outcome: &Outcome) {
+        let entry = &entries[index];
+        let Some(space) = self.space(entry.pid).or_else(|| self.unheard_of(entry)) else { return };
+        if space.end.borrow().is_some() {
+            return;
         }
-    }
-
-    /// The task's address space, if it has one that is not past its end.
-    fn active(&self, pid: u32) -> Option<Rc<Space>> {
-        let state = self.state.borrow();
-        let index = *state.of.get(&pid)?;
-        (!state.ended.contains(&index)).then(|| state.spaces[index].clone())
-    }
-
-    fn memory_call(&self, entry: &Entry, call: &Call, outcome: &Outcome) {
-        let Some(space) = self.active(entry.pid) else { return };
-        self.frame_at(entry.line, call.name());
-        self.count(entry.pid, call);
+        self.at(entry, call.name());
+        space.count(call);
+        if let Some(pages) = space.in_the_way(call, outcome) {
+            self.make_room(entries, index, &space, pages);
+        }
         if let Some(about) = space.about(call) {
             space.mirror(&self.notes, about);
             space.access(about);
@@ -327,40 +378,76 @@ impl World {
         for touched in space.call(&self.notes, entry.line, call, outcome) {
             space.access(touched);
         }
-    }
-
-    /// Another program: the old address space loses this task; the new one is known at the start marker, if there is one.
-    fn exec(&self, entry: &Entry, path: &str) {
-        self.frame_at(entry.line, "execve");
-        self.count(entry.pid, &Call::Execve { path: path.to_owned() });
-        self.leave(entry.pid);
-        self.state.borrow_mut().executed.insert(entry.pid, path.to_owned());
-        if self.starts.is_empty() {
-            let name = Name::new(&format!("{} {}", comm(path), entry.pid));
-            let mm = current(|k| self.machine.new_mm(k, name));
-            let index = self.add(Space::of(mm, &self.machine, Some(self.victim.clone())));
-            self.state.borrow_mut().of.insert(entry.pid, index);
+        if let Some(child) = child(entry) {
+            self.begin(child, entry);
         }
     }
 
-    fn start(&self, entry: &Entry) {
-        let Some(number) = self.snapshot(entry.pid) else { return };
-        let start = &self.starts[number];
-        self.frame_at(entry.line, "start snapshot");
-        self.leave(entry.pid);
-        let name = Name::new(&start.comm);
-        let loaded = current(|k| Space::load(k, &self.machine, name, &start.maps.lines, self.victim.clone()));
+    /// The recorded kernel had room where something is mapped here. Two calls that overlap have no recorded order: one that
+    /// was under way and makes room was first. Otherwise the log lacks a call, and what is in the way goes without it.
+    fn make_room(&self, entries: &[Entry], index: usize, space: &Rc<Space>, pages: PageRange) {
+        let now = &entries[index];
+        for early in self.processes.under_way(index, now) {
+            let entry = &entries[early];
+            let Event::Call(call, outcome) = &entry.event else { continue };
+            // It may be the first that is seen of its task.
+            self.begin(entry.pid, entry);
+            let ours = self.space(entry.pid).is_some_and(|theirs| Rc::ptr_eq(&theirs, space));
+            let unmaps = matches!(call, Call::Munmap { .. } | Call::Mremap { .. });
+            if !ours || !unmaps || !space.about(call).is_some_and(|about| about.overlaps(pages)) {
+                continue;
+            }
+            if self.state.borrow().early.contains(&early) {
+                continue;
+            }
+            self.state.borrow_mut().early.push(early);
+            self.memory_call(entries, early, call, outcome);
+        }
+        let Event::Call(call, outcome) = &now.event else { return };
+        if let Some(pages) = space.in_the_way(call, outcome).filter(|_| space.known) {
+            let what =
+                format!("{} into {pages}, which no call unmapped: one before it is missing or altered", call.name());
+            let last = space.changes.borrow().iter().rfind(|c| c.pages.overlaps(pages)).map(|c| c.line);
+            self.notes.mismatches.borrow_mut().push(Mismatch { line: now.line, what, last });
+        }
+        if let Some(pages) = space.in_the_way(call, outcome) {
+            space.make_room(pages);
+        }
+    }
+
+    /// A task whose beginning is not in the log.
+    fn unheard_of(&self, entry: &Entry) -> Option<Rc<Space>> {
+        let owner = Owner { pid: entry.pid, comm: String::new() };
+        let space = current(|k| Space::empty(k, &self.machine, owner, self.victim.clone()));
+        self.add(entry.pid, space);
+        self.space(entry.pid)
+    }
+
+    /// Another program: the old address space loses this task; the new one is known at the start marker, if there is one.
+    fn exec(&self, index: usize, entry: &Entry, path: &str) {
+        self.at(entry, "execve");
+        if let Some(old) = self.space(entry.pid) {
+            old.count(&Call::Execve { path: path.to_owned() });
+        }
+        self.vacate(entry.pid);
+        if !self.processes.awaits_start(index) {
+            let owner = Owner { pid: entry.pid, comm: comm(path).to_owned() };
+            let space = current(|k| Space::empty(k, &self.machine, owner, self.victim.clone()));
+            self.add(entry.pid, space);
+        }
+    }
+
+    fn start(&self, index: usize, entry: &Entry) {
+        let Some(start) = self.processes.start(index).map(|number| &self.starts[number]) else { return };
+        self.at(entry, "start snapshot");
+        self.vacate(entry.pid);
+        let owner = Owner { pid: entry.pid, comm: start.comm.clone() };
+        let loaded = current(|k| Space::load(k, &self.machine, owner, &start.maps.lines, self.victim.clone()));
         match loaded {
             Ok(space) => {
-                let index = self.add(space);
-                let mut state = self.state.borrow_mut();
-                state.used.insert(number);
-                state.of.insert(entry.pid, index);
-                state.comm.insert(index, start.comm.clone());
-                let space = state.spaces[index].clone();
-                drop(state);
                 space.mirror(&self.notes, PageRange::ALL);
                 space.access(PageRange::ALL);
+                self.add(entry.pid, space);
             }
             Err(why) => {
                 let line = format!("line {}: the start snapshot cannot be loaded: {why}", entry.line);
@@ -369,30 +456,34 @@ impl World {
         }
     }
 
-    /// The snapshot of a start marker: of this process and the program it last executed; else its next one.
-    fn snapshot(&self, pid: u32) -> Option<usize> {
-        let state = self.state.borrow();
-        let candidates =
-            || self.starts.iter().enumerate().filter(|(i, s)| s.pid == pid && !state.used.contains(i)).map(|(i, _)| i);
-        let executed = state.executed.get(&pid).map(|path| comm(path));
-        candidates().find(|i| executed == Some(self.starts[*i].comm.as_str())).or_else(|| candidates().next())
-    }
-
-    fn end(&self, pid: u32) {
-        let Some(space) = self.active(pid) else { return };
-        let mut state = self.state.borrow_mut();
-        let Some(index) = state.of.get(&pid).copied() else { return };
-        let comm = state.comm.get(&index).cloned().unwrap_or_default();
-        state.ended.insert(index);
-        state.ends.push(ProcessEnd { pid, comm, maps: Maps { lines: space.mm.maps() } });
-        drop(state);
+    fn end(&self, entry: &Entry) {
+        let Some(space) = self.space(entry.pid) else { return };
+        if space.end.borrow().is_some() {
+            return;
+        }
+        self.at(entry, "end snapshot");
+        *space.end.borrow_mut() = Some(space.mm.maps());
         // Its exit is an invalidation of everything.
         space.mirror(&self.notes, PageRange::ALL);
         space.access(PageRange::ALL);
     }
 
+    fn leave(&self, entry: &Entry) {
+        self.at(entry, "exit");
+        self.vacate(entry.pid);
+    }
+
+    /// A thread that executes takes the process's id: the line of the one that had it names the thread.
+    fn gone(&self, entry: &Entry, why: &str) {
+        self.leave(entry);
+        let thread = why.strip_prefix("superseded by execve in pid ").and_then(|pid| pid.parse().ok());
+        if let Some(thread) = thread {
+            self.vacate(thread);
+        }
+    }
+
     /// The task is not in its address space any more; the last one takes it down.
-    fn leave(&self, pid: u32) {
+    fn vacate(&self, pid: u32) {
         let left = {
             let mut state = self.state.borrow_mut();
             let Some(index) = state.of.remove(&pid) else { return };
@@ -404,22 +495,46 @@ impl World {
     }
 }
 
+fn process(space: &Space, tally: &Tally) -> Process {
+    Process {
+        pid: space.owner.pid,
+        comm: space.owner.comm.clone(),
+        began: space.began,
+        known: space.known,
+        tasks: space.tasks.get(),
+        calls: space.calls.borrow().clone(),
+        counts: tally.of(space.mm.id()),
+        end: space.end.borrow().clone().map(|lines| Maps { lines }),
+        changes: space.changes.borrow().clone(),
+    }
+}
+
 /// The name a process gets from what it executes: the last part of the path, 15 bytes of it.
-fn comm(path: &str) -> &str {
+pub(super) fn comm(path: &str) -> &str {
     let name = path.rsplit('/').next().unwrap_or(path);
     let end = (0..=15.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
     &name[..end]
 }
 
-/// The task that a call made: its id, its maker and how.
-fn made(entry: &Entry) -> Option<(u32, (u32, Made))> {
-    let Event::Call(call, Outcome::Value(child)) = &entry.event else { return None };
-    let how = match call {
-        Call::Fork => Made::Copying,
-        Call::Vfork => Made::Sharing,
-        Call::Clone { flags } if flags.contains(CloneFlags::VM) => Made::Sharing,
-        Call::Clone { .. } => Made::Copying,
-        _ => return None,
-    };
-    Some((u32::try_from(*child).ok()?, (entry.pid, how)))
+/// Whether a call that is not modelled may change mappings, or what keeps them apart.
+fn changes_mappings(name: &str) -> bool {
+    [
+        "mlock",
+        "mlock2",
+        "munlock",
+        "mlockall",
+        "munlockall",
+        "mbind",
+        "set_mempolicy_home_node",
+        "mseal",
+        "pkey_mprotect",
+        "remap_file_pages",
+        "shmat",
+        "shmdt",
+        "io_setup",
+        "io_destroy",
+        "map_shadow_stack",
+        "process_madvise",
+    ]
+    .contains(&name)
 }

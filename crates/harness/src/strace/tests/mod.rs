@@ -1,6 +1,7 @@
 //! Tests of the readers and of the comparison, over seven recorded programs.
 
 mod compare;
+mod explain;
 mod maps;
 mod parse;
 mod replay;

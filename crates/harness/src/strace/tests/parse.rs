@@ -223,6 +223,54 @@ fn a_call_in_two_lines_is_one_where_it_ended() {
     assert_eq!(order, [(3, 3, 3, "munmap"), (1, 1, 4, "mmap"), (2, 2, 5, "vfork")]);
 }
 
+#[test]
+fn a_thread_that_executes_goes_on_under_its_process() {
+    let forms = [
+        // The thread's line is broken by the change of its id.
+        concat!(
+            "7 execve(\"/bin/b\", [\"b\"], 0x1 /* 3 vars */ <pid changed to 5 ...>\n",
+            "5 +++ superseded by execve in pid 7 +++\n",
+            "5 <... execve resumed>) = 0\n",
+        ),
+        // It was broken before, and the process's first thread was in a call.
+        concat!(
+            "5 wait4(-1, <unfinished ...>\n",
+            "7 execve(\"/bin/b\", [\"b\"], 0x1 /* 3 vars */ <unfinished ...>\n",
+            "5 <... wait4 resumed> <unfinished ...>) = ?\n",
+            "5 +++ superseded by execve in pid 7 +++\n",
+            "5 <... execve resumed>) = 0\n",
+        ),
+    ];
+    for form in forms {
+        let log = parsed(form);
+        let last = log.entries.last().expect("entries");
+        let call = Call::Execve { path: "/bin/b".to_owned() };
+        assert_eq!((last.pid, &last.event), (5, &Event::Call(call, Outcome::Value(0))), "{form}");
+    }
+}
+
+#[test]
+fn a_call_that_its_thread_did_not_outlive_is_told_without_arguments() {
+    let log = parsed("1 mmap(NULL, 4096 <unfinished ...>) = ?\n1 +++ killed by SIGKILL +++\n");
+    assert_eq!(log.entries[0].event, Event::Call(Call::Other { name: "mmap".to_owned() }, Outcome::Unknown));
+}
+
+#[test]
+fn forms_of_arguments_that_newer_versions_print() {
+    let path = |text: &str| match call(text).0 {
+        Call::Mmap { fd, flags, .. } => (fd.path, flags),
+        Call::Execve { path } => (Some(path), MapFlags::empty()),
+        other => panic!("{other:?}"),
+    };
+    let deleted = path("mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, 3</tmp/a>(deleted), 0) = 0x9000");
+    assert_eq!(deleted, (Some("/tmp/a".to_owned()), MapFlags::PRIVATE));
+    let huge =
+        path("mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB|21<<MAP_HUGE_SHIFT, -1, 0) = 0x9000");
+    assert!(huge.1.contains(MapFlags::HUGETLB), "{huge:?}");
+    let at = path("execveat(3</bin/a>, \"\", [\"a\"], NULL, AT_EMPTY_PATH) = 0");
+    assert_eq!(at.0, Some(String::new()));
+}
+
 /// Checks the errors of a log, each as `line:column message`.
 #[track_caller]
 fn check_errors(text: &str, expect: &[&str]) {
