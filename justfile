@@ -16,6 +16,10 @@ ci:
 bench *ARGS:
     cargo bench --manifest-path bench/Cargo.toml -- {{ARGS}}
 
+# Fuzzes a reader (scenario, strace, maps): executions, coverage, and the input if one fails.
+fuzz TARGET SECONDS="60":
+    fuzz/run {{TARGET}} {{SECONDS}}
+
 # The API documentation.
 docs:
     cargo doc --workspace --no-deps --open
@@ -24,3 +28,4 @@ docs:
 fmt:
     cargo fmt --all
     cargo fmt --manifest-path bench/Cargo.toml
+    cargo fmt --manifest-path fuzz/Cargo.toml
