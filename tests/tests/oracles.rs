@@ -1,240 +1,403 @@
-//! An oracle is believed after it has failed: for each code something wrong on purpose that makes it report, and the
-//! corrected twin that is silent. `docs/properties.md` names the same mutants.
+//! An oracle is believed after it has failed: for each code something wrong on purpose that makes it report, alone or with
+//! which others, and the corrected twin that is silent. `docs/properties.md` names the same mutants, quirks and scenarios.
 
-use harness::drivers::{Args, Config, Device, Driver, DriverKind, DriverLock, OpInfo};
+mod rude;
+
 use harness::{Experiment, ExplorePlan, Mode, Recipe, Registry};
-use ksync::Kernel;
-use mm::Mm;
-use mm_types::{Errno, Name, PageRange};
-use mmu_notifier::{Hooks, ListSub, Notifier, Subscriptions, WouldBlock};
+use properties::Code;
+use rude::RUDE;
 use std::collections::BTreeSet;
+use std::fs;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
-use trace::{AccessModel, NotifyRange};
+use std::path::Path;
 
-/// A list subscriber that does in its start what its mutant says.
-struct Rude {
-    device: Arc<Device>,
-    mm: Arc<Mm>,
-    mutant: Option<String>,
-    sub: Mutex<Option<ListSub>>,
+/// Where a scenario comes from.
+enum Text {
+    Shipped(&'static str),
+    Here(&'static str),
+}
+use Text::{Here, Shipped};
+
+/// What turns the wrong scenario into its corrected twin.
+enum Change {
+    /// As `--set` does.
+    Set(&'static str),
+    /// Every occurrence of a text becomes another.
+    Edit(&'static str, &'static str),
+}
+use Change::{Edit, Set};
+
+/// One thing wrong on purpose.
+struct Row {
+    code: &'static str,
+    /// A word by which `docs/properties.md` names it in the row of the code.
+    proof: &'static str,
+    wrong: Text,
+    /// What the wrong one's benign run finds: exactly these.
+    run: &'static [&'static str],
+    /// What random runs may find beside these.
+    also: &'static [&'static str],
+    twin: &'static [Change],
 }
 
-struct RudeCallbacks {
-    device: Arc<Device>,
-    mutant: Option<String>,
-}
+const NO_QUIRKS: &[Change] = &[Set("quirks=none")];
+const NO_MUTANT: &[Change] = &[Set("gpu0.mutant=none")];
 
-impl Notifier for RudeCallbacks {
-    fn name(&self) -> Name {
-        self.device.name()
-    }
-    fn model(&self) -> AccessModel {
-        AccessModel::Mirror
-    }
-    fn hooks(&self) -> Hooks {
-        Hooks::RANGE_START
-    }
-    fn invalidate_range_start(&self, range: &NotifyRange) -> Result<(), WouldBlock> {
-        match self.mutant.as_deref() {
-            Some("refuse-blocking") if range.blockable => Err(WouldBlock),
-            Some("panic") => panic!("the driver did not expect {}", range.event),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Driver for Rude {
-    fn name(&self) -> Name {
-        self.device.name()
-    }
-    fn device(&self) -> &Arc<Device> {
-        &self.device
-    }
-    fn attach(&self) -> Result<(), Errno> {
-        let callbacks = RudeCallbacks { device: self.device.clone(), mutant: self.mutant.clone() };
-        *self.sub.lock().expect("one thread") = Some(Subscriptions::register(&*self.mm, Arc::new(callbacks))?);
-        Ok(())
-    }
-    fn detach(&self) {
-        if let Some(sub) = self.sub.lock().expect("one thread").take() {
-            Subscriptions::unregister(&*self.mm, sub);
-        }
-    }
-    fn ops(&self) -> &'static [OpInfo] {
-        &[]
-    }
-    fn op(&self, _: Name, _: &Args) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
-    }
-    fn locks(&self) -> &'static [DriverLock] {
-        &[]
-    }
-}
-
-const RUDE: DriverKind = DriverKind {
-    name: "rude",
-    doc: "does what no callback may",
-    mutants: &[
-        harness::drivers::MutantInfo { name: "refuse-blocking", doc: "refuses where blocking is allowed" },
-        harness::drivers::MutantInfo { name: "panic", doc: "panics in its callback" },
-    ],
-    options: &[],
-    ops: &[],
-    make: |k: &Kernel, mm: &Arc<Mm>, _: PageRange, config: &Config| {
-        Arc::new(Rude {
-            device: Device::new(k, config.dev, config.name, mm.machine().clone()),
-            mm: mm.clone(),
-            mutant: config.mutant.clone(),
-            sub: Mutex::new(None),
-        })
+const ROWS: &[Row] = &[
+    Row {
+        code: "LD-CIRCULAR",
+        proof: "userptr-reclaim.mms",
+        wrong: Shipped("userptr-reclaim.mms"),
+        run: &["LD-CIRCULAR"],
+        also: &["LD-RECURSIVE", "PROG-DEADLOCK"],
+        twin: NO_MUTANT,
     },
-};
+    Row {
+        code: "LD-CIRCULAR",
+        proof: "toy-inversion.mms",
+        wrong: Shipped("toy-inversion.mms"),
+        run: &["LD-CIRCULAR"],
+        also: &["LD-RECURSIVE", "PROG-DEADLOCK"],
+        twin: &[Edit("with toy.vm_lock { alloc 1 GFP_KERNEL }", "alloc 1 GFP_KERNEL  with toy.vm_lock { }")],
+    },
+    Row {
+        code: "LD-RECURSIVE",
+        proof: "unmap-under-callback-lock.mms",
+        wrong: Shipped("unmap-under-callback-lock.mms"),
+        run: &["LD-RECURSIVE", "PROG-DEADLOCK"],
+        also: &[],
+        twin: &[Edit("with toy.m { munmap A 0x10000..0x11000 }", "with toy.m { }  munmap A 0x10000..0x11000")],
+    },
+    Row {
+        code: "ORD-CLEAR",
+        proof: "munmap-clears-before-start",
+        wrong: Shipped("quirk-clears-before-start.mms"),
+        run: &["ORD-CLEAR"],
+        also: &[],
+        twin: NO_QUIRKS,
+    },
+    Row {
+        code: "ORD-PAIR",
+        proof: "munmap-unpaired-end",
+        wrong: Shipped("quirk-unpaired-end.mms"),
+        run: &["ORD-PAIR"],
+        also: &[],
+        twin: NO_QUIRKS,
+    },
+    Row {
+        // A reader waits for the end that never comes.
+        code: "ORD-PAIR",
+        proof: "munmap-unpaired-end",
+        wrong: Here(
+            "quirks { munmap-unpaired-end }
+             device gpu0 : interval_mirror(A, 0x10000..0x50000)
+             task user { gpu0.map 0x10000..0x12000  munmap A 0x10000..0x11000  gpu0.map 0x11000..0x12000 }",
+        ),
+        run: &["ORD-PAIR", "PROG-DEADLOCK"],
+        also: &[],
+        twin: NO_QUIRKS,
+    },
+    Row {
+        code: "ORD-CALLBACK",
+        proof: "callback-after-unregister",
+        wrong: Shipped("quirk-callback-after-unregister.mms"),
+        run: &["ORD-CALLBACK"],
+        also: &[],
+        twin: NO_QUIRKS,
+    },
+    Row {
+        // The same in the other family of subscribers.
+        code: "ORD-CALLBACK",
+        proof: "callback-after-unregister",
+        wrong: Here(
+            "quirks { callback-after-unregister }
+             device ear : list(A) { on start(range) { } }
+             task user { munmap A 0x10000..0x11000  unregister ear  munmap A 0x11000..0x12000 }",
+        ),
+        run: &["ORD-CALLBACK"],
+        also: &[],
+        twin: NO_QUIRKS,
+    },
+    Row {
+        code: "ORD-CALLBACK",
+        proof: "refuse-blocking",
+        wrong: Here(
+            "device gpu0 : rude(A, 0x10000..0x50000) { mutant \"refuse-blocking\" }
+             task user { munmap A 0x10000..0x11000 }",
+        ),
+        run: &["ORD-CALLBACK"],
+        also: &[],
+        twin: NO_MUTANT,
+    },
+    Row {
+        code: "STALE",
+        proof: "ignore-one-invalidation",
+        wrong: Shipped("mirror-ignores-protection.mms"),
+        run: &["STALE"],
+        also: &[],
+        twin: NO_MUTANT,
+    },
+    Row {
+        code: "STALE",
+        proof: "late-zap",
+        wrong: Here(
+            "device gpu0 : interval_mirror(A, 0x10000..0x50000) { mutant \"late-zap\" }
+             task dev { gpu0.map_write 0x10000..0x12000  mprotect A 0x10000..0x11000 r  gpu0.write 0x10000 }",
+        ),
+        run: &["STALE"],
+        also: &[],
+        twin: NO_MUTANT,
+    },
+    Row {
+        code: "STALE-HARM",
+        proof: "ignore-one-invalidation",
+        wrong: Shipped("mirror-ignores-unmap.mms"),
+        run: &["STALE", "STALE-HARM"],
+        also: &[],
+        twin: NO_MUTANT,
+    },
+    Row {
+        code: "STALE-HARM",
+        proof: "munmap-frees-before-start",
+        wrong: Shipped("quirk-frees-before-start.mms"),
+        run: &["ORD-CLEAR", "STALE-HARM"],
+        also: &[],
+        twin: &[Set("quirks=none"), Edit("dev@user.used < unmap@notifier.range_start", "")],
+    },
+    Row {
+        code: "SEQ",
+        proof: "skip-retry",
+        wrong: Shipped("mirror-skips-retry.mms"),
+        run: &["SEQ"],
+        also: &[],
+        twin: NO_MUTANT,
+    },
+    Row {
+        // The device mirrors the page of zeros and goes on reading it when the CPU has a copy.
+        code: "COH",
+        proof: "keep-old-frame-after-cow",
+        wrong: Here(
+            "device gpu0 : interval_mirror(A, 0x10000..0x50000) { mutant \"keep-old-frame-after-cow\" }
+             task user { gpu0.read 0x20000  write A 0x20000 5  gpu0.read 0x20000 }",
+        ),
+        run: &["COH", "STALE"],
+        also: &[],
+        twin: NO_MUTANT,
+    },
+    Row {
+        code: "CTX",
+        proof: "alloc-under-spinlock.mms",
+        wrong: Shipped("alloc-under-spinlock.mms"),
+        run: &["CTX"],
+        // Exploration enters reclaim under the spinlock, and lockdep has its say about that.
+        also: &["LD-CIRCULAR"],
+        twin: &[Edit("GFP_KERNEL", "GFP_ATOMIC")],
+    },
+    Row {
+        code: "PROG-DEADLOCK",
+        proof: "two-locks-two-orders.mms",
+        wrong: Shipped("two-locks-two-orders.mms"),
+        run: &["LD-CIRCULAR", "PROG-DEADLOCK"],
+        also: &[],
+        twin: &[
+            Edit("with toy.b { sync first  sync second  with toy.a { } }", "with toy.a { with toy.b { } }  sync first"),
+            Edit("one@user.first < two@user.second", ""),
+            Edit("two@user.first < one@user.second", ""),
+        ],
+    },
+    Row {
+        code: "PROG-LIVELOCK",
+        proof: "retry-without-read-begin.mms",
+        wrong: Shipped("retry-without-read-begin.mms"),
+        run: &["PROG-LIVELOCK"],
+        also: &[],
+        twin: &[Edit("        read_begin\n", ""), Edit("retry {", "retry { read_begin")],
+    },
+    Row {
+        code: "PANIC",
+        proof: "panic",
+        wrong: Here(
+            "device gpu0 : rude(A, 0x10000..0x50000) { mutant \"panic\" }
+             task user { munmap A 0x10000..0x11000 }",
+        ),
+        run: &["PANIC"],
+        also: &[],
+        twin: NO_MUTANT,
+    },
+];
+
+/// Codes that no scenario can bring about, and where they are seen to fail.
+const ELSEWHERE: &[(&str, &str)] = &[("LD-UNLOCK", "crates/lockdep/tests/rules.rs")];
 
 const HEAD: &str = "scenario \"oracle\"\nmachine { memory 16M  swap 4M }\n\
                     mm A { vma 0x10000..0x50000 rw anon  touch 0x10000..0x14000 }\n";
 
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn registry() -> Registry {
+    Registry::builtin().with(RUDE)
+}
+
 #[track_caller]
-fn load(body: &str) -> Experiment {
+fn load(text: &str) -> Experiment {
     harness::install_panic_hook();
-    let text = format!("{HEAD}{body}");
-    Experiment::load(&Registry::builtin().with(RUDE), "oracle.mms", &text).unwrap_or_else(|mistakes| {
-        panic!("{}", mistakes.iter().map(|m| m.render("oracle.mms", &text, false)).collect::<Vec<_>>().join("\n"))
+    Experiment::load(&registry(), "oracle.mms", text).unwrap_or_else(|mistakes| {
+        panic!("{}", mistakes.iter().map(|m| m.render("oracle.mms", text, false)).collect::<Vec<_>>().join("\n"))
     })
 }
 
-/// The codes that one benign run and 300 random ones find.
-#[track_caller]
-fn codes(body: &str) -> BTreeSet<String> {
-    let experiment = load(body);
-    let one = experiment.run(Recipe { mode: Mode::Benign, seed: 1, run: 0 }, false);
+impl Row {
+    fn text(&self) -> String {
+        match self.wrong {
+            Shipped(name) => read(Path::new("sim/scenarios").join(name)),
+            Here(body) => format!("{HEAD}{body}\n"),
+        }
+    }
+
+    fn corrected(&self) -> Experiment {
+        let mut text = self.text();
+        for change in self.twin {
+            if let Edit(from, to) = change {
+                assert!(text.contains(from), "{}: {from:?} is not in\n{text}", self.proof);
+                text = text.replace(from, to);
+            }
+        }
+        self.twin.iter().fold(load(&text), |twin, change| match change {
+            Set(setting) => twin.with_setting(setting).unwrap_or_else(|why| panic!("{setting}: {why}")),
+            Edit(..) => twin,
+        })
+    }
+}
+
+fn benign(experiment: &Experiment) -> harness::RunReport {
+    experiment.run(Recipe { mode: Mode::Benign, seed: experiment.seed(), run: 0 }, false)
+}
+
+/// What 300 random runs find.
+fn explored(experiment: &Experiment) -> harness::ExploreReport {
     let plan = ExplorePlan { seed: 1, runs: 300, jobs: 1, stop_at_first: false };
-    let many = experiment.explore(&plan, &|_| ControlFlow::Continue(()));
-    let found = one.findings.into_iter().map(|f| f.code).chain(many.findings.into_iter().map(|f| f.found.code));
-    found.collect()
+    experiment.explore(&plan, &|_| ControlFlow::Continue(()))
 }
 
-/// `wrong` makes exactly `expected` report, `right` nothing.
-#[track_caller]
-fn fails_only(wrong: &str, right: &str, expected: &[&str]) {
-    let found = codes(wrong);
-    assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected, "{wrong}");
-    assert_eq!(codes(right), BTreeSet::new(), "{right}");
-}
-
-/// A mirror that maps two pages, and a munmap of one; the device reads on, with a fault handler or by its own
-/// translations only.
-fn mirror(mutant: &str, tasks: &str) -> String {
-    let mutant = if mutant.is_empty() { String::new() } else { format!(" {{ mutant \"{mutant}\" }}") };
-    format!("device gpu0 : interval_mirror(A, 0x10000..0x50000){mutant}\n{tasks}")
-}
-
-const MAP_THEN_UNMAP: &str = "task dev { gpu0.map_write 0x10000..0x12000  sync mapped  sync again  gpu0.read 0x10000 }\n\
-     task unmap { sync go  munmap A 0x10000..0x11000  sync done }\n\
-     order { dev@user.mapped < unmap@user.go  unmap@user.done < dev@user.again }\n";
-
-const QUIRK_VICTIM: &str = "device gpu0 : interval_mirror(A, 0x10000..0x50000)\n\
-     task unmap { gpu0.map 0x10000..0x12000  munmap A 0x10000..0x11000 }\n";
-
-#[test]
-fn ord_clear_by_the_quirk_munmap_clears_before_start() {
-    let wrong = format!("quirks {{ munmap-clears-before-start }}\n{QUIRK_VICTIM}");
-    fails_only(&wrong, QUIRK_VICTIM, &["ORD-CLEAR"]);
+/// What is not as the row says; one text each.
+fn failures(row: &Row) -> Vec<String> {
+    let mut failures = Vec::new();
+    let wrong = load(&row.text());
+    let report = benign(&wrong);
+    let found = system_tests::codes(&report);
+    if found != row.run || !found.contains(&row.code) {
+        failures.push(format!("one run finds {found:?}, not {:?}", row.run));
+    }
+    let unexpected = |code: &str| !row.run.contains(&code) && !row.also.contains(&code);
+    for found in explored(&wrong).findings.into_iter().filter(|f| unexpected(&f.found.code)) {
+        failures.push(format!("random runs find also {}", found.found.text));
+    }
+    let twin = row.corrected();
+    failures.extend(benign(&twin).findings.into_iter().map(|f| format!("the twin is not silent: {}", f.text)));
+    let report = explored(&twin);
+    if !report.findings.is_empty() || !report.across_runs.is_empty() {
+        failures.push(format!("the twin, explored, is not silent: {}", report.to_text()));
+    }
+    failures
 }
 
 #[test]
-fn ord_pair_by_the_quirk_munmap_unpaired_end() {
-    let wrong = format!("quirks {{ munmap-unpaired-end }}\n{QUIRK_VICTIM}");
-    fails_only(&wrong, QUIRK_VICTIM, &["ORD-PAIR"]);
+fn what_is_wrong_is_found_and_its_twin_is_silent() {
+    let failures: Vec<String> = ROWS
+        .iter()
+        .flat_map(|row| failures(row).into_iter().map(|why| format!("{} by {}: {why}", row.code, row.proof)))
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
 #[test]
-fn ord_callback_by_a_driver_that_refuses_where_blocking_is_allowed() {
-    let body = |m: &str| format!("device d : rude(A, 0x10000..0x50000) {m}\ntask t {{ munmap A 0x10000..0x11000 }}\n");
-    fails_only(&body("{ mutant \"refuse-blocking\" }"), &body(""), &["ORD-CALLBACK"]);
-}
-
-#[test]
-fn stale_and_stale_harm_by_the_mutant_ignore_one_invalidation() {
-    let wrong = mirror("ignore-one-invalidation", MAP_THEN_UNMAP);
-    fails_only(&wrong, &mirror("", MAP_THEN_UNMAP), &["STALE", "STALE-HARM"]);
-}
-
-#[test]
-fn stale_alone_when_the_page_is_only_write_protected() {
-    let tasks = "task dev { gpu0.map_write 0x10000..0x12000  mprotect A 0x10000..0x11000 r  gpu0.write 0x10000 }\n";
-    fails_only(&mirror("ignore-one-invalidation", tasks), &mirror("", tasks), &["STALE"]);
-}
-
-#[test]
-fn stale_by_the_mutant_late_zap() {
-    let found = codes(&mirror("late-zap", MAP_THEN_UNMAP));
-    assert!(found.contains("STALE"), "{found:?}");
-    assert_eq!(codes(&mirror("", MAP_THEN_UNMAP)), BTreeSet::new());
-}
-
-#[test]
-fn seq_by_the_mutant_skip_retry() {
-    let found = codes(&mirror("skip-retry", MAP_THEN_UNMAP));
-    assert!(found.contains("SEQ"), "{found:?}");
-    let alone = "task dev { gpu0.map 0x10000..0x11000 }\n";
-    fails_only(&mirror("skip-retry", alone), &mirror("", alone), &["SEQ"]);
-}
-
-#[test]
-fn ctx_by_an_allocation_under_a_spinlock() {
-    let body = |gfp: &str| {
-        format!(
-            "device toy : interval(A, 0x10000..0x50000) {{ spinlock s  on invalidate(range) {{ with s {{ set_seq zap range }} }} }}\n\
-             task t {{ with toy.s {{ alloc 1 {gfp} }} }}\n"
-        )
-    };
-    // Exploration also enters reclaim under the spinlock; lockdep has its say about that.
-    let found = codes(&body("GFP_KERNEL"));
-    assert!(found.contains("CTX"), "{found:?}");
-    assert_eq!(codes(&body("GFP_ATOMIC")), BTreeSet::new());
-}
-
-#[test]
-fn prog_deadlock_and_lockdep_by_two_locks_in_two_orders() {
-    let body = |second: &str| {
-        format!(
-            "device toy : interval(A, 0x10000..0x50000) {{ mutex a  mutex b }}\n\
-             task one {{ with toy.a {{ with toy.b {{ }} }} }}\ntask two {{ {second} }}\n"
-        )
-    };
-    let wrong = body("with toy.b { with toy.a { } }");
-    fails_only(&wrong, &body("with toy.a { with toy.b { } }"), &["LD-CIRCULAR", "PROG-DEADLOCK"]);
-}
-
-#[test]
-fn lockdep_recursion_by_a_callback_under_its_own_lock() {
-    let body = |task: &str| {
-        format!(
-            "device toy : interval(A, 0x10000..0x50000) {{ mutex m  on invalidate(range) {{ with m {{ set_seq zap range }} }} }}\n\
-             task t {{ {task} }}\n"
-        )
-    };
-    let found = codes(&body("with toy.m { munmap A 0x10000..0x11000 }"));
-    assert!(found.contains("LD-RECURSIVE") && found.contains("PROG-DEADLOCK"), "{found:?}");
-    assert_eq!(codes(&body("with toy.m { }  munmap A 0x10000..0x11000")), BTreeSet::new());
-}
-
-#[test]
-fn prog_livelock_by_a_task_that_does_not_end() {
-    let body = |times: u32| format!("task t {{ repeat {times} {{ yield }} }}\ntask u {{ yield }}\n");
-    let run = |body: &str| load(body).run(Recipe { mode: Mode::Benign, seed: 1, run: 0 }, false);
-    let wrong = run(&body(2_000_000));
-    assert_eq!(wrong.findings.iter().map(|f| f.code.as_str()).collect::<Vec<_>>(), ["PROG-LIVELOCK"]);
-    assert_eq!(wrong.end.word(), "max-steps");
-    assert!(run(&body(1_000)).findings.is_empty());
-}
-
-#[test]
-fn panic_by_a_driver_that_panics() {
-    let body = |m: &str| format!("device d : rude(A, 0x10000..0x50000) {m}\ntask t {{ munmap A 0x10000..0x11000 }}\n");
-    fails_only(&body("{ mutant \"panic\" }"), &body(""), &["PANIC"]);
-    let report = load(&body("{ mutant \"panic\" }")).run(Recipe { mode: Mode::Benign, seed: 1, run: 0 }, false);
+fn a_panic_says_what_and_where() {
+    let row = ROWS.iter().find(|row| row.code == "PANIC").expect("a row");
+    let report = benign(&load(&row.text()));
     assert!(report.findings[0].title.contains("the driver did not expect UNMAP"), "{:?}", report.findings[0]);
-    assert!(report.findings[0].text.contains("oracles.rs"), "its location: {}", report.findings[0].text);
+    assert!(report.findings[0].text.contains("rude"), "its location: {}", report.findings[0].text);
+}
+
+#[test]
+fn every_shipped_scenario_runs_as_its_file_says() {
+    let folder = root().join("sim/scenarios");
+    let mut seen = 0;
+    for entry in fs::read_dir(folder).expect("the folder of scenarios") {
+        let path = entry.expect("an entry").path();
+        let text = read(&path);
+        assert!(text.starts_with("# "), "{}: no words on what it shows", path.display());
+        let report = benign(&load(&text));
+        assert!(report.verdict.as_expected(), "{}: {:?}", path.display(), report.verdict.problems);
+        seen += 1;
+    }
+    assert!(seen >= 20, "{seen} scenarios");
+}
+
+/// The first and the last cell of each row of the table of properties.
+fn documented() -> Vec<(String, String)> {
+    let text = read("docs/properties.md");
+    let table = text.lines().skip_while(|line| !line.starts_with("| id |")).skip(2);
+    let rows = table.take_while(|line| line.starts_with('|'));
+    rows.map(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        (cells[0].to_owned(), cells[cells.len() - 1].to_owned())
+    })
+    .collect()
+}
+
+/// The words in backquotes.
+fn quoted(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// What a proof may be called: files, scenarios, quirks, drivers, their mutants.
+fn exists(name: &str, known: &BTreeSet<String>) -> bool {
+    known.contains(name)
+        || (name.ends_with(".mms") && root().join("sim/scenarios").join(name).is_file())
+        || (name.contains('/') && root().join(name).is_file())
+}
+
+#[test]
+fn the_document_names_these_proofs_and_no_others() {
+    let mut known: BTreeSet<String> = harness::listing::quirks().into_iter().map(|(name, _)| name).collect();
+    for kind in registry().kinds() {
+        known.insert(kind.name.to_owned());
+        known.extend(kind.mutants.iter().map(|m| m.name.to_owned()));
+    }
+    let documented = documented();
+    assert_eq!(
+        documented.iter().map(|(code, _)| code.as_str()).collect::<BTreeSet<_>>(),
+        Code::ALL.iter().map(|c| c.text()).collect::<BTreeSet<_>>()
+    );
+    for (code, cell) in &documented {
+        let named = quoted(cell);
+        for name in &named {
+            assert!(exists(name, &known), "{code}: there is no `{name}`");
+        }
+        let rows = ROWS.iter().filter(|row| row.code == code).map(|row| row.proof);
+        let proofs: Vec<&str> =
+            rows.chain(ELSEWHERE.iter().filter(|(c, _)| c == code).map(|(_, file)| *file)).collect();
+        assert!(!proofs.is_empty(), "nothing proves that {code} can fail");
+        for proof in proofs {
+            assert!(named.contains(&proof), "{code}: the document does not name `{proof}`");
+        }
+    }
+}
+
+#[test]
+fn every_quirk_is_proven_to_be_found() {
+    for (quirk, _) in harness::listing::quirks() {
+        assert!(ROWS.iter().any(|row| row.proof == quirk), "no row switches {quirk} on");
+        assert!(
+            read("docs/properties.md").contains(&format!("| `{quirk}` |")),
+            "{quirk} is not in the table of quirks"
+        );
+    }
 }
