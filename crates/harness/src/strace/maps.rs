@@ -20,7 +20,8 @@ impl Maps {
     pub fn parse(text: &str) -> Result<Maps, Vec<TextError>> {
         let mut lines: Vec<MapsLine> = Vec::new();
         let mut errors = Vec::new();
-        for (i, line) in text.lines().enumerate() {
+        // Not `lines()`: a name may end in a carriage return, which that takes for a part of the line's end.
+        for (i, line) in text.split_terminator('\n').enumerate() {
             let end = lines.last().map_or(Vpn(0), |l| l.range.end());
             match read_line(line).and_then(|read| in_order(read, end, line)) {
                 Ok(read) => lines.push(read),
