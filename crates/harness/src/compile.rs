@@ -3,8 +3,8 @@
 use ksync::Pin;
 use mm_types::{Gfp, Name, PageRange, Pgoff, Prot, VirtAddr};
 use scenario::ast::{
-    Argument, Backing, Callback, Device, DeviceBody, DriverStatement, InlineDriver, InlineKind, LockKind, LockMode,
-    Mapping, OptionValue, RangeExpr, Sharing, Statement,
+    Argument, Backing, Callback, Device, DeviceBody, DriverStatement, InlineDriver, InlineKind, Lock, LockKind,
+    LockMode, Mapping, OptionValue, RangeExpr, Sharing, Statement,
 };
 use scenario::{Scenario, Span, Spanned, Word};
 
@@ -142,7 +142,7 @@ pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
             .order
             .iter()
             .map(|pin| {
-                let point = |p: &scenario::ast::PinPoint| (Name::new(&p.task), Name::new(&p.point));
+                let point = |p: &scenario::ast::PinPoint| (Name::new(&p.task), sync_point(scenario, &p.point));
                 Pin { before: point(&pin.before), after: point(&pin.after) }
             })
             .collect(),
@@ -221,11 +221,8 @@ impl Names<'_> {
     }
 
     fn inline_spec(&self, device: &str, kind: &str, inline: &InlineDriver) -> Result<InlineSpec, String> {
-        let locks: Vec<(String, Name, LockKind)> = inline
-            .locks
-            .iter()
-            .map(|l| (l.name.node.clone(), Name::new(&format!("{device}.{}", l.name.node)), l.kind.node))
-            .collect();
+        let locks: Vec<(String, Name, LockKind)> =
+            inline.locks.iter().map(|l| (l.name.node.clone(), lock_class(device, l), l.kind.node)).collect();
         let steps = |body, what: &str| self.driver_steps(body, &locks, &format!("{device} {what}"));
         let handlers = inline
             .handlers
@@ -345,6 +342,27 @@ impl Names<'_> {
             DriverStatement::Flush => DriverStep::Flush,
         })
     }
+}
+
+/// The class of a lock of an inline driver.
+fn lock_class(device: &str, lock: &Lock) -> Name {
+    match &lock.class {
+        Some(class) => Name::new(&class.node),
+        None => Name::new(&format!("{device}.{}", lock.name.node)),
+    }
+}
+
+/// The name a sync point has when it is reached: a lock's is its class.
+fn sync_point(scenario: &Scenario, point: &str) -> Name {
+    let lock = point.split_once('.').and_then(|(device, name)| {
+        let found = scenario.devices.iter().find(|d| d.name.node == device)?;
+        match &found.body {
+            DeviceBody::Inline(inline) => inline.locks.iter().find(|l| l.name.node == name),
+            DeviceBody::Named(_) => None,
+        }
+        .map(|lock| lock_class(device, lock))
+    });
+    lock.unwrap_or_else(|| Name::new(point))
 }
 
 fn user_point(name: &str) -> Name {

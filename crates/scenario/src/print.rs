@@ -183,7 +183,10 @@ impl Printer {
 
     fn inline(&mut self, driver: &InlineDriver) {
         for lock in &driver.locks {
-            self.line(format_args!("{} {}", lock.kind.node, lock.name.node));
+            match &lock.class {
+                Some(class) => self.line(format_args!("{} {} class {}", lock.kind.node, lock.name.node, Quoted(class))),
+                None => self.line(format_args!("{} {}", lock.kind.node, lock.name.node)),
+            }
         }
         for handler in &driver.handlers {
             let callback = handler.callback.node;

@@ -141,11 +141,16 @@ fn driver_statement() -> impl Strategy<Value = Spanned<DriverStatement>> {
 fn toy() -> impl Strategy<Value = Spanned<Device>> {
     let body = || vec(driver_statement(), 0..5);
     (mm_name(), range(), body()).prop_map(|(mm, range, body)| {
-        let lock = |kind: LockKind, name: &str| {
-            Spanned::from(Lock { kind: Spanned::from(kind), name: Spanned::from(name.to_owned()) })
+        let lock = |kind: LockKind, name: &str, class: Option<&str>| {
+            let class = class.map(|c| Spanned::from(c.to_owned()));
+            Spanned::from(Lock { kind: Spanned::from(kind), name: Spanned::from(name.to_owned()), class })
         };
         let driver = InlineDriver {
-            locks: vec![lock(LockKind::Mutex, "m"), lock(LockKind::Spinlock, "s"), lock(LockKind::Rwsem, "read")],
+            locks: vec![
+                lock(LockKind::Mutex, "m", None),
+                lock(LockKind::Spinlock, "s", Some("&mm->page_table_lock")),
+                lock(LockKind::Rwsem, "read", Some("class")),
+            ],
             handlers: vec![Spanned::from(Handler { callback: Spanned::from(Callback::Invalidate), body })],
             operations: vec![Spanned::from(Operation {
                 name: Spanned::from("kick".to_owned()),

@@ -126,7 +126,7 @@ impl Callback {
 /// A driver written in a scenario.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct InlineDriver {
-    /// Its locks; the class of each is named `DEVICE.LOCK`.
+    /// Its locks.
     pub locks: Vec<Spanned<Lock>>,
     /// What it does when it is called back; a callback without a handler does nothing.
     pub handlers: Vec<Spanned<Handler>>,
@@ -134,13 +134,15 @@ pub struct InlineDriver {
     pub operations: Vec<Spanned<Operation>>,
 }
 
-/// `mutex NAME`, `spinlock NAME`, `rwsem NAME`.
+/// `mutex NAME [class CLASS]`, `spinlock NAME [class CLASS]`, `rwsem NAME [class CLASS]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lock {
     /// What it is.
     pub kind: Spanned<LockKind>,
     /// Its name.
     pub name: Name,
+    /// Its lock class, which locks of several devices, and of the kernel, may share; if absent one of its own, `DEVICE.LOCK`.
+    pub class: Option<Name>,
 }
 
 /// `on CALLBACK[(range)] { .. }`.

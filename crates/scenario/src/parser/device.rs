@@ -137,9 +137,13 @@ impl Parser<'_> {
 
     fn lock(&mut self, driver: &mut InlineDriver, kind: LockKind, span: Span) -> Parsed<()> {
         let name = self.member_name("a lock's name")?;
-        let whole = span.to(name.span);
+        let class = match self.eat_word("class") {
+            Some(_) => Some(self.foreign_name("a lock class")?),
+            None => None,
+        };
+        let whole = span.to(class.as_ref().map_or(name.span, |c| c.span));
         let kind = Spanned::new(kind, span);
-        driver.locks.push(Spanned::new(Lock { kind, name }, whole));
+        driver.locks.push(Spanned::new(Lock { kind, name, class }, whole));
         Ok(())
     }
 
