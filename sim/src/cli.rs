@@ -36,6 +36,14 @@ Examples:
 
 Snapshots of the memory map are looked for beside LOG.strace: LOG.PID.COMM.start.maps and .end.maps.";
 
+const AFTER_MATRIX: &str = "\
+Examples:
+  shootdown matrix --jobs 2
+  shootdown matrix --vary range_start --vary prime --svg matrix.svg
+  shootdown matrix my-driver.mms my-driver-fixed.mms
+
+A workload is a scenario whose `expect` clause says which lock report is right. Each cell is one benign run.";
+
 const AFTER_LIST: &str = "\
 Example:
   shootdown list drivers";
@@ -65,6 +73,9 @@ pub(crate) enum Command {
     /// Replay a real program's recorded memory calls, with a driver attached
     #[command(after_help = AFTER_STRACE)]
     Strace(StraceArgs),
+    /// Compare settings of the lockdep annotations: what each finds, misses and costs
+    #[command(after_help = AFTER_MATRIX)]
+    Matrix(MatrixArgs),
     /// Name everything that a scenario can name, with one line each
     #[command(after_help = AFTER_LIST)]
     List(ListArgs),
@@ -166,6 +177,32 @@ pub(crate) struct StraceArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) mutant: Option<String>,
     /// How results are printed: for people, or as one JSON object a line (docs/json.md)
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MatrixArgs {
+    /// Workloads (.mms); the shipped ones if absent
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Every value of this setting; several give every combination. Without it: the settings that were real, and each
+    /// single change from those of 6.12
+    #[arg(long, value_name = "SETTING")]
+    pub(crate) vary: Vec<String>,
+    /// Measure how long an announced range takes, too: the only figure that is not the same every time
+    #[arg(long)]
+    pub(crate) timed: bool,
+    /// Write the table as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Write the table as a picture
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Threads; the result is the same for any number
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
+    pub(crate) jobs: usize,
+    /// How results are printed: for people, or as one JSON object (docs/json.md)
     #[arg(long, value_enum, default_value = "human")]
     pub(crate) format: Format,
 }

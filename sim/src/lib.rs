@@ -40,6 +40,7 @@ fn dispatch(registry: &Registry, command: &cli::Command) -> Exit {
         cli::Command::Explore(args) => commands::explore::explore(registry, args),
         cli::Command::Replay(args) => commands::replay::replay(registry, args),
         cli::Command::Strace(args) => commands::strace::strace(registry, args),
+        cli::Command::Matrix(args) => commands::matrix::matrix(registry, args),
         cli::Command::List(args) => commands::list::list(registry, args),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
+const WORSE: Style = AnsiColor::Yellow.on_default().bold();
 const DIM: Style = Style::new().dimmed();
 
 /// Whether something could not be written to standard output.
@@ -57,6 +58,15 @@ pub(crate) fn print_report(text: &str) {
                 painted.push('\n');
             }
         }
+    }
+    print(&painted);
+}
+
+/// A table of cells with what a reader looks for in colour.
+pub(crate) fn print_matrix(text: &str) {
+    let mut painted = text.to_owned();
+    for (word, style) in [("found", GOOD), ("missed", WORSE), ("false", BAD), ("quiet", DIM)] {
+        painted = painted.replace(&format!("  {word}"), &format!("  {style}{word}{style:#}"));
     }
     print(&painted);
 }

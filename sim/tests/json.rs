@@ -149,3 +149,16 @@ fn a_replay_field_is_a_command() {
     assert_eq!(again.status.code(), Some(0), "{command}");
     assert!(String::from_utf8_lossy(&again.stdout).contains("replay: "), "{command}");
 }
+
+#[test]
+fn matrix() {
+    let objects = [
+        printed(&["matrix", "sim/scenarios/toy-inversion.mms", "--vary", "touch"]),
+        printed(&["matrix", "sim/scenarios/toy-inversion.mms", "--vary", "touch", "--timed"]),
+    ]
+    .concat();
+    agree("## `matrix`", &objects);
+    let rows = elements(&objects, "rows");
+    assert_eq!(rows.iter().filter(|r| r["ns_per_bracket"].is_u64()).count(), 4);
+    agree("### An element of `rows`", rows);
+}

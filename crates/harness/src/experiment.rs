@@ -86,6 +86,16 @@ impl Experiment {
         Experiment::of(&self.registry, scenario)
     }
 
+    /// The same with these annotations for those of the file that `section`, a section of the language, names.
+    ///
+    /// # Errors
+    /// What is wrong with the section, in one line.
+    pub(crate) fn with_annotations(&self, section: &str) -> Result<Experiment, String> {
+        let mut scenario = (*self.scenario).clone();
+        settings::annotate(&self.registry.vocabulary(), &mut scenario, section)?;
+        Experiment::of(&self.registry, scenario)
+    }
+
     /// The scenario.
     #[must_use]
     pub fn scenario(&self) -> &Scenario {
@@ -143,6 +153,12 @@ impl Soak {
     #[must_use]
     pub fn new(experiment: &Experiment) -> Soak {
         Soak { world: World::new(experiment, Lockdep::new(), false) }
+    }
+
+    /// What it runs.
+    #[must_use]
+    pub fn experiment(&self) -> &Experiment {
+        self.world.experiment()
     }
 
     /// One run.

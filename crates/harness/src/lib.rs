@@ -10,6 +10,7 @@
 //! | many runs | [`ExploreReport`] | `explore.rs` |
 //! | the same run again | [`Token`], [`Recipe`] | `token.rs`, `schedulers.rs` |
 //! | a real program's calls | [`strace`] | `strace/` |
+//! | annotation settings against workloads | [`matrix`] | `matrix/` |
 //!
 //! A run's life: reset the kernel, build machine, address spaces and devices in the setup context (task 0), add pins and
 //! tasks, run the scheduler, read the judges. Nothing here reads a file, a clock or the environment.
@@ -21,6 +22,7 @@ mod explore;
 mod inline;
 mod judge;
 pub mod listing;
+pub mod matrix;
 mod registry;
 mod report;
 mod schedulers;

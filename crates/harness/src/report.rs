@@ -1,6 +1,7 @@
 //! What a run or an exploration comes back with: values, their text in the kernel's manner, and their JSON.
 
 use crate::judge::Counts;
+use crate::matrix::LockCounts;
 use crate::token::{Recipe, Token};
 use crate::verdict::{Verdict, hook_word};
 use ksync::LockReport;
@@ -119,6 +120,8 @@ pub struct RunReport {
     pub blocked_tasks: u64,
     /// The lock order learnt.
     pub edges: Vec<Edge>,
+    /// How much that was.
+    pub lock_counts: LockCounts,
     /// Against the file's expectations.
     pub verdict: Verdict,
     /// Every event as a line, if asked for.

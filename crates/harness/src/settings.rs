@@ -67,7 +67,15 @@ fn set_quirks(known: &Vocabulary, scenario: &mut Scenario, value: &str) -> Resul
 fn set_annotation(known: &Vocabulary, scenario: &mut Scenario, key: &str, value: &str) -> Result<(), String> {
     let is_set = ["prime", "touch"].contains(&key) && value != "none";
     let value = if is_set { format!("{{ {value} }}") } else { value.to_owned() };
-    let parsed = fragment(known, &format!("annotations {{ {key} {value} }}"))?;
+    annotate(known, scenario, &format!("annotations {{ {key} {value} }}"))
+}
+
+/// Takes over what an `annotations` section sets.
+///
+/// # Errors
+/// What is wrong with it, in one line; the scenario is unchanged then.
+pub(crate) fn annotate(known: &Vocabulary, scenario: &mut Scenario, section: &str) -> Result<(), String> {
+    let parsed = fragment(known, section)?;
     let (to, from) = (&mut scenario.annotations, parsed.annotations);
     to.range_start = from.range_start.or(to.range_start.take());
     to.range_end = from.range_end.or(to.range_end.take());

@@ -4,6 +4,7 @@ use crate::compile::{Code, MmSpec};
 use crate::devices::{Attached, build_device};
 use crate::experiment::Experiment;
 use crate::judge::Judge;
+use crate::matrix::LockCounts;
 use crate::report::{Found, RunReport};
 use crate::task;
 use crate::token::{Recipe, Token};
@@ -67,6 +68,10 @@ impl World {
         World { experiment: experiment.clone(), kernel, judge: Rc::new(RefCell::new(Judge::new(events))) }
     }
 
+    pub(crate) fn experiment(&self) -> &Experiment {
+        &self.experiment
+    }
+
     /// One run, with everything that is to be said about it.
     pub(crate) fn run(&mut self, scheduler: &mut dyn Scheduler, recipe: Recipe) -> RunReport {
         let (end, live) = self.execute(scheduler);
@@ -94,6 +99,7 @@ impl World {
             reclaim_invalidations: 0,
             blocked_tasks: 0,
             edges,
+            lock_counts: self.kernel.lock_stats().as_ref().map(LockCounts::of).unwrap_or_default(),
             verdict,
             log: judge.log.as_ref().map(|l| l.lines().to_vec()).unwrap_or_default(),
         };

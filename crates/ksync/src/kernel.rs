@@ -376,6 +376,11 @@ impl Kernel {
         self.lockdep.as_ref().map(|run| run.borrow().edges()).unwrap_or_default()
     }
 
+    /// How many classes, dependencies and chains the validator has from this run; none without a validator.
+    pub fn lock_stats(&self) -> Option<lockdep::Stats> {
+        self.lockdep.as_ref().map(|run| run.borrow_mut().stats())
+    }
+
     /// The chains of this run, for merging with those of other runs.
     pub fn lock_chains(&self) -> Option<lockdep::ChainSet> {
         self.lockdep.as_ref().map(|run| run.borrow().chains())
