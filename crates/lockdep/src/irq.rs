@@ -64,7 +64,7 @@ impl<S: Storage> Run<S> {
 
     /// `local_bh_disable()`: counts, and turns softirqs off the first time.
     pub fn local_bh_disable(&mut self, held: &mut Held, site: Site) {
-        held.irq.bh_disabled += 1;
+        held.irq.bh_disabled = held.irq.bh_disabled.saturating_add(1);
         self.softirqs_off(held, site);
     }
 
@@ -85,7 +85,7 @@ impl<S: Storage> Run<S> {
         if held.irq.hardirq_depth == 0 {
             held.irq.hardirq_threaded = false;
         }
-        held.irq.hardirq_depth += 1;
+        held.irq.hardirq_depth = held.irq.hardirq_depth.saturating_add(1);
         held.bits = held.irq.key_bits();
     }
 
@@ -103,7 +103,7 @@ impl<S: Storage> Run<S> {
 
     /// A softirq handler begins. Linux: `lockdep_softirq_enter()`.
     pub fn softirq_enter(&mut self, held: &mut Held) {
-        held.irq.softirq_depth += 1;
+        held.irq.softirq_depth = held.irq.softirq_depth.saturating_add(1);
         held.bits = held.irq.key_bits();
     }
 
@@ -115,7 +115,7 @@ impl<S: Storage> Run<S> {
 
     /// An NMI begins: locks are only looked at, and none is held. Linux: `nmi_enter()`.
     pub fn nmi_enter(&mut self, held: &mut Held) {
-        held.irq.nmi_depth += 1;
+        held.irq.nmi_depth = held.irq.nmi_depth.saturating_add(1);
         held.bits = held.irq.key_bits();
     }
 

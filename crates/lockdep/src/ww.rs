@@ -95,7 +95,7 @@ impl WwAcquireCtx {
         }
         let class = self.ww_class != mutex.ww_class;
         when(&mut warnings, class, "DEBUG_LOCKS_WARN_ON(ww_ctx->ww_class != ww->ww_class)");
-        self.acquired += 1;
+        self.acquired = self.acquired.saturating_add(1);
         mutex.ctx = Some(ctx);
         warnings
     }

@@ -283,3 +283,20 @@ fn a_line_without_expectations_is_judged() {
     assert_eq!(first.to_string(), "operation 0: WARNING: bad unlock balance detected!");
     assert_eq!(case.expect.agrees(Some(&first)), None);
 }
+
+/// A line may count further than any counter: it is judged all the same.
+#[test]
+fn counters_stop_at_their_ends() {
+    let repeated = |op: &str| vec![op; 70_000].join(",");
+    let ops = ["softirq_disable", "hardirq_enter", "softirq_enter"].map(|op| repeated(&format!("{{\"op\":\"{op}\"}}")));
+    let many = Case::parse(&format!("{{\"classes\":{{}},\"ops\":[{}]}}", ops.join(","))).expect("a line");
+    assert_eq!(Player::default().play(&many, true), None);
+    let pokes = Case::parse(
+        r#"{"locks":{"t":{"kind":"ww_acquire_ctx","class":"t"},"o":{"kind":"ww_mutex","class":"o"}},"ops":[
+            {"op":"ww_acquire_init","ctx":"t","stamp":9223372036854775807},{"op":"ww_poke","obj":"t","field":"stamp","add":1},
+            {"op":"ww_poke","obj":"t","field":"acquired","set":4294967295},
+            {"op":"ww_lock","lock":"o","ctx":"t","ret":0},{"op":"ww_unlock","lock":"o"}]}"#,
+    )
+    .expect("a line");
+    assert_eq!(Player::default().play(&pokes, false), None);
+}

@@ -308,7 +308,7 @@ impl Player {
             Poke::CopyFrom(from) => self.contexts[object] = self.contexts[from],
             Poke::Ctx(ctx) => mutex.ctx = ctx.map(|ctx| ctx as u64),
             Poke::Stamp(stamp) => context.stamp = stamp,
-            Poke::AddStamp(add) => context.stamp += add,
+            Poke::AddStamp(add) => context.stamp = context.stamp.saturating_add(add),
             Poke::Acquired(n) => context.acquired = n,
             Poke::DoneAcquire(done) => context.done_acquire = done,
             Poke::ContendingLock(lock) => context.contending_lock = lock.map(|lock| lock as u64),
