@@ -66,6 +66,9 @@ impl Acquire {
     }
 }
 
+/// The location of what lies in no Rust source: told from every other by where in this file it is.
+const NOT_IN_SOURCE: &Location<'static> = Location::caller();
+
 /// Where a lock was taken or released.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Site {
@@ -83,6 +86,17 @@ impl Site {
         Self { location: Location::caller(), frame: None }
     }
 
+    /// A place that is not in Rust source, such as a line of a recording. It is printed as `place` alone.
+    #[must_use]
+    pub const fn of_text(place: &'static str) -> Self {
+        Self { location: NOT_IN_SOURCE, frame: Some(place) }
+    }
+
+    /// The place that [`Site::of_text`] made it of.
+    pub(crate) fn as_text(self) -> Option<&'static str> {
+        self.frame.filter(|_| self.location == NOT_IN_SOURCE)
+    }
+
     /// The same place with a frame.
     #[must_use]
     pub const fn framed(mut self, frame: &'static str) -> Self {
@@ -93,9 +107,10 @@ impl Site {
 
 impl fmt::Debug for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.frame {
-            None => write!(f, "{}", self.location),
-            Some(frame) => write!(f, "{} in {frame}", self.location),
+        match (self.as_text(), self.frame) {
+            (Some(place), _) => f.write_str(place),
+            (None, None) => write!(f, "{}", self.location),
+            (None, Some(frame)) => write!(f, "{} in {frame}", self.location),
         }
     }
 }

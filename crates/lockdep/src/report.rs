@@ -169,7 +169,7 @@ impl CycleStep {
 /// A place as printed: `file:line:column`, and what asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SiteText {
-    /// `file:line:column`.
+    /// `file:line:column`, or the text of [`Site::of_text`].
     pub location: String,
     /// See [`Site::frame`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,7 +185,10 @@ impl SiteText {
 
 impl From<Site> for SiteText {
     fn from(site: Site) -> Self {
-        Self { location: site.location.to_string(), frame: site.frame.map(Into::into) }
+        match site.as_text() {
+            Some(place) => Self { location: place.to_owned(), frame: None },
+            None => Self { location: site.location.to_string(), frame: site.frame.map(Into::into) },
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Player {
     contexts: Vec<WwAcquireCtx>,
     mutexes: Vec<WwMutex>,
     site: Site,
+    /// By index of an operation: `operation 3`.
+    places: Vec<Site>,
 }
 
 /// The one class all wait/wound objects of a line are made with.
@@ -46,6 +48,13 @@ impl Player {
     /// A player on a validator, which may have seen other lines.
     #[must_use]
     pub fn new(lockdep: Arc<Lockdep>) -> Self {
+        Self::on(Run::new(lockdep))
+    }
+
+    /// A player on a run, which may know something already: [`Player::teach`] adds to it.
+    #[must_use]
+    pub fn on(run: Run) -> Self {
+        let lockdep = run.lockdep();
         let rcu = |name, wait| lockdep.class(&ClassSpec::new(name).wait(wait).wait_outer(WaitType::Free));
         Self {
             rcu: [
@@ -55,13 +64,14 @@ impl Player {
             ],
             fs_reclaim: lockdep.class(&ClassSpec::new("fs_reclaim")),
             invalidate: lockdep.class(&ClassSpec::new("mmu_notifier_invalidate_range_start")),
-            run: Run::new(lockdep),
+            run,
             held: Held::new("task", 1),
             classes: Vec::new(),
             nofs: 0,
             contexts: Vec::new(),
             mutexes: Vec::new(),
             site: Site::here(),
+            places: Vec::new(),
         }
     }
 
@@ -69,9 +79,11 @@ impl Player {
     ///
     /// The state afterwards is that after the last operation played: see [`Player::run`].
     pub fn play(&mut self, case: &Case, on: bool) -> Option<Noticed> {
+        self.run.reset();
         self.begin(case);
         let mut first = None;
         for (at, op) in case.ops.iter().enumerate() {
+            self.site = self.place(at);
             let verdict = self.op(case, *op);
             if first.is_none() && !verdict.is_ok() {
                 let report = &self.run.reports()[verdict.reports().start];
@@ -82,6 +94,18 @@ impl Player {
             }
         }
         first
+    }
+
+    /// Plays a whole line on top of what the run knows, with nothing held: for the graph of many lines. Places in it are
+    /// named after the line's id.
+    ///
+    /// Keeps a name for each operation for as long as the process lives.
+    pub fn teach(&mut self, case: &Case) {
+        self.begin(case);
+        for (at, op) in case.ops.iter().enumerate() {
+            self.site = Site::of_text(format!("{}, operation {at}", case.id).leak());
+            let _ = self.op(case, *op);
+        }
     }
 
     /// The run, as the last line left it.
@@ -95,14 +119,27 @@ impl Player {
         &mut self.run
     }
 
+    /// Gives the run back.
+    #[must_use]
+    pub fn into_run(self) -> Run {
+        self.run
+    }
+
     /// What the task of the last line holds.
     #[must_use]
     pub fn held(&self) -> &Held {
         &self.held
     }
 
+    /// The place an operation is at, made once for each index.
+    fn place(&mut self, at: usize) -> Site {
+        while self.places.len() <= at {
+            self.places.push(Site::of_text(format!("operation {}", self.places.len()).leak()));
+        }
+        self.places[at]
+    }
+
     fn begin(&mut self, case: &Case) {
-        self.run.reset();
         self.held.reset();
         self.nofs = 0;
         let lockdep = self.run.lockdep();
