@@ -17,6 +17,7 @@
 //! | [`Verdict`], [`Report`] | what was found: a value, never a panic | |
 //! | [`ChainSet`], [`Judgement`] | the chains of a run by names, and what is wrong with them | anyone; comparable across processes |
 //! | [`recorded::Case`], [`recorded::Player`] | recorded operations with a kernel's verdicts, and what performs them | tests, `lockdep check` |
+//! | [`kernel_trace::TraceJudge`] | the lock events of a running kernel, as trace-cmd and perf print them | `lockdep check` |
 //!
 //! # Protocol
 //!
@@ -80,6 +81,7 @@ mod graph;
 mod held;
 mod irq;
 mod judge;
+pub mod kernel_trace;
 mod mutant;
 mod order;
 mod proc;
