@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const FLOORS: &[(&str, u32)] = &[
     ("mm-types", 0),
     ("lockdep", 0),
+    ("lockdep-sync", 1),
     ("trace", 1),
     ("sched", 2),
     ("scenario", 2),
