@@ -44,6 +44,24 @@ Examples:
 
 A workload is a scenario whose `expect` clause says which lock report is right. Each cell is one benign run.";
 
+const AFTER_LOCKDEP: &str = "\
+Examples:
+  shootdown lockdep check tests/data/lockdep/locking_selftest.jsonl
+  trace-cmd report | shootdown lockdep check -
+  shootdown lockdep graph tests/data/lockdep/sample.trace --dot locks.dot
+
+docs/lockdep.md tells how to record a trace, and what of it can be judged.";
+
+const AFTER_LOCKDEP_CHECK: &str = "\
+Example:
+  shootdown lockdep check tests/data/lockdep/fuzz.jsonl.gz
+
+A malformed line is named, the others are judged, and the exit code is 2.";
+
+const AFTER_LOCKDEP_GRAPH: &str = "\
+Example:
+  shootdown lockdep graph tests/data/lockdep/sample.trace --dot locks.dot --json locks.json";
+
 const AFTER_LIST: &str = "\
 Example:
   shootdown list drivers";
@@ -76,6 +94,9 @@ pub(crate) enum Command {
     /// Compare settings of the lockdep annotations: what each finds, misses and costs
     #[command(after_help = AFTER_MATRIX)]
     Matrix(MatrixArgs),
+    /// Judge recorded lock operations and lock traces of running kernels, or draw their graph
+    #[command(after_help = AFTER_LOCKDEP)]
+    Lockdep(LockdepArgs),
     /// Name everything that a scenario can name, with one line each
     #[command(after_help = AFTER_LIST)]
     List(ListArgs),
@@ -205,6 +226,66 @@ pub(crate) struct MatrixArgs {
     /// How results are printed: for people, or as one JSON object (docs/json.md)
     #[arg(long, value_enum, default_value = "human")]
     pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LockdepArgs {
+    #[command(subcommand)]
+    pub(crate) command: LockdepCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum LockdepCommand {
+    /// Give a verdict on each recorded case, and the findings in each trace
+    #[command(after_help = AFTER_LOCKDEP_CHECK)]
+    Check(LockdepCheckArgs),
+    /// Draw what all inputs together teach of the order of locks
+    #[command(after_help = AFTER_LOCKDEP_GRAPH)]
+    Graph(LockdepGraphArgs),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub(crate) enum InputArg {
+    // No help of their own: what they are stands at the option.
+    Auto,
+    Json,
+    Trace,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LockdepCheckArgs {
+    /// JSON lines (tests/data/lockdep/FORMAT.md), or what `trace-cmd report` or `perf script` printed; packed with gzip or
+    /// not; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the lines are: json, trace, or auto to tell by their content
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) input: InputArg,
+    /// How results are printed: for people, or as one JSON object a line (docs/json.md)
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LockdepGraphArgs {
+    /// As for `check`
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the lines are: json, trace, or auto to tell by their content
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) input: InputArg,
+    /// Only the recorded case with this id
+    #[arg(long, value_name = "ID")]
+    pub(crate) only: Option<String>,
+    /// Write the graph in the DOT language; `-` is standard output, and what happens if nothing else is asked for
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dot: Option<PathBuf>,
+    /// Write it as a JSON object (docs/json.md)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Write it as /proc/lockdep, lockdep_chains and lockdep_stats have it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proc: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]

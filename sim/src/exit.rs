@@ -7,7 +7,7 @@ pub enum Exit {
     AsExpected,
     /// Findings, or a result that was not expected.
     Unexpected,
-    /// Bad usage or bad input; nothing was run.
+    /// Bad usage or bad input; nothing was run (`lockdep`: what could be read was judged).
     BadInput,
     /// A count or completeness was asked for and a bound cut it.
     Incomplete,

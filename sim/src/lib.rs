@@ -41,6 +41,7 @@ fn dispatch(registry: &Registry, command: &cli::Command) -> Exit {
         cli::Command::Replay(args) => commands::replay::replay(registry, args),
         cli::Command::Strace(args) => commands::strace::strace(registry, args),
         cli::Command::Matrix(args) => commands::matrix::matrix(registry, args),
+        cli::Command::Lockdep(args) => commands::lockdep::lockdep(&args.command),
         cli::Command::List(args) => commands::list::list(registry, args),
     }
 }

@@ -273,7 +273,7 @@ fn parts_are_one_empty_line_apart() {
 fn help_is_short_and_ends_with_an_example() {
     let help = ran(&["--help"]);
     assert_eq!(help.code, 0);
-    for command in ["run", "explore", "replay", "strace", "list"] {
+    for command in ["run", "explore", "replay", "strace", "lockdep", "list"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{}", help.out);
         let own = ran(&[command, "--help"]);
         assert_eq!(own.code, 0);

@@ -141,6 +141,47 @@ fn strace() {
     }
 }
 
+/// Objects of one `type`, of which there must be some.
+#[track_caller]
+fn of_type<'a>(objects: &'a [Value], name: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|o| o["type"] == name).collect()
+}
+
+#[test]
+fn lockdep_check() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cases = folder.path().join("cases.jsonl");
+    let ops = r#""locks":{"a":{"kind":"mutex","class":"A"}},"ops":[{"op":"lock","lock":"a"},{"op":"lock","lock":"a"}]"#;
+    let expectations = ["", r#""report":null,"report_at_op":null,"#, r#""report":"x","report_at_op":1,"#];
+    let lines: Vec<String> = expectations.iter().map(|e| format!("{{\"id\":\"c\",{e}{ops}}}\n")).collect();
+    fs::write(&cases, lines.concat()).expect("written");
+    let objects = printed(&["lockdep", "check", cases.to_str().expect("UTF-8"), "tests/data/lockdep/sample.trace"]);
+    agree("### A `case`", of_type(&objects, "case"));
+    let explained = of_type(&objects, "case").into_iter().map(|case| &case["explanation"]);
+    let explained: Vec<&Value> = explained.filter(|explanation| !explanation.is_null()).collect();
+    assert_eq!(explained.len(), 1, "the first disagreement only");
+    agree("### An `explanation`", explained);
+    agree("### A `finding` of a trace", of_type(&objects, "finding"));
+    agree("### A `trace`", of_type(&objects, "trace"));
+    agree("### The `summary`", of_type(&objects, "summary"));
+    assert_eq!(objects.last().map(|last| &last["type"]), Some(&Value::from("summary")));
+}
+
+#[test]
+fn lockdep_graph() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shootdown"));
+    let args = ["lockdep", "graph", "tests/data/lockdep/sample.trace", "--json", "-"];
+    let output = command.args(args).current_dir(project()).output().expect("it starts");
+    let objects: Vec<Value> = vec![serde_json::from_slice(&output.stdout).expect("one object")];
+    agree("## `lockdep graph --json`", &objects);
+    let classes = elements(&objects, "classes");
+    agree("### An element of `classes`", classes.iter().copied());
+    agree("### A `class`", classes.iter().map(|class| &class["class"]));
+    let edges = elements(&objects, "edges");
+    agree("### An element of `edges`", edges.iter().copied());
+    agree("### A place", edges.iter().flat_map(|edge| [&edge["held_at"], &edge["taken_at"]]));
+}
+
 #[test]
 fn a_replay_field_is_a_command() {
     let objects = printed(&["run", USERPTR]);

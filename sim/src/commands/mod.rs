@@ -2,6 +2,7 @@
 
 pub(crate) mod explore;
 pub(crate) mod list;
+pub(crate) mod lockdep;
 pub(crate) mod matrix;
 pub(crate) mod replay;
 pub(crate) mod run;
