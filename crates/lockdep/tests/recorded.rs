@@ -3,26 +3,16 @@
 //! Every line must be judged as the kernel judged it: silent, or this first line at this operation. On the lines where the
 //! kernel's search is known to have missed something, the complete verdict counts.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read as _;
-use std::path::PathBuf;
+mod data;
 
-use flate2::read::GzDecoder;
+use std::collections::{BTreeMap, BTreeSet};
+
 use lockdep::recorded::{Case, Expect, Op, Player};
 use lockdep::{Lockdep, ReportKind};
 use serde_json::Value;
 
 fn values(name: &str) -> Vec<Value> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/lockdep").join(name);
-    let file = File::open(path).expect(name);
-    let mut text = String::new();
-    match name.ends_with(".gz") {
-        true => GzDecoder::new(file).read_to_string(&mut text),
-        false => { file }.read_to_string(&mut text),
-    }
-    .expect("text");
-    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    data::text(name).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 fn all_values() -> Vec<Value> {
@@ -175,7 +165,11 @@ fn turn_round(op: &mut lockdep::recorded::Op, classes: usize, locks: usize) {
             *class = classes - 1 - *class;
             nest.iter_mut().for_each(other);
         }
-        Op::Release { lock } | Op::Init { lock } | Op::WwUnlock { lock } => other(lock),
+        Op::MapAcquire { lock, class, .. } => {
+            other(lock);
+            *class = classes - 1 - *class;
+        }
+        Op::Release { lock } | Op::MapRelease { lock } | Op::Init { lock } | Op::WwUnlock { lock } => other(lock),
         Op::WwAcquireInit { ctx, .. } | Op::WwAcquireDone { ctx } | Op::WwAcquireFini { ctx } => other(ctx),
         Op::WwLock { lock, ctx, .. } | Op::WwTrylock { lock, ctx } => {
             other(lock);

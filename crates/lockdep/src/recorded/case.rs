@@ -79,6 +79,10 @@ pub enum Op {
     Acquire { lock: Object, class: usize, how: Acquire, nest: Option<Object> },
     /// It is released.
     Release { lock: Object },
+    /// A lock is announced as taken, and none is: `lock_map_acquire()`.
+    MapAcquire { lock: Object, class: usize, how: Acquire },
+    /// It is announced as released: `lock_map_release()`.
+    MapRelease { lock: Object },
     /// It is initialised again.
     Init { lock: Object },
     /// A trylock that failed, or another call the validator hears nothing of.

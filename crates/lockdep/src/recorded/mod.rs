@@ -8,11 +8,15 @@
 //!
 //! [`Case::parse`] makes typed operations of a line or says which field is wrong; [`Player::play`] performs them on a
 //! [`Run`](crate::Run) and says what was reported first, and where; [`Case::expect`] is what should have been.
+//! [`Stage`] performs those operations that are the validator's own: a caller with read sections, allocations and wait/wound
+//! mutexes of its own plays the rest on those.
 
 mod case;
 mod parse;
 mod player;
+mod stage;
 
 pub use case::{Case, Expect, Gfp, LockDecl, Noticed, Object, Op, Poke, RcuFlavour, WwRet};
 pub use parse::BadLine;
 pub use player::Player;
+pub use stage::Stage;

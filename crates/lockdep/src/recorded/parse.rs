@@ -264,7 +264,8 @@ impl Reader<'_> {
             "acquire" => self.acquire(op)?,
             "release" => Op::Release { lock: self.object(op.text("map")?) },
             "lock" | "read_lock" | "map_acquire" | "trylock" => self.lock(op)?,
-            "unlock" | "read_unlock" | "map_release" => Op::Release { lock: self.declared(op, "lock")?.0 },
+            "unlock" | "read_unlock" => Op::Release { lock: self.declared(op, "lock")?.0 },
+            "map_release" => Op::MapRelease { lock: self.declared(op, "lock")?.0 },
             "init" => Op::Init { lock: self.declared(op, "lock")?.0 },
             "hardirq_disable" => Op::HardirqDisable,
             "hardirq_enable" => Op::HardirqEnable,
@@ -335,6 +336,9 @@ impl Reader<'_> {
             _ => Read::Exclusive,
         };
         let how = Acquire { read, trylock: trylock || op.flag("trylock", Some(false))?, check: true };
+        if op.text("op")? == "map_acquire" {
+            return Ok(Op::MapAcquire { lock, class, how });
+        }
         Ok(Op::Acquire { lock, class, how, nest: self.optional(op, "nest_lock")? })
     }
 

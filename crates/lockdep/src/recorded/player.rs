@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use super::case::{Case, Gfp, Noticed, Object, Op, Poke, RcuFlavour, WwRet};
+use super::stage::Stage;
 use crate::acquire::{Acquire, Site};
 use crate::checks::Assertion;
 use crate::class::{ClassId, ClassSpec, WaitType};
-use crate::held::{Held, Nest};
+use crate::held::Held;
 use crate::registry::Lockdep;
 use crate::run::{Run, Verdict};
 use crate::ww::{Warnings, WwAcquireCtx, WwMutex};
 
-/// Instances of the maps that no line declares; those that are declared count from 1.
+/// The instance number of a line's first object.
+const FIRST: u64 = 1;
+/// Instances of the maps that no line declares.
 const RCU: [u64; 3] = [1 << 32, (1 << 32) + 1, (1 << 32) + 2];
 const FS_RECLAIM: u64 = (1 << 32) + 3;
 const INVALIDATE: u64 = (1 << 32) + 4;
@@ -148,54 +151,29 @@ impl Player {
         self.mutexes = vec![WwMutex { ctx: None, ww_class: Some(WW_CLASS) }; case.locks.len()];
     }
 
+    /// The stage for a line, with the run and the held stack to perform on.
+    fn stage<'s>(&'s mut self, case: &'s Case) -> (Stage<'s>, &'s mut Run, &'s mut Held) {
+        let stage = Stage { case, classes: &self.classes, first: FIRST, site: self.site };
+        (stage, &mut self.run, &mut self.held)
+    }
+
     fn class_of(&self, case: &Case, object: Object) -> Option<ClassId> {
         case.locks[object].class.map(|class| self.classes[class])
     }
 
     fn op(&mut self, case: &Case, op: Op) -> Verdict {
-        let site = self.site;
+        let (stage, run, held) = self.stage(case);
+        if let Some(verdict) = stage.perform(run, held, op) {
+            return verdict;
+        }
         match op {
-            Op::Acquire { lock, class, how, nest } => self.acquire(case, lock, self.classes[class], how, nest),
-            Op::Release { lock } => self.release(case, lock),
-            Op::Init { lock } => self.run.freed(&self.held, instance(lock), instance(lock), site),
-            Op::Nothing => Verdict::Ok,
-            Op::HardirqDisable => {
-                self.run.hardirqs_off(&mut self.held, site);
-                Verdict::Ok
-            }
-            Op::HardirqEnable => self.run.hardirqs_on(&mut self.held, site),
-            Op::SoftirqDisable => {
-                self.run.local_bh_disable(&mut self.held, site);
-                Verdict::Ok
-            }
-            Op::SoftirqEnable => self.run.local_bh_enable(&mut self.held, site),
-            Op::HardirqEnter => {
-                self.run.hardirq_enter(&mut self.held);
-                Verdict::Ok
-            }
-            Op::HardirqExit => {
-                self.run.hardirq_exit(&mut self.held);
-                Verdict::Ok
-            }
-            Op::HardirqThreaded => {
-                self.run.hardirq_threaded(&mut self.held);
-                Verdict::Ok
-            }
-            Op::SoftirqEnter => {
-                self.run.softirq_enter(&mut self.held);
-                Verdict::Ok
-            }
-            Op::SoftirqExit => {
-                self.run.softirq_exit(&mut self.held);
-                Verdict::Ok
-            }
             Op::RcuReadLock(flavour) => self.rcu_read_lock(flavour),
             Op::RcuReadUnlock(flavour) => self.rcu_read_unlock(flavour),
             Op::FsReclaimAcquire(gfp) => self.fs_reclaim_acquire(gfp),
             Op::FsReclaimRelease(gfp) => self.fs_reclaim_release(gfp),
             Op::MightAlloc(gfp) => self.fs_reclaim_acquire(gfp).and(self.fs_reclaim_release(gfp)),
             Op::NofsSave => {
-                self.nofs += 1;
+                self.nofs = self.nofs.saturating_add(1);
                 Verdict::Ok
             }
             Op::NofsRestore => {
@@ -211,21 +189,13 @@ impl Player {
     }
 
     fn acquire(&mut self, case: &Case, lock: Object, class: ClassId, how: Acquire, nest: Option<Object>) -> Verdict {
-        let (id, site) = (instance(lock), self.site);
-        match nest {
-            None => self.run.acquire(&mut self.held, class, id, how, site),
-            Some(nest) => {
-                let nest = Nest { instance: instance(nest), class: self.class_of(case, nest) };
-                self.run.acquire_nest(&mut self.held, class, id, how, nest, site)
-            }
-        }
+        let (stage, run, held) = self.stage(case);
+        stage.acquire(run, held, lock, class, how, nest)
     }
 
     fn release(&mut self, case: &Case, lock: Object) -> Verdict {
-        match self.class_of(case, lock) {
-            Some(class) => self.run.release_of(&mut self.held, class, instance(lock), self.site),
-            None => self.run.release(&mut self.held, instance(lock), self.site),
-        }
+        let (stage, run, held) = self.stage(case);
+        stage.release(run, held, lock)
     }
 
     fn rcu_read_lock(&mut self, flavour: RcuFlavour) -> Verdict {
@@ -356,5 +326,5 @@ impl Player {
 }
 
 fn instance(object: Object) -> u64 {
-    object as u64 + 1
+    FIRST + object as u64
 }

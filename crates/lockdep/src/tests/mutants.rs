@@ -1,24 +1,13 @@
 //! Deliberate errors, one at a time: each is noticed by the recorded lines, or by a case of its own.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::PathBuf;
-
-use flate2::read::GzDecoder;
+#[path = "../../tests/data/mod.rs"]
+mod data;
 
 use crate::recorded::{Case, Player};
 use crate::{Acquire, ClassSpec, Held, Lockdep, Mutant, ReportKind, Run, Site};
 
 fn cases(name: &str) -> Vec<Case> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/lockdep").join(name);
-    let mut file = File::open(path).expect(name);
-    let mut text = String::new();
-    match name.ends_with(".gz") {
-        true => GzDecoder::new(file).read_to_string(&mut text),
-        false => file.read_to_string(&mut text),
-    }
-    .expect("text");
-    text.lines().map(|line| Case::parse(line).expect("a line")).collect()
+    data::text(name).lines().map(|line| Case::parse(line).expect("a line")).collect()
 }
 
 /// How many lines come out otherwise than recorded.
