@@ -46,9 +46,16 @@ impl Report {
     }
 
     fn write_text(&self, out: &mut String, ident: &str) -> fmt::Result {
+        if self.is_warning() {
+            return self.write_warning(out, ident);
+        }
         let title = self.first_line();
-        // The kernel rules the irq-order report for a shorter title than it prints.
-        let width = if let Detail::IrqUnsafe { .. } = self.detail { 53 } else { title.len() };
+        // The kernel rules the irq-order report for a shorter title than it prints, and one that names a task for any.
+        let width = match self.detail {
+            Detail::IrqUnsafe { .. } => 53,
+            Detail::LocksHeldAtExit => 36,
+            _ => title.len(),
+        };
         writeln!(out, "\n{}\n{title}\n{ident}\n{}", "=".repeat(width), "-".repeat(width))?;
         let task = format!("{}/{}", self.comm, self.pid);
         match &self.detail {
@@ -63,9 +70,6 @@ impl Report {
                 writeln!(out, "{task} is trying to contend lock ({name}) at:")?;
                 stack(out, "", &self.site)?;
                 writeln!(out, "but there are no locks held!\n\n{OTHER_INFO}")?;
-            }
-            Detail::ReadLockDowngraded { lock } => {
-                writeln!(out, "{task} is downgrading a lock that is held shared:\n{lock}\n\n{OTHER_INFO}")?;
             }
             Detail::InconsistentState { .. } | Detail::IrqInversion { .. } | Detail::IrqUnsafe { .. } => {
                 self.irq_head(out, &task)?;
@@ -90,9 +94,10 @@ impl Report {
                 writeln!(out, "{} {what}!\n\n{OTHER_INFO}\n", self.site.location)?;
                 writeln!(out, "\nrcu_scheduler_active = 2, debug_locks = 1")?;
             }
-            Detail::Pinned { name, .. } => writeln!(out, "{task}: ({name})")?,
-            Detail::AssertionFailed { what } => writeln!(out, "{task}: {what}")?,
-            Detail::DebugLocks { condition } => writeln!(out, "{task}: {condition}")?,
+            Detail::ReadLockDowngraded { .. }
+            | Detail::Pinned { .. }
+            | Detail::AssertionFailed { .. }
+            | Detail::DebugLocks { .. } => {}
         }
         held_locks(out, &self.comm, self.pid, &self.held)?;
         match &self.detail {
@@ -115,6 +120,38 @@ impl Report {
             writeln!(out)?;
         }
         self.dump_now(out, ident)
+    }
+
+    /// Whether the kernel says this with `WARN()`.
+    const fn is_warning(&self) -> bool {
+        matches!(
+            self.detail,
+            Detail::ReadLockDowngraded { .. }
+                | Detail::Pinned { .. }
+                | Detail::AssertionFailed { .. }
+                | Detail::DebugLocks { .. }
+        )
+    }
+
+    /// The layout of `WARN()` (`__warn()`, kernel/panic.c). What is held stands where the kernel has its registers.
+    fn write_warning(&self, out: &mut String, ident: &str) -> fmt::Result {
+        writeln!(out, "\n------------[ cut here ]------------")?;
+        match &self.detail {
+            Detail::ReadLockDowngraded { lock } => writeln!(out, "downgrading a read lock: {lock}")?,
+            Detail::Pinned { what, name } => writeln!(out, "{}: ({name})", what.trim_start_matches("WARNING: "))?,
+            Detail::DebugLocks { condition } => writeln!(out, "{condition}")?,
+            _ => {}
+        }
+        write!(out, "WARNING: PID: {} at {}", self.pid, self.site.location)?;
+        match self.detail {
+            Detail::AssertionFailed { what } => writeln!(out, " {what}")?,
+            _ => writeln!(out)?,
+        }
+        writeln!(out, "PID: {} Comm: {} {ident}", self.pid, self.comm)?;
+        held_locks(out, &self.comm, self.pid, &self.held)?;
+        writeln!(out, "Call Trace:\n <TASK>")?;
+        stack(out, " ? ", &self.site)?;
+        writeln!(out, " </TASK>\n---[ end trace ]---")
     }
 
     fn dump(&self, out: &mut String, ident: &str) -> fmt::Result {

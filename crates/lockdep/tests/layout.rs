@@ -5,7 +5,7 @@ mod common;
 use std::path::PathBuf;
 
 use common::World;
-use lockdep::{Acquire, ClassSpec, Detail, Held, Lockdep, Nest, Run, Site, Verdict, WaitType};
+use lockdep::{Acquire, Assertion, ClassSpec, Detail, Held, Lockdep, Nest, Run, Site, Verdict, WaitType};
 
 const IDENT: &str = "6.1.192 #3 Not tainted";
 
@@ -157,6 +157,89 @@ fn scenario_says_rlock_for_readers() {
     let text = world.run.reports()[0].to_text(IDENT);
     assert!(text.contains("\n  lock(B);\n"), "{text}");
     assert!(text.contains("\n  rlock(A);\n"), "{text}");
+}
+
+/// A report of each kind that no sample was recorded of, against the kernel's own `print_*()`, read in 6.12. `HERE` stands
+/// for the place, `DUMP` for what every stack dump has.
+#[test]
+fn layout_of_the_other_kinds() {
+    let (mut run, mut held) = (Run::new(Lockdep::new()), Held::new("task", 7));
+    let site = at(None);
+    let class = |run: &Run, name: &str, wait| run.lockdep().class(&ClassSpec::new(name).wait(wait));
+    let (spin, mutex) = (class(&run, "spin", WaitType::Config), class(&run, "mutex", WaitType::Sleep));
+    let how = Acquire::exclusive();
+    assert!(run.acquire(&mut held, spin, 1, how, site).is_ok());
+    let mut texts = Vec::new();
+    let mut add = |run: &Run, verdict: Verdict| {
+        let text = run.reports_of(verdict)[0].to_text(IDENT);
+        let dump = format!("PID: 7 Comm: task {IDENT}\nCall Trace:\n <TASK>\n ? {}\n </TASK>\n", site.location);
+        texts.push(text.replace(&dump, "DUMP\n").replace(&site.location.to_string(), "HERE"));
+    };
+    let verdict = run.acquire(&mut held, mutex, 2, how, site);
+    add(&run, verdict);
+    let _ = run.release(&mut held, 2, site);
+    let verdict = run.task_exit(&held, site);
+    add(&run, verdict);
+    let verdict = run.return_to_user(&held, site);
+    add(&run, verdict);
+    let verdict = run.contended(&held, mutex, 2, site);
+    add(&run, verdict);
+    let verdict = run.rcu_suspicious(&held, "suspicious rcu_dereference_check() usage", site);
+    add(&run, verdict);
+    let verdict = run.assert(&held, Assertion::Held(2), site);
+    add(&run, verdict);
+    let verdict = run.debug_locks(&held, "DEBUG_LOCKS_WARN_ON(ctx->acquired)", site);
+    add(&run, verdict);
+    let (_, verdict) = run.pin(&mut held, 2, site);
+    add(&run, verdict);
+    let _ = run.release(&mut held, 1, site);
+    assert!(run.acquire(&mut held, spin, 1, Acquire::shared(), site).is_ok());
+    let verdict = run.downgrade(&mut held, 1, lockdep::Read::Shared, site);
+    add(&run, verdict);
+
+    let one = "1 lock held by task/7:\n #0: 0000000000000001 (spin){+.+.}-{3:3}, at: HERE\n";
+    let headed = |title: &str, rest: &str| {
+        let width = if title.contains("still has") { 36 } else { title.len() };
+        format!("\n{}\n{title}\n{IDENT}\n{}\n{rest}", "=".repeat(width), "-".repeat(width))
+    };
+    let warned = |message: &str, what: &str| {
+        let dump = format!("PID: 7 Comm: task {IDENT}\n{one}Call Trace:\n <TASK>\n ? HERE\n </TASK>\n");
+        format!("\n------------[ cut here ]------------\n{message}WARNING: PID: 7 at HERE{what}\n{dump}---[ end trace ]---\n")
+    };
+    let info = "other info that might help us debug this:\n";
+    let expect = [
+        headed(
+            "[ BUG: Invalid wait context ]",
+            &format!(
+                "task/7 is trying to lock:\n0000000000000002 (mutex){{....}}-{{4:4}}, at: HERE\n{info}context-{{5:5}}\n{one}stack backtrace:\nDUMP\n"
+            ),
+        ),
+        headed("WARNING: task/7 still has locks held!", &format!("{one}\nstack backtrace:\nDUMP\n")),
+        headed(
+            "WARNING: lock held when returning to user space!",
+            &format!("task/7 is leaving the kernel with locks still held!\n{one}"),
+        ),
+        headed(
+            "WARNING: bad contention detected!",
+            &format!(
+                "task/7 is trying to contend lock (mutex) at:\nHERE\nbut there are no locks held!\n\n{info}{one}\nstack backtrace:\nDUMP\n"
+            ),
+        ),
+        headed(
+            "WARNING: suspicious RCU usage",
+            &format!(
+                "HERE suspicious rcu_dereference_check() usage!\n\n{info}\n\nrcu_scheduler_active = 2, debug_locks = 1\n{one}\nstack backtrace:\nDUMP\n"
+            ),
+        ),
+        warned("", " lockdep_assert_held"),
+        warned("DEBUG_LOCKS_WARN_ON(ctx->acquired)\n", ""),
+        warned("pinning an unheld lock: (0000000000000002)\n", ""),
+        warned("downgrading a read lock: 0000000000000001 (spin){++++}-{3:3}, at: HERE\n", "").replace("{+.+.}", "{++++}"),
+    ];
+    assert_eq!(texts.len(), expect.len());
+    for (text, expect) in texts.iter().zip(&expect) {
+        assert_eq!(text, expect);
+    }
 }
 
 /// The kernel's samples and ours, with what must differ replaced: addresses, code locations, stacks, counts of events, the
