@@ -27,6 +27,8 @@ pub enum Assertion {
     IrqsDisabled,
     /// `lockdep_assert_in_irq`: in a hardirq handler.
     InIrq,
+    /// `lockdep_assert_no_hardirq`: in no hardirq handler, and hardirqs are enabled.
+    NoHardirq,
     /// `lockdep_assert_in_softirq`: in a softirq handler, and in no hardirq that interrupted it.
     InSoftirq,
     /// `lockdep_assert_RT_in_threaded_ctx`: not in a hardirq handler that PREEMPT_RT would not run in a thread.
@@ -37,10 +39,10 @@ impl Assertion {
     /// Whether it holds of a task.
     #[must_use]
     pub fn holds(self, held: &Held) -> bool {
+        // The outermost hold of a lock counts (`__lock_is_held()`).
         let is = |instance: u64, read: Option<bool>| {
-            held.locks().iter().any(|lock| {
-                lock.instance() == instance && read.is_none_or(|read| read == (lock.read() != Read::Exclusive))
-            })
+            let hold = held.locks().iter().find(|lock| lock.instance() == instance);
+            hold.is_some_and(|lock| read.is_none_or(|read| read == (lock.read() != Read::Exclusive)))
         };
         let irq = held.irq_state();
         match self {
@@ -52,6 +54,7 @@ impl Assertion {
             Self::IrqsEnabled => irq.hardirqs_enabled,
             Self::IrqsDisabled => !irq.hardirqs_enabled,
             Self::InIrq => irq.hardirq_depth > 0,
+            Self::NoHardirq => irq.hardirq_depth == 0 && irq.hardirqs_enabled,
             Self::InSoftirq => irq.softirq_depth > 0 && irq.hardirq_depth == 0,
             Self::InThreadedContext => irq.hardirq_depth == 0 || irq.hardirq_threaded,
         }
@@ -67,6 +70,7 @@ impl Assertion {
             Self::IrqsEnabled => "lockdep_assert_irqs_enabled",
             Self::IrqsDisabled => "lockdep_assert_irqs_disabled",
             Self::InIrq => "lockdep_assert_in_irq",
+            Self::NoHardirq => "lockdep_assert_no_hardirq",
             Self::InSoftirq => "lockdep_assert_in_softirq",
             Self::InThreadedContext => "lockdep_assert_RT_in_threaded_ctx",
         }

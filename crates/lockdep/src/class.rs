@@ -148,6 +148,18 @@ impl Class {
     }
 }
 
+impl Class {
+    /// Left out of irq searches, with all that is reached through it: a `local_lock` (one that spins for real, which the
+    /// kernel warns of, is not), and what is no lock. Linux: `usage_skip()`.
+    pub(crate) fn skipped_in_irq_searches(&self) -> bool {
+        match self.lock_type {
+            LockType::Normal => false,
+            LockType::PerCpu => self.wait_inner >= WaitType::Config,
+            LockType::WaitOverride => true,
+        }
+    }
+}
+
 impl From<&ClassSpec<'_>> for Class {
     fn from(spec: &ClassSpec<'_>) -> Self {
         Self {

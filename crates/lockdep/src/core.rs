@@ -180,10 +180,10 @@ impl Core {
             _ => held.parent(lock.key),
         };
         lock.chain = self.chain(front, parent, lock.key);
-        if self.info[lock.chain.index()].met == self.epoch {
-            self.check_nest(front, held, &lock, site);
-        } else {
+        if self.info[lock.chain.index()].met != self.epoch {
             self.meet(front, held, &lock, site);
+        } else if lock.key.nested() {
+            self.check_nest(front, held, &lock, site);
         }
         front.put(self.epoch, parent, lock.key, lock.chain);
         held.locks.push(lock);
@@ -246,7 +246,9 @@ impl Core {
         let mut how = lock.how();
         how.trylock &= !front.switch.on(Mutant::TrylockAddsDependencies);
         self.mark_all(front, held, lock, implied(how, lock.context()), site);
-        self.check_nest(front, held, lock, site);
+        if lock.key.nested() {
+            self.check_nest(front, held, lock, site);
+        }
         if self.must_validate(front, lock) {
             self.validate(front, held, lock, site);
         }
@@ -272,7 +274,7 @@ impl Core {
                 inner,
                 outer: if class.wait_outer as u8 == 0 { inner } else { class.wait_outer as u8 },
                 wait_override: class.lock_type == LockType::WaitOverride,
-                skip: class.lock_type != LockType::Normal,
+                skip: class.skipped_in_irq_searches(),
             });
         }
         drop(tables);
@@ -410,12 +412,38 @@ impl Core {
         self.report(held, site, detail);
     }
 
+    /// What serialises it must be held. Linux: `__lock_acquire()`, `__lock_is_held()`, `match_held_lock()`.
     fn check_nest(&mut self, front: &Front, held: &Held, lock: &HeldLock, site: Site) {
-        if !lock.key.nested() || held.holds_nest(lock.nest()) || front.switch.on(Mutant::NestLockNotHeldUnchecked) {
+        let nest = lock.nest();
+        if front.switch.on(Mutant::NestLockNotHeldUnchecked) {
             return;
+        }
+        let sought = self.is_sought(nest.class);
+        for entry in &held.locks {
+            if entry.instance == nest.instance {
+                return;
+            }
+            if sought && entry.references > 0 {
+                if !entry.key.nested() {
+                    return self.merged_without_nest(held, site);
+                }
+                if nest.class == Some(entry.class()) {
+                    return;
+                }
+            }
         }
         let detail = self.nest_not_held(lock);
         self.report(held, site, detail);
+    }
+
+    /// Whether a class is looked for among merged locks: not one that nothing was ever taken of.
+    fn is_sought(&self, class: Option<ClassId>) -> bool {
+        class.is_some_and(|class| self.graph.usage(class.0).0 != 0)
+    }
+
+    /// A lock was merged into an entry that has no `nest_lock` itself, and is now looked for there.
+    fn merged_without_nest(&mut self, held: &Held, site: Site) {
+        self.report(held, site, Detail::DebugLocks { condition: "DEBUG_LOCKS_WARN_ON(!hlock->nest_lock)" });
     }
 
     /// Whether a chain that is new in this run is validated. Linux: `lookup_chain_cache_add()`.
@@ -604,11 +632,8 @@ impl Core {
         let searched = held.locks.iter().rev().take_while(|lock| past || lock.key.same_irq(top)).count();
         for at in (held.locks.len() - searched..held.locks.len()).rev() {
             let lock = &held.locks[at];
-            // A class nothing was ever taken of is not looked for among the merged.
-            let sought = class.is_some_and(|class| self.graph.usage(class.0).0 != 0);
-            if lock.instance != instance && sought && lock.references > 0 && !lock.key.nested() {
-                let condition = "DEBUG_LOCKS_WARN_ON(!hlock->nest_lock)";
-                self.report(held, site, Detail::DebugLocks { condition });
+            if lock.instance != instance && lock.references > 0 && !lock.key.nested() && self.is_sought(class) {
+                self.merged_without_nest(held, site);
             }
             if lock.matches(instance, class) {
                 return Some(at);

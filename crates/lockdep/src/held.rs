@@ -172,9 +172,24 @@ impl Held {
         self.locks.iter().any(|lock| lock.matches(instance, Some(class)))
     }
 
+    /// Whether what serialises others is held, as far as that can be told without the graph: nothing on the way to it may
+    /// be an entry that others were merged into without a `nest_lock` of its own.
     #[inline]
     pub(crate) fn holds_nest(&self, nest: Nest) -> bool {
-        self.locks.iter().any(|held| held.matches(nest.instance, nest.class))
+        for held in &self.locks {
+            if held.instance == nest.instance {
+                return true;
+            }
+            if held.references > 0 {
+                if !held.key.nested() {
+                    return false;
+                }
+                if nest.class == Some(held.class()) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// The chain that taking a lock with this key continues: the innermost lock's, unless the irq context has changed.

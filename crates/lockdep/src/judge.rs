@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::acquire::Read;
 use crate::chain::{ChainSet, Link};
-use crate::class::LockType;
 use crate::graph::{Direction, EdgeId, EdgeKind, Graph};
 use crate::report::{CycleStep, ReportId, ReportKind};
 use crate::usage::Usage;
@@ -62,7 +61,7 @@ pub(crate) fn judge(chains: &ChainSet) -> Judgement {
     found.dedup();
     let mut graph = Graph::new();
     for (number, class) in (0..).zip(chains.classes()) {
-        if class.lock_type != LockType::Normal {
+        if class.skipped_in_irq_searches() {
             graph.set_skip(number);
         }
         graph.mark(number, chains.usage(number).0);

@@ -128,12 +128,16 @@ fn assertions_hold_exactly_when_they_should() {
     use Assertion::*;
     check(
         &w.held,
-        &[Held(r), HeldRead(r), NotHeld(1), IrqsEnabled, InThreadedContext],
+        &[Held(r), HeldRead(r), NotHeld(1), IrqsEnabled, NoHardirq, InThreadedContext],
         &[HeldWrite(r), NotHeld(r), NoneHeld, IrqsDisabled, InIrq, InSoftirq, Held(1)],
     );
+    // Of a lock that is held twice, the outer hold is what counts.
+    assert_eq!(w.take("r", W.trylock()), []);
+    check(&w.held, &[HeldRead(r)], &[HeldWrite(r)]);
+    assert_eq!(w.release("r"), []);
     w.run.hardirqs_off(&mut w.held, Site::here());
     w.run.softirq_enter(&mut w.held);
-    check(&w.held, &[InSoftirq, IrqsDisabled], &[IrqsEnabled, InIrq]);
+    check(&w.held, &[InSoftirq, IrqsDisabled], &[IrqsEnabled, InIrq, NoHardirq]);
     w.run.hardirq_enter(&mut w.held);
     check(&w.held, &[InIrq], &[InSoftirq, InThreadedContext]);
     w.run.hardirq_threaded(&mut w.held);
@@ -233,9 +237,15 @@ fn both_orders_of_learning_find_the_inversion() {
 
 #[test]
 fn local_locks_and_overrides_carry_no_irq_dependency() {
-    for (lock_type, expect) in [(LockType::Normal, 1), (LockType::PerCpu, 0), (LockType::WaitOverride, 0)] {
+    let cases = [
+        (LockType::Normal, WaitType::Config, 1),
+        (LockType::PerCpu, WaitType::Config, 0),
+        (LockType::PerCpu, WaitType::Spin, 1),
+        (LockType::WaitOverride, WaitType::Config, 0),
+    ];
+    for (lock_type, wait, expect) in cases {
         let mut w = World::new();
-        let spec = ClassSpec::new("l").wait(WaitType::Config).lock_type(lock_type);
+        let spec = ClassSpec::new("l").wait(wait).lock_type(lock_type);
         let l = w.run.lockdep().class(&spec);
         let site = Site::here();
         assert_eq!(w.take("b", W), []);
@@ -342,6 +352,26 @@ fn merging_without_a_nest_lock_below_is_noticed() {
     let verdict = w.run.release_of(&mut w.held, class, 2, site);
     assert_eq!(w.run.reports()[verdict.reports()][0].title(), "DEBUG_LOCKS_WARN_ON(!hlock->nest_lock)");
     assert_eq!(w.held.locks()[0].references(), 1);
+}
+
+/// As what serialises another, too: it is noticed when it is looked for among the merged, and not when it is the entry.
+#[test]
+fn what_was_merged_without_a_nest_lock_serialises_nothing_quietly() {
+    for (nest, expect) in [(2, Some("DEBUG_LOCKS_WARN_ON(!hlock->nest_lock)")), (1, None)] {
+        let mut w = World::new();
+        let site = Site::here();
+        let (class, other) = (w.class("n"), w.class("o"));
+        assert!(w.run.acquire(&mut w.held, class, 1, W, site).is_ok());
+        assert!(w.run.acquire_nest(&mut w.held, class, 2, W, Nest { instance: 1, class: Some(class) }, site).is_ok());
+        let nest = Nest { instance: nest, class: Some(class) };
+        for again in [false, true] {
+            let verdict = w.run.acquire_nest(&mut w.held, other, 3, W, nest, site);
+            let titles: Vec<_> = w.run.reports()[verdict.reports()].iter().map(|report| report.title()).collect();
+            // Once for each place.
+            assert_eq!(titles, expect.filter(|_| !again).into_iter().collect::<Vec<_>>());
+            assert!(w.run.release(&mut w.held, 3, site).is_ok());
+        }
+    }
 }
 
 #[test]
