@@ -35,6 +35,8 @@ pub enum LockKind {
     RwSem,
     /// An SRCU read section.
     Srcu,
+    /// An RCU read section: atomic context while it lasts.
+    Rcu,
     /// A lockdep map without a lock behind it.
     Map,
 }
@@ -49,7 +51,7 @@ impl LockKind {
     /// Whether the holder must not sleep.
     #[must_use]
     pub const fn is_atomic(self) -> bool {
-        matches!(self, Self::Spin | Self::RawSpin)
+        matches!(self, Self::Spin | Self::RawSpin | Self::Rcu)
     }
 
     /// A word for text.
@@ -61,6 +63,7 @@ impl LockKind {
             Self::Mutex => "mutex",
             Self::RwSem => "rwsem",
             Self::Srcu => "srcu",
+            Self::Rcu => "rcu",
             Self::Map => "map",
         }
     }

@@ -24,6 +24,7 @@ fn deeds() -> Vec<(EventKind, bool)> {
         (acquired(LockKind::Mutex, true), false),
         (acquired(LockKind::Spin, false), false),
         (acquired(LockKind::Srcu, false), false),
+        (acquired(LockKind::Rcu, false), false),
         (acquired(LockKind::Map, false), false),
         (EventKind::SyncPoint { name: "x".into() }, false),
     ]
@@ -34,15 +35,18 @@ fn sleeping_is_found_in_every_forbidding_context_and_in_no_other() {
     let spin = lock(1, "ptl", LockKind::Spin);
     let raw = lock(2, "rq", LockKind::RawSpin);
     let mutex = lock(3, "outer", LockKind::Mutex);
+    let rcu = lock(4, "rcu_read_lock", LockKind::Rcu);
     type Enter<'a> = &'a dyn for<'w> Fn(&'w mut World) -> &'w mut World;
-    let contexts: [(Enter<'_>, bool); 9] = [
+    let contexts: [(Enter<'_>, bool); 11] = [
         (&|w| w.acquire(UNMAP, spin), true),
         (&|w| w.acquire(UNMAP, raw), true),
+        (&|w| w.acquire(UNMAP, rcu), true),
         (&|w| w.acquire(UNMAP, spin).acquire(UNMAP, raw).release(UNMAP, spin), true),
         (&|w| w.ev(UNMAP, EventKind::NonBlockStart), true),
         (&|w| w.enter_callback(UNMAP, None, TOY, Hook::Invalidate, pages(1, 2), false), true),
         (&|w| w, false),
         (&|w| w.acquire(UNMAP, mutex), false),
+        (&|w| w.acquire(UNMAP, rcu).release(UNMAP, rcu), false),
         (&|w| w.acquire(UNMAP, spin).release(UNMAP, spin).acquire(OTHER, spin), false),
         (&|w| w.ev(UNMAP, EventKind::NonBlockStart).ev(UNMAP, EventKind::NonBlockEnd), false),
     ];
