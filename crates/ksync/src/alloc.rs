@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::map::{LockMap, MapGuard};
 use crate::names::NAMES;
 use mm_types::{Errno, Gfp};
+use std::panic::Location;
 use std::rc::Rc;
 use trace::EventKind;
 
@@ -88,6 +89,17 @@ impl Kernel {
 #[must_use = "the map is held only as long as this value"]
 pub struct FsReclaim {
     _map: Option<MapGuard>,
+}
+
+/// `fs_reclaim_release()` for a caller that forgot the guard: what `gfp` calls for by now.
+pub(crate) fn fs_reclaim_release(k: &Kernel, gfp: Gfp, at: &'static Location<'static>) {
+    let gfp = k.gfp_context(gfp);
+    if k.needs_reclaim_maps(gfp)
+        && gfp.contains(Gfp::FS)
+        && let Some(map) = k.fs_reclaim.get()
+    {
+        map.release(k, at);
+    }
 }
 
 impl FsReclaim {

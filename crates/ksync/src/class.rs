@@ -24,13 +24,15 @@ pub struct LockClass {
     pub kind: LockKind,
     /// The kernel's own lockdep does not see this class.
     pub ours: bool,
+    /// Inner and outer wait type, where they are not those of the sort.
+    pub wait: Option<(WaitType, WaitType)>,
 }
 
 impl LockClass {
     /// Subclass 0, seen by the kernel's lockdep.
     #[must_use]
     pub fn new(name: &str, kind: LockKind) -> LockClass {
-        LockClass { name: Name::new(name), subclass: 0, kind, ours: false }
+        LockClass { name: Name::new(name), subclass: 0, kind, ours: false, wait: None }
     }
 
     /// The same, marked as a class the kernel's lockdep does not see.
@@ -47,14 +49,23 @@ impl LockClass {
         self
     }
 
+    /// The same with wait types of its own: what the holder may wait for, and what taking it needs.
+    #[must_use]
+    pub fn wait(mut self, inner: WaitType, outer: WaitType) -> LockClass {
+        self.wait = Some((inner, outer));
+        self
+    }
+
     pub(crate) fn spec(&self) -> ClassSpec<'static> {
-        let wait = match self.kind {
-            LockKind::RawSpin => WaitType::Spin,
-            LockKind::Spin => WaitType::Config,
-            LockKind::Mutex | LockKind::RwSem => WaitType::Sleep,
-            LockKind::Srcu | LockKind::Map => WaitType::Unchecked,
+        let of_kind = match self.kind {
+            LockKind::RawSpin => (WaitType::Spin, WaitType::Unchecked),
+            LockKind::Spin => (WaitType::Config, WaitType::Unchecked),
+            LockKind::Mutex | LockKind::RwSem => (WaitType::Sleep, WaitType::Unchecked),
+            LockKind::Rcu => (WaitType::Config, WaitType::Free),
+            LockKind::Srcu | LockKind::Map => (WaitType::Unchecked, WaitType::Unchecked),
         };
-        let spec = ClassSpec::new(self.name.as_str()).wait(wait).subclass(self.subclass);
+        let (inner, outer) = self.wait.unwrap_or(of_kind);
+        let spec = ClassSpec::new(self.name.as_str()).wait(inner).wait_outer(outer).subclass(self.subclass);
         if self.ours { spec.ours() } else { spec }
     }
 

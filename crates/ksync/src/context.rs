@@ -3,15 +3,25 @@
 use crate::current::current;
 use crate::kernel::Kernel;
 use mm_types::Name;
+use std::panic::Location;
 use trace::EventKind;
 
 impl Kernel {
     /// `might_sleep()`: tells the observer that the current task may sleep here. Whether it was allowed to is for the CTX
-    /// oracle to say. `what` names the caller.
+    /// oracle to say; in an RCU read section the validator reports it as well. `what` names the caller.
     #[inline]
+    #[track_caller]
     pub fn might_sleep_at(&self, what: Name) {
+        self.might_sleep_from(what, Location::caller());
+    }
+
+    #[inline]
+    pub(crate) fn might_sleep_from(&self, what: Name, at: &'static Location<'static>) {
         if self.observing() {
             self.emit(EventKind::MightSleep { what });
+        }
+        if self.rcu.any_reader() {
+            self.rcu_sleep_check(at);
         }
     }
 }

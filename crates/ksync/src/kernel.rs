@@ -5,9 +5,11 @@ use crate::class::{ClassIdx, ClassRow, LockClass};
 use crate::current;
 use crate::map::LockMap;
 use crate::pins::Pins;
+use crate::rcu::Rcu;
 use crate::task::{TaskCx, WaitSite, Waits};
 use crate::wait::WaitQueue;
-use lockdep::{Acquire, Edge, Lockdep, Report, Run, Site};
+use crate::ww::WwTable;
+use lockdep::{Acquire, Assertion, ClassId, ClassSpec, Edge, Held, Lockdep, Nest, Report, Run, Site, Verdict};
 use mm_types::{Name, ObjId, TaskId};
 use sched::{Access, Availability, ChoiceKind, Op, Outcome, Sched, Schedule, Scheduler, StopReason, Woken};
 use std::cell::{Cell, RefCell};
@@ -51,6 +53,8 @@ pub struct Kernel {
     /// Who owes a wake-up on an object: what a wait without a lock waits *for*.
     pub(crate) debts: RefCell<BTreeMap<ObjId, Vec<TaskId>>>,
     pub(crate) pins: Pins,
+    pub(crate) rcu: Rcu,
+    pub(crate) ww: RefCell<WwTable>,
     pub(crate) alloc_hook: RefCell<Option<Rc<dyn AllocHook>>>,
     pub(crate) fs_reclaim: Cell<Option<LockMap>>,
     /// Taken and released inside every `fs_reclaim_acquire` of a direct-reclaim allocation, when priming is on.
@@ -73,6 +77,8 @@ impl Kernel {
             report_marks: RefCell::default(),
             debts: RefCell::default(),
             pins: Pins::default(),
+            rcu: Rcu::new(),
+            ww: RefCell::default(),
             alloc_hook: RefCell::default(),
             fs_reclaim: Cell::new(None),
             prime: Cell::new(None),
@@ -94,6 +100,8 @@ impl Kernel {
         self.report_marks.borrow_mut().clear();
         self.debts.borrow_mut().clear();
         self.pins.clear();
+        self.rcu.reset();
+        self.ww.borrow_mut().clear();
         *self.alloc_hook.borrow_mut() = None;
         self.prime.set(None);
         drop(tasks);
@@ -107,9 +115,12 @@ impl Kernel {
     }
 
     /// Adds a task. Its body starts when the scheduler first chooses it. In a task, a scheduling point before it.
+    ///
+    /// A task that ends with locks held is reported, at the place it was spawned from (`debug_check_no_locks_held()`).
+    #[track_caller]
     pub fn spawn(&self, name: Name, body: impl FnOnce() + 'static) -> TaskId {
         self.visible_write(sched::TASKS);
-        let task = self.sched.spawn(name, task_body(body));
+        let task = self.sched.spawn(name, task_body(body, Location::caller()));
         self.spawned(task, name)
     }
 
@@ -125,9 +136,10 @@ impl Kernel {
 
     /// As [`Kernel::spawn`], a task that others keep busy: while it waits on the queue `idle_on` it does not keep the run
     /// alive ([`Sched::spawn_daemon`]).
+    #[track_caller]
     pub fn spawn_daemon(&self, name: Name, idle_on: WaitQueue, body: impl FnOnce() + 'static) -> TaskId {
         self.visible_write(sched::TASKS);
-        let task = self.sched.spawn_daemon(name, idle_on.obj(), task_body(body));
+        let task = self.sched.spawn_daemon(name, idle_on.obj(), task_body(body, Location::caller()));
         self.spawned(task, name)
     }
 
@@ -290,14 +302,19 @@ impl Kernel {
         }
         let mut rows = self.classes.borrow_mut();
         let idx = ClassIdx(rows.len() as u32);
-        // Without a validator the id is never looked at; a registry of its own keeps the row total.
-        let id = match &self.lockdep_registry {
-            Some(registry) => registry.class(&class.spec()),
-            None => Lockdep::new().class(&class.spec()),
-        };
+        let id = self.lockdep_class(&class.spec());
         rows.push(ClassRow { class, printed: class.printed(), id });
         self.class_index.borrow_mut().insert((class.name, class.subclass), idx);
         idx
+    }
+
+    /// The validator's own number of a class.
+    pub(crate) fn lockdep_class(&self, spec: &ClassSpec<'_>) -> ClassId {
+        match &self.lockdep_registry {
+            Some(registry) => registry.class(spec),
+            // Without a validator it is never looked at.
+            None => Lockdep::new().class(spec),
+        }
     }
 
     /// A bare lockdep map of class `name`.
@@ -313,43 +330,80 @@ impl Kernel {
         self.class_row(idx).map(|r| LockRef { obj, class: r.printed, kind: r.class.kind })
     }
 
-    /// Tells the validator that the current task takes a lock.
-    pub(crate) fn lockdep_acquire(&self, idx: ClassIdx, obj: ObjId, how: Acquire, at: &'static Location<'static>) {
+    /// Tells the validator something of the current task, and notes when it reported. Silent while the run is torn down.
+    #[inline]
+    pub(crate) fn tell(
+        &self,
+        at: &'static Location<'static>,
+        what: impl FnOnce(&mut Run, &mut Held, Site) -> Verdict,
+    ) {
         if self.quiet() {
             return;
         }
-        let (Some(run), Some(row)) = (&self.lockdep, self.class_row(idx)) else { return };
+        let Some(run) = &self.lockdep else { return };
         let task = self.sched.current();
         let mut tasks = self.tasks.borrow_mut();
         let cx = &mut tasks[task.0 as usize];
         let site = Site { location: at, frame: cx.frame };
-        let verdict = run.borrow_mut().acquire(&mut cx.held, row.id, obj.0, how, site);
+        let verdict = what(&mut run.borrow_mut(), &mut cx.held, site);
         self.mark_reports(verdict.reports().len(), task);
+    }
+
+    /// Tells the validator that the current task takes a lock.
+    pub(crate) fn lockdep_acquire(&self, idx: ClassIdx, obj: ObjId, how: Acquire, at: &'static Location<'static>) {
+        let Some(row) = self.class_row(idx) else { return };
+        self.tell(at, |run, held, site| run.acquire(held, row.id, obj.0, how, site));
+    }
+
+    /// The same under a map that serialises all locks of the class.
+    pub(crate) fn lockdep_acquire_nest(
+        &self,
+        idx: ClassIdx,
+        obj: ObjId,
+        how: Acquire,
+        nest: LockMap,
+        at: &'static Location<'static>,
+    ) {
+        let (Some(row), Some(above)) = (self.class_row(idx), self.class_row(nest.class())) else { return };
+        let nest = Nest { instance: nest.obj().0, class: Some(above.id) };
+        self.tell(at, |run, held, site| run.acquire_nest(held, row.id, obj.0, how, nest, site));
     }
 
     /// Tells the validator that the current task lets a lock go.
     pub(crate) fn lockdep_release(&self, idx: ClassIdx, obj: ObjId, at: &'static Location<'static>) {
-        if self.quiet() {
-            return;
-        }
-        let (Some(run), Some(row)) = (&self.lockdep, self.class_row(idx)) else { return };
-        let task = self.sched.current();
-        let mut tasks = self.tasks.borrow_mut();
-        let cx = &mut tasks[task.0 as usize];
-        let site = Site { location: at, frame: cx.frame };
-        let verdict = run.borrow_mut().release_of(&mut cx.held, row.id, obj.0, site);
-        self.mark_reports(verdict.reports().len(), task);
+        let Some(row) = self.class_row(idx) else { return };
+        self.tell(at, |run, held, site| run.release_of(held, row.id, obj.0, site));
     }
 
     /// Tells the validator that an exclusive hold became a shared one.
     pub(crate) fn lockdep_downgrade(&self, obj: ObjId, read: lockdep::Read, at: &'static Location<'static>) {
-        let (Some(run), false) = (&self.lockdep, self.quiet()) else { return };
-        let task = self.sched.current();
-        let mut tasks = self.tasks.borrow_mut();
-        let cx = &mut tasks[task.0 as usize];
-        let site = Site { location: at, frame: cx.frame };
-        let verdict = run.borrow_mut().downgrade(&mut cx.held, obj.0, read, site);
-        self.mark_reports(verdict.reports().len(), task);
+        self.tell(at, |run, held, site| run.downgrade(held, obj.0, read, site));
+    }
+
+    /// Reports conditions that kernel code checks with `DEBUG_LOCKS_WARN_ON()`, found true.
+    pub(crate) fn lockdep_warn(&self, conditions: lockdep::ww::Warnings, at: &'static Location<'static>) {
+        for condition in conditions {
+            self.tell(at, |run, held, site| run.debug_locks(held, condition, site));
+        }
+    }
+
+    /// `debug_check_no_locks_freed()`: the memory of a lock or map goes, or is initialised again, which no task may
+    /// have in its hands. Looks at the current task, as the kernel does.
+    #[track_caller]
+    pub fn lock_freed(&self, obj: ObjId) {
+        self.tell(Location::caller(), |run, held, site| run.freed(held, obj.0, obj.0, site));
+    }
+
+    /// `lockdep_sys_exit()`: the current task returns to user space, and must hold nothing.
+    #[track_caller]
+    pub fn return_to_user(&self) {
+        self.tell(Location::caller(), |run, held, site| run.return_to_user(held, site));
+    }
+
+    /// `lockdep_assert_held()` and its kin: reports an assertion that does not hold of the current task.
+    #[track_caller]
+    pub fn lockdep_assert(&self, assertion: Assertion) {
+        self.tell(Location::caller(), |run, held, site| run.assert(held, assertion, site));
     }
 
     fn mark_reports(&self, new: usize, task: TaskId) {
@@ -369,6 +423,12 @@ impl Kernel {
             .zip(marks.iter())
             .map(|(report, (step, task))| LockReport { step: *step, task: *task, report: report.clone() })
             .collect()
+    }
+
+    /// The title of the validator's report number `index`, if it has made so many.
+    pub(crate) fn report_title(&self, index: usize) -> Option<&'static str> {
+        let run = self.lockdep.as_ref()?.borrow();
+        run.reports().get(index).map(Report::title)
     }
 
     /// The dependencies learnt in this run, sorted by names.
@@ -482,10 +542,13 @@ impl Kernel {
     }
 }
 
-/// A task's body, and the event that it returned.
-fn task_body(body: impl FnOnce() + 'static) -> Box<dyn FnOnce()> {
+/// A task's body, what must hold when it returned, and the event that it did.
+fn task_body(body: impl FnOnce() + 'static, spawned: &'static Location<'static>) -> Box<dyn FnOnce()> {
     Box::new(move || {
         body();
-        current::current(|k| k.emit(EventKind::TaskExited));
+        current::current(|k| {
+            k.tell(spawned, |run, held, site| run.task_exit(held, site));
+            k.emit(EventKind::TaskExited);
+        });
     })
 }

@@ -1,16 +1,20 @@
-//! What kernel code blocks on: spinlock, mutex, rw_semaphore, SRCU, wait queue, completion, bare lockdep maps, blocking
-//! allocations; and [`Kernel`], what all of them share.
+//! What kernel code blocks on: spinlock, mutex, rw_semaphore, wait/wound mutex, RCU and SRCU, wait queue, completion, bare
+//! lockdep maps, blocking allocations; and [`Kernel`], what all of them share.
 //!
 //! | type | here | Linux |
 //! |---|---|---|
 //! | [`Mutex`], [`SpinLock`], [`RwSem`] | `raw.rs`, `raw_rw.rs`, guards are `lock_api`'s | `struct mutex`, `spinlock_t`, `struct rw_semaphore` |
 //! | [`LockNested`] | `nested.rs`, a lock taken under a subclass | `spin_lock_nested()`, `down_write_nested()` |
 //! | [`LockMap`] | `map.rs` | `struct lockdep_map` without a lock |
+//! | [`WwMutex`], [`WwAcquireCtx`] | `ww.rs` | `struct ww_mutex`, `struct ww_acquire_ctx` |
+//! | [`rcu_read_lock`], [`synchronize_rcu`] | `rcu.rs` | the same, of three flavours |
 //! | [`Srcu`] | `srcu.rs` | `struct srcu_struct` |
 //! | [`WaitQueue`], [`Completion`] | `wait.rs` | `wait_queue_head_t`, `struct completion` |
 //! | [`TrackedU64`] | `tracked.rs` | `READ_ONCE` / `WRITE_ONCE` of a shared word |
 //! | [`Kernel::might_alloc`], [`FsReclaim`] | `alloc.rs` | `might_alloc()`, `fs_reclaim_acquire()` |
 //! | [`Kernel::might_sleep_at`], [`NonBlock`] | `context.rs` | `might_sleep()`, `non_block_start()` |
+//!
+//! [`recorded`] plays recorded operations on these, and compares what comes of them.
 //!
 //! # Two executors
 //!
@@ -42,10 +46,13 @@ mod nested;
 mod pins;
 mod raw;
 mod raw_rw;
+mod rcu;
+pub mod recorded;
 mod srcu;
 mod task;
 mod tracked;
 mod wait;
+mod ww;
 
 pub use alloc::{AllocHook, FsReclaim, NoFsScope};
 pub use class::{ClassIdx, LockClass};
@@ -57,7 +64,9 @@ pub use nested::{LockNested, NestedGuard};
 pub use pins::Pin;
 pub use raw::{Mutex, MutexGuard, RawMutex, RawSpinLock, SpinLock, SpinLockGuard};
 pub use raw_rw::{RawRwSem, RwSem, RwSemReadGuard, RwSemWriteGuard};
+pub use rcu::{RcuFlavour, RcuReadGuard, rcu_read_lock, synchronize_rcu};
 pub use sched::{ChoiceKind, Scheduler};
 pub use srcu::{Srcu, SrcuReadGuard};
 pub use tracked::TrackedU64;
 pub use wait::{Completion, WaitQueue};
+pub use ww::{WwAcquireCtx, WwClass, WwGuard, WwMutex, WwPolicy};

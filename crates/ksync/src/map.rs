@@ -33,6 +33,10 @@ impl LockMap {
         self.obj
     }
 
+    pub(crate) const fn class(self) -> ClassIdx {
+        self.class
+    }
+
     /// `lock_map_acquire()`: exclusive, checked.
     #[track_caller]
     pub fn acquire(self) -> MapGuard {
@@ -62,17 +66,23 @@ impl LockMap {
     }
 }
 
+impl LockMap {
+    /// `lock_map_release()`, for a caller that let the guard go.
+    pub(crate) fn release(self, k: &Kernel, at: &'static Location<'static>) {
+        if !k.quiet() {
+            k.lockdep_release(self.class, self.obj, at);
+            k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
+        }
+    }
+}
+
 impl Drop for MapGuard {
     #[track_caller]
     fn drop(&mut self) {
         let at = Location::caller();
         with_current(|k| {
-            if let Some(k) = k.filter(|k| !k.quiet()) {
-                k.lockdep_release(self.map.class, self.map.obj, at);
-                k.emit_lock(self.map.class, self.map.obj, |lock| EventKind::LockReleased {
-                    lock,
-                    mode: LockMode::Exclusive,
-                });
+            if let Some(k) = k {
+                self.map.release(k, at);
             }
         });
     }

@@ -19,5 +19,7 @@ names! {
     might_alloc = "might_alloc",
     wait_event = "wait_event",
     synchronize_srcu = "synchronize_srcu",
+    synchronize_rcu = "synchronize_rcu",
+    ww_mutex_lock = "ww_mutex_lock",
     order = "order",
 }

@@ -75,7 +75,7 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
             return;
         }
         if SLEEPS {
-            k.might_sleep_at(NAMES.mutex_lock);
+            k.might_sleep_from(NAMES.mutex_lock, at);
         }
         k.pins_reached(class);
         k.lockdep_acquire(class, self.obj, Acquire::exclusive(), at);

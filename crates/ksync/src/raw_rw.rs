@@ -105,7 +105,7 @@ impl RawRwSem {
             LockMode::Exclusive => (Acquire::exclusive(), NAMES.down_write),
             LockMode::Shared => (Acquire::shared(), NAMES.down_read),
         };
-        k.might_sleep_at(name);
+        k.might_sleep_from(name, at);
         k.pins_reached(class);
         k.lockdep_acquire(class, self.obj, how, at);
         match mode {

@@ -21,9 +21,52 @@ pub struct Srcu {
     map: LockMap,
     /// Whether lockdep learns orders through read sections: not before Linux 6.4 (`check` 0), since then it does.
     checked: bool,
-    generation: AtomicU64,
-    readers: [AtomicU32; 2],
+    readers: Readers,
     grace: WaitQueue,
+}
+
+/// Readers by the parity of the generation in which they began: all that a grace period asks.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    generation: AtomicU64,
+    counts: [AtomicU32; 2],
+}
+
+impl Readers {
+    pub(crate) const fn new() -> Readers {
+        Readers { generation: AtomicU64::new(0), counts: [AtomicU32::new(0), AtomicU32::new(0)] }
+    }
+
+    pub(crate) fn reset(&self) {
+        self.counts.iter().for_each(|count| count.store(0, Ordering::Relaxed));
+    }
+
+    /// A read section begins; its parity.
+    pub(crate) fn enter(&self) -> usize {
+        let parity = (self.generation.load(Ordering::Relaxed) & 1) as usize;
+        self.counts[parity].fetch_add(1, Ordering::AcqRel);
+        parity
+    }
+
+    /// The end of a read section of this parity, for when that is dropped.
+    pub(crate) fn leaves(&self, parity: usize) -> Leaves<'_> {
+        Leaves(&self.counts[parity])
+    }
+
+    /// A grace period begins; the parity of those it waits for.
+    pub(crate) fn begin_grace(&self) -> usize {
+        (self.generation.fetch_add(1, Ordering::AcqRel) & 1) as usize
+    }
+
+    /// Whether no read section of a parity goes on.
+    pub(crate) fn gone(&self, parity: usize) -> bool {
+        self.counts[parity].load(Ordering::Acquire) == 0
+    }
+
+    /// Whether any read section goes on.
+    pub(crate) fn any(&self) -> bool {
+        !(self.gone(0) && self.gone(1))
+    }
 }
 
 /// A read section; dropping it is `srcu_read_unlock()`.
@@ -45,8 +88,7 @@ impl Srcu {
             class,
             map: LockMap::new(class, obj),
             checked,
-            generation: AtomicU64::new(0),
-            readers: [AtomicU32::new(0), AtomicU32::new(0)],
+            readers: Readers::new(),
             grace: WaitQueue::new(k, NAMES.synchronize_srcu),
         }
     }
@@ -62,8 +104,7 @@ impl Srcu {
         let at = Location::caller();
         current(|k| {
             k.visible_read(self.map.obj());
-            let parity = (self.generation.load(Ordering::Relaxed) & 1) as usize;
-            self.readers[parity].fetch_add(1, Ordering::AcqRel);
+            let parity = self.readers.enter();
             self.grace.owe();
             k.lockdep_acquire(self.class, self.map.obj(), self.how(), at);
             k.emit_lock(self.class, self.map.obj(), |lock| EventKind::LockAcquired {
@@ -79,15 +120,16 @@ impl Srcu {
     /// section of the same domain waits for itself.
     #[track_caller]
     pub fn synchronize(&self) {
+        let at = Location::caller();
         current(|k| {
-            k.might_sleep_at(NAMES.synchronize_srcu);
+            k.might_sleep_from(NAMES.synchronize_srcu, at);
             if self.checked {
                 // `srcu_lock_sync()`: the validator sees an acquisition that is over at once.
                 self.map.touch();
             }
             k.visible_write(self.map.obj());
-            let old = (self.generation.fetch_add(1, Ordering::AcqRel) & 1) as usize;
-            self.grace.wait_event(|| self.readers[old].load(Ordering::Acquire) == 0);
+            let old = self.readers.begin_grace();
+            self.grace.wait_event(|| self.readers.gone(old));
         });
     }
 }
@@ -98,7 +140,7 @@ impl Drop for SrcuReadGuard<'_> {
         let at = Location::caller();
         let srcu = self.srcu;
         current(|k| {
-            let leaves = Leaves(&srcu.readers[self.parity]);
+            let leaves = srcu.readers.leaves(self.parity);
             if k.quiet() {
                 return;
             }
@@ -107,7 +149,7 @@ impl Drop for SrcuReadGuard<'_> {
             k.emit_lock(srcu.class, srcu.map.obj(), |lock| EventKind::LockReleased { lock, mode: LockMode::Shared });
             srcu.grace.settle();
             drop(leaves);
-            if srcu.readers[self.parity].load(Ordering::Acquire) == 0 {
+            if srcu.readers.gone(self.parity) {
                 k.sched.wake_all(srcu.grace.obj());
             }
         });
@@ -115,7 +157,7 @@ impl Drop for SrcuReadGuard<'_> {
 }
 
 /// Takes a reader off when it is dropped: also when its task is unwound from the scheduling point of the release.
-struct Leaves<'a>(&'a AtomicU32);
+pub(crate) struct Leaves<'a>(&'a AtomicU32);
 
 impl Drop for Leaves<'_> {
     fn drop(&mut self) {

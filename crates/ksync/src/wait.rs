@@ -26,6 +26,11 @@ impl WaitQueue {
         WaitQueue { obj: k.new_obj(), what }
     }
 
+    /// A queue with a given identity.
+    pub(crate) const fn with_obj(obj: ObjId, what: Name) -> WaitQueue {
+        WaitQueue { obj, what }
+    }
+
     /// The queue's identity.
     #[must_use]
     pub const fn obj(&self) -> ObjId {
@@ -44,7 +49,7 @@ impl WaitQueue {
     /// Waits for `ready`, which may change what it looks at if `access` is a write.
     fn wait(&self, access: Access, mut ready: impl FnMut() -> bool, at: &'static Location<'static>) {
         current(|k| {
-            k.might_sleep_at(NAMES.wait_event);
+            k.might_sleep_from(NAMES.wait_event, at);
             k.visible(self.obj, access);
             let mut waited = false;
             while !ready() && !k.quiet() {

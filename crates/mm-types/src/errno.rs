@@ -50,10 +50,14 @@ errnos! {
     EINVAL = 22,
     /// No space left.
     ENOSPC = 28,
+    /// A lock was not waited for, since that could deadlock: let go of the others and start again.
+    EDEADLK = 35,
     /// Value too large.
     EOVERFLOW = 75,
     /// Operation not supported.
     EOPNOTSUPP = 95,
+    /// Done already: the lock is held under this very context.
+    EALREADY = 114,
 }
 
 impl fmt::Display for Errno {
