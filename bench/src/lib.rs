@@ -3,6 +3,8 @@
 //! Every row is ours, a peer's, and the ratio of the two, printed as one table at the end ([`Table`]); a figure alone says
 //! more about the machine than about the code. The rows are in `benches/rows/`, one file an area.
 
+pub mod validator;
+
 use serde_json::Value;
 use std::fmt;
 use std::fs;
@@ -24,10 +26,22 @@ pub struct Row {
     pub budget: &'static str,
 }
 
+/// A figure that is no time of an iteration: measured by its row, and shown below the table.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// What is measured.
+    pub what: String,
+    /// Ours and the peers', in words.
+    pub measured: String,
+    /// What it is meant to stay above or under, in words.
+    pub budget: &'static str,
+}
+
 /// The rows of a run.
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Row>,
+    figures: Vec<Figure>,
     results: PathBuf,
     since: SystemTime,
 }
@@ -36,7 +50,7 @@ impl Table {
     /// A table of what criterion writes below `results` from now on: earlier results are not shown.
     #[must_use]
     pub fn new(results: &Path) -> Table {
-        Table { rows: Vec::new(), results: results.to_owned(), since: SystemTime::now() }
+        Table { rows: Vec::new(), figures: Vec::new(), results: results.to_owned(), since: SystemTime::now() }
     }
 
     /// Adds a row whose two sides do one operation an iteration.
@@ -55,6 +69,11 @@ impl Table {
     ) {
         let peer = peer.map(|(id, name)| (id.to_owned(), name.to_owned()));
         self.rows.push(Row { what: what.to_owned(), ours: ours.to_owned(), peer, per, budget });
+    }
+
+    /// Adds a figure that the caller measured itself.
+    pub fn figure(&mut self, what: &str, measured: String, budget: &'static str) {
+        self.figures.push(Figure { what: what.to_owned(), measured, budget });
     }
 
     /// The median of a benchmark of this run, in nanoseconds; `None` if a filter left it out.
@@ -94,6 +113,9 @@ impl fmt::Display for Table {
             let name = row.peer.as_ref().map_or("-", |(_, name)| name.as_str());
             let (ours, peer) = (time(ours), time(peer));
             writeln!(f, "{:<52} {ours:>10} {peer:>10} {ratio:>11}  {name:<28} {}", row.what, row.budget)?;
+        }
+        for Figure { what, measured, budget } in &self.figures {
+            writeln!(f, "{what:<52} {measured:<64} {budget}")?;
         }
         Ok(())
     }
