@@ -27,6 +27,12 @@ pub struct DriverKind {
     pub make: fn(&Kernel, &Arc<Mm>, PageRange, &Config) -> Arc<dyn Driver>,
 }
 
+/// A driver's type that says by itself how it is made by name: what a test names it by.
+pub trait HasKind {
+    /// How.
+    const KIND: DriverKind;
+}
+
 /// A way in which a driver can be wrong on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MutantInfo {
@@ -69,6 +75,12 @@ impl Config {
         Config { dev, name, mutant: None, options: BTreeMap::new() }
     }
 
+    /// Whether it is to be wrong in this way.
+    #[must_use]
+    pub fn is_mutant(&self, name: &str) -> bool {
+        self.mutant.as_deref() == Some(name)
+    }
+
     /// The same as a mutant.
     #[must_use]
     pub fn mutant(mut self, name: &str) -> Config {
@@ -84,12 +96,14 @@ impl Config {
     }
 
     /// An option as a number, or `default` when it was not given.
-    pub(crate) fn number(&self, name: &str, default: u64) -> u64 {
+    #[must_use]
+    pub fn number(&self, name: &str, default: u64) -> u64 {
         self.options.get(name).and_then(|v| v.parse().ok()).unwrap_or(default)
     }
 
     /// Whether an option was given as `word`.
-    pub(crate) fn says(&self, name: &str, word: &str) -> bool {
+    #[must_use]
+    pub fn says(&self, name: &str, word: &str) -> bool {
         self.options.get(name).is_some_and(|v| v == word)
     }
 }

@@ -9,6 +9,8 @@
 //! | `i915_userptr` | interval subscriber; as `2019` a list subscriber | `2019` |
 //! | `interval_mirror` | interval subscriber | `skip-retry`, `ignore-one-invalidation`, `late-zap`, `sleep-in-nonblock`, `no-set-seq` |
 //!
+//! A driver of one's own is best written against [`interval`], where what must not be forgotten does not compile.
+//!
 //! [`builtin`] lists them with what each can be told ([`DriverKind`]); a user's driver is one more entry of that kind.
 //!
 //! # Who owns whom
@@ -19,6 +21,7 @@
 mod device;
 mod driver;
 mod drivers;
+pub mod interval;
 mod kind;
 mod via;
 
@@ -27,5 +30,5 @@ pub use driver::{Args, Driver, DriverLock, OpInfo};
 pub use drivers::builtin;
 pub use drivers::i915_userptr::I915Userptr;
 pub use drivers::interval_mirror::IntervalMirror;
-pub use kind::{Config, ConfigError, DriverKind, MutantInfo, OptionInfo};
+pub use kind::{Config, ConfigError, DriverKind, HasKind, MutantInfo, OptionInfo};
 pub use via::Via;
