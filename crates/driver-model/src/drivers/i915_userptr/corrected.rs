@@ -66,6 +66,8 @@ struct Pinned {
     pvec: Vec<Pfn>,
     /// The sequence they were looked up under.
     seq: u64,
+    /// The driver lets go: whoever is looking pages up right now must not publish them.
+    gone: bool,
 }
 
 impl IntervalNotifier for Gpu {
@@ -110,7 +112,13 @@ impl Corrected {
     pub(super) fn detach(&self) {
         let objects = self.objects.lock().take();
         for object in objects.unwrap_or_default().into_values() {
-            self.put_object(&object);
+            let pvec = {
+                let mut pinned = object.lock.lock();
+                let pvec = self.unbind(&object, &mut pinned);
+                pinned.gone = true;
+                pvec
+            };
+            self.unpin(&pvec);
             Subscriptions::interval_remove(&*self.mm, &object.sub);
         }
     }
@@ -182,6 +190,9 @@ impl Corrected {
 
     fn publish(&self, object: &Object, seq: u64, pvec: &[Pfn]) -> Result<bool, Errno> {
         let mut pinned = object.lock.lock();
+        if pinned.gone {
+            return Err(Errno::ENODEV);
+        }
         if !pinned.pvec.is_empty() {
             // Another task was faster; whether its pages are still good is for the next attempt to say.
             return Ok(false);
@@ -195,7 +206,7 @@ impl Corrected {
         for (vpn, pfn) in object.pages.iter().zip(pvec) {
             self.gpu.device.set(via, vpn, *pfn, true);
         }
-        *pinned = Pinned { pvec: pvec.to_vec(), seq };
+        *pinned = Pinned { pvec: pvec.to_vec(), seq, gone: false };
         Ok(true)
     }
 
@@ -222,6 +233,6 @@ impl Corrected {
     fn unbind(&self, object: &Object, pinned: &mut Pinned) -> Vec<Pfn> {
         let _guard = self.gpu.notifier_lock.lock();
         self.gpu.device.zap(self.mm.id(), object.pages);
-        std::mem::take(pinned).pvec
+        std::mem::take(&mut pinned.pvec)
     }
 }
