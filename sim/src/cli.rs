@@ -61,6 +61,13 @@ A malformed line is named, the others are judged, and the exit code is 2.";
 const AFTER_LOCKDEP_GRAPH: &str = "\
 Example:
   shootdown lockdep graph tests/data/lockdep/sample.trace --dot locks.dot --json locks.json";
+const AFTER_CONFORMANCE: &str = "\
+Examples:
+  shootdown conformance interval_mirror
+  shootdown conformance interval_mirror --mutant skip-retry --case lifecycle
+  shootdown run conformance:interval_mirror/lifecycle --events
+
+A driver that does not come back, or takes the process down, fails its case; the other cases go on.";
 
 const AFTER_LIST: &str = "\
 Example:
@@ -97,6 +104,9 @@ pub(crate) enum Command {
     /// Judge recorded lock operations and lock traces of running kernels, or draw their graph
     #[command(after_help = AFTER_LOCKDEP)]
     Lockdep(LockdepArgs),
+    /// Run the conformance suite against a driver
+    #[command(after_help = AFTER_CONFORMANCE)]
+    Conformance(ConformanceArgs),
     /// Name everything that a scenario can name, with one line each
     #[command(after_help = AFTER_LIST)]
     List(ListArgs),
@@ -286,6 +296,33 @@ pub(crate) struct LockdepGraphArgs {
     /// Write it as /proc/lockdep, lockdep_chains and lockdep_stats have it
     #[arg(long, value_name = "FILE")]
     pub(crate) proc: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+pub(crate) enum TestFormat {
+    // No help of their own: as `Format`.
+    Human,
+    Ktap,
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConformanceArgs {
+    /// The driver
+    #[arg(value_name = "DRIVER")]
+    pub(crate) driver: String,
+    /// A way in which the driver is wrong on purpose
+    #[arg(long, value_name = "NAME")]
+    pub(crate) mutant: Option<String>,
+    /// Only this case; may be given several times
+    #[arg(long = "case", value_name = "NAME")]
+    pub(crate) cases: Vec<String>,
+    /// How results are printed: as a test list, as KTAP, or as one JSON object a case
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: TestFormat,
+    // Hidden: how the watched child is called.
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    pub(crate) worker: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]

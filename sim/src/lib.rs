@@ -12,12 +12,14 @@ mod exit;
 mod files;
 mod out;
 mod program;
+mod testing;
 
 use clap::Parser;
 pub use exit::Exit;
 use harness::Registry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+pub use testing::conformance;
 
 /// The tool with the drivers of `registry`: reads the process's arguments, does it, says how it went.
 pub fn main(registry: Registry) -> ExitCode {
@@ -42,6 +44,7 @@ fn dispatch(registry: &Registry, command: &cli::Command) -> Exit {
         cli::Command::Strace(args) => commands::strace::strace(registry, args),
         cli::Command::Matrix(args) => commands::matrix::matrix(registry, args),
         cli::Command::Lockdep(args) => commands::lockdep::lockdep(&args.command),
+        cli::Command::Conformance(args) => commands::conformance::conformance(registry, args),
         cli::Command::List(args) => commands::list::list(registry, args),
     }
 }

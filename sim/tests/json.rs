@@ -183,6 +183,21 @@ fn lockdep_graph() {
 }
 
 #[test]
+fn conformance() {
+    let mut objects = printed(&["conformance", "interval_mirror", "--case", "lifecycle"]);
+    objects.extend(printed(&[
+        "conformance",
+        "interval_mirror",
+        "--case",
+        "nonblocking",
+        "--mutant",
+        "sleep-in-nonblock",
+    ]));
+    agree("## `conformance`", &objects);
+    agree("### An element of `failures`", elements(&objects, "failures"));
+}
+
+#[test]
 fn a_replay_field_is_a_command() {
     let objects = printed(&["run", USERPTR]);
     let command = objects[0]["findings"][0]["replay"].as_str().expect("a command");

@@ -69,6 +69,22 @@ const ROWS: &[Row] = &[
         twin: &[Edit("with toy.m { munmap A 0x10000..0x11000 }", "with toy.m { }  munmap A 0x10000..0x11000")],
     },
     Row {
+        code: "LIFE",
+        proof: "mirror-keeps-subscription.mms",
+        wrong: Shipped("mirror-keeps-subscription.mms"),
+        run: &["LIFE"],
+        also: &[],
+        twin: NO_MUTANT,
+    },
+    Row {
+        code: "COH",
+        proof: "mirror-keeps-old-frame.mms",
+        wrong: Shipped("mirror-keeps-old-frame.mms"),
+        run: &["COH", "STALE"],
+        also: &[],
+        twin: NO_MUTANT,
+    },
+    Row {
         code: "ORD-CLEAR",
         proof: "munmap-clears-before-start",
         wrong: Shipped("quirk-clears-before-start.mms"),

@@ -97,6 +97,7 @@ pub(crate) enum TaskStep {
     Unregister { device: usize },
     Sync { name: Name },
     Yield,
+    Notify { nonblock: bool, mm: usize, pages: PageRange, body: Vec<Step<TaskStep>> },
 }
 
 #[derive(Debug)]
@@ -172,7 +173,9 @@ fn registered_in(body: &[Spanned<Statement>]) -> Vec<&str> {
     body.iter()
         .flat_map(|s| match &s.node {
             Statement::Register { device } => vec![device.node.as_str()],
-            Statement::With { body, .. } | Statement::Repeat { body, .. } => registered_in(body),
+            Statement::With { body, .. } | Statement::Repeat { body, .. } | Statement::Notify { body, .. } => {
+                registered_in(body)
+            }
             _ => Vec::new(),
         })
         .collect()
@@ -282,6 +285,12 @@ impl Names<'_> {
             Statement::Repeat { times, body } => {
                 TaskStep::Repeat { times: times.node, body: self.task_steps(body, task)? }
             }
+            Statement::Notify { nonblock, mm, range, body } => TaskStep::Notify {
+                nonblock: *nonblock,
+                mm: self.mm(&mm.node)?,
+                pages: range.node,
+                body: self.task_steps(body, task)?,
+            },
             Statement::Call { device, operation, arguments } => TaskStep::Call {
                 device: self.device(&device.node)?,
                 operation: Name::new(&operation.node),

@@ -102,6 +102,12 @@ impl Experiment {
         &self.scenario
     }
 
+    /// The scenario's canonical text: what its hash is of, but for the seed.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.scenario.to_string()
+    }
+
     /// The seed the file asks for; 0 if it does not say.
     #[must_use]
     pub fn seed(&self) -> u64 {

@@ -1,8 +1,10 @@
 //! What looks on during a run: the oracles, the run hash, the counters of `assert`, and a text log if asked for.
 
+use crate::pulse::Pulse;
 use mm_types::{Name, ObjId, TaskId};
 use properties::Oracles;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use trace::{Event, EventKind, Hook, Observer, RunEnd, RunHash, SubId, TextLog};
 
 /// All observers of a world as one.
@@ -11,6 +13,8 @@ pub(crate) struct Judge {
     pub(crate) hash: RunHash,
     pub(crate) counts: Counts,
     pub(crate) log: Option<TextLog>,
+    /// Who watches that something happens at all.
+    pub(crate) pulse: Option<Arc<Pulse>>,
 }
 
 impl Judge {
@@ -20,6 +24,7 @@ impl Judge {
             hash: RunHash::default(),
             counts: Counts::default(),
             log: log.then(TextLog::default),
+            pulse: None,
         }
     }
 
@@ -35,6 +40,9 @@ impl Judge {
 
 impl Observer for Judge {
     fn event(&mut self, event: &Event) {
+        if let Some(pulse) = &self.pulse {
+            pulse.beat(event);
+        }
         self.oracles.event(event);
         self.hash.event(event);
         self.counts.event(event);
@@ -66,6 +74,10 @@ pub(crate) struct Counts {
     called_back: BTreeMap<TaskId, u32>,
     /// Device translations taken away by callbacks.
     pub(crate) revoked_in_callbacks: u64,
+    /// Device translations published.
+    pub(crate) published: u64,
+    /// Accesses by devices.
+    pub(crate) device_accesses: u64,
     pub(crate) allocations: u64,
     pub(crate) reclaim_invalidations: u64,
     pub(crate) blocked_tasks: u64,
@@ -105,6 +117,8 @@ impl Observer for Counts {
             EventKind::Subscribed { sub, name, .. } => {
                 self.names.insert(sub, name);
             }
+            EventKind::SpteSet { .. } => self.published += 1,
+            EventKind::DeviceAccess { .. } => self.device_accesses += 1,
             EventKind::CallbackExit { .. } => *self.called_back.entry(task).or_default() -= 1,
             EventKind::SpteClear { .. } => {
                 self.revoked_in_callbacks += u64::from(self.called_back.get(&task).is_some_and(|depth| *depth > 0));

@@ -9,6 +9,7 @@
 //! | verdict, text, JSON | [`RunReport`] | `verdict.rs`, `report.rs` |
 //! | many runs | [`ExploreReport`] | `explore.rs` |
 //! | the same run again | [`Token`], [`Recipe`] | `token.rs`, `schedulers.rs` |
+//! | a driver against every case there is | [`conformance()`] | `conformance/` |
 //! | a real program's calls | [`strace`] | `strace/` |
 //! | annotation settings against workloads | [`matrix`] | `matrix/` |
 //!
@@ -16,13 +17,16 @@
 //! tasks, run the scheduler, read the judges. Nothing here reads a file, a clock or the environment.
 
 mod compile;
+pub mod conformance;
 mod devices;
 mod experiment;
 mod explore;
 mod inline;
 mod judge;
+mod life;
 pub mod listing;
 pub mod matrix;
+mod pulse;
 mod registry;
 mod report;
 mod schedulers;
@@ -34,9 +38,11 @@ mod verdict;
 mod world;
 
 pub use ::explore::Progress;
+pub use conformance::conformance;
 pub use driver_model as drivers;
 pub use experiment::{Experiment, ReplayError, Soak};
 pub use explore::{ExploreEnd, ExplorePlan, ExploreReport, ExploredFinding};
+pub use pulse::{Last, Pulse};
 pub use registry::Registry;
 pub use report::{Found, IDENT, RunReport};
 pub use sched::install_panic_hook;

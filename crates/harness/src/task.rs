@@ -6,6 +6,7 @@ use crate::world::{Live, touch};
 use ksync::{Kernel, current};
 use mm_types::{Gfp, Name, PageRange};
 use std::rc::Rc;
+use trace::{NotifyEvent, NotifyRange};
 
 /// Adds task `index` of the scenario.
 pub(crate) fn spawn(k: &Kernel, live: &Rc<Live>, index: usize) {
@@ -15,7 +16,12 @@ pub(crate) fn spawn(k: &Kernel, live: &Rc<Live>, index: usize) {
 
 fn run(live: &Live, body: &[Step<TaskStep>]) {
     for step in body {
-        let before = current(|k| k.set_frame(Some(step.frame)));
+        let before = current(|k| {
+            if let Some(pulse) = &live.pulse {
+                pulse.at(k.current_task(), step.frame);
+            }
+            k.set_frame(Some(step.frame))
+        });
         if let Err(why) = execute(live, &step.what) {
             live.note(step.frame, &why);
         }
@@ -49,6 +55,7 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
         }
         TaskStep::Exit { mm } => {
             live.mms[*mm].exit();
+            live.gone.borrow_mut().mms.insert(*mm);
             Ok(())
         }
         TaskStep::Alloc { nr_pages, gfp } => alloc(*gfp, *nr_pages),
@@ -70,11 +77,16 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
             current(|k| k.sync_passed(point));
             done.map_err(|e| format!("{point} failed: {e}"))
         }
-        TaskStep::Register { device } => live.devices[*device].driver.attach().map_err(|e| failed("register", e)),
+        TaskStep::Register { device } => {
+            live.gone.borrow_mut().devices.remove(device);
+            live.devices[*device].driver.attach().map_err(|e| failed("register", e))
+        }
         TaskStep::Unregister { device } => {
             live.devices[*device].driver.detach();
+            live.gone.borrow_mut().devices.insert(*device);
             Ok(())
         }
+        TaskStep::Notify { nonblock, mm, pages, body } => notify(live, *nonblock, *mm, *pages, body),
         TaskStep::Sync { name } => {
             current(|k| k.sync_point(*name));
             Ok(())
@@ -84,6 +96,21 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
             Ok(())
         }
     }
+}
+
+/// `notify [nonblock] MM RANGE { .. }`: as a caller of the notifiers that finds nothing to clear.
+fn notify(live: &Live, nonblock: bool, mm: usize, pages: PageRange, body: &[Step<TaskStep>]) -> Result<(), String> {
+    let subs = live.mms[mm].subscriptions();
+    let id = live.mms[mm].id();
+    let range = NotifyRange { mm: id, pages, event: NotifyEvent::Clear, blockable: !nonblock, owner: None };
+    let bracket = if nonblock {
+        subs.invalidate_range_start_nonblock(range).map_err(|e| format!("notify nonblock {pages}: {e}"))?
+    } else {
+        subs.invalidate_range_start(range)
+    };
+    run(live, body);
+    bracket.end();
+    Ok(())
 }
 
 /// Whether reclaim met its request.

@@ -3,8 +3,10 @@
 use crate::compile::{Code, MmSpec};
 use crate::devices::{Attached, build_device};
 use crate::experiment::Experiment;
-use crate::judge::Judge;
+use crate::judge::{Counts, Judge};
+use crate::life::{Gone, kept};
 use crate::matrix::LockCounts;
+use crate::pulse::Pulse;
 use crate::report::{Found, RunReport};
 use crate::task;
 use crate::token::{Recipe, Token};
@@ -37,6 +39,9 @@ pub(crate) struct Live {
     pub(crate) mms: Vec<Arc<Mm>>,
     pub(crate) devices: Vec<Attached>,
     notes: RefCell<Vec<String>>,
+    pub(crate) gone: RefCell<Gone>,
+    /// Told of each statement that begins.
+    pub(crate) pulse: Option<Arc<Pulse>>,
 }
 
 impl Live {
@@ -72,6 +77,16 @@ impl World {
         &self.experiment
     }
 
+    /// Tells `pulse` of every event and of every statement that begins.
+    pub(crate) fn watch(&mut self, pulse: &Arc<Pulse>) {
+        self.judge.borrow_mut().pulse = Some(pulse.clone());
+    }
+
+    /// What was counted in the last run.
+    pub(crate) fn counted<R>(&self, f: impl FnOnce(&Counts) -> R) -> R {
+        f(&self.judge.borrow().counts)
+    }
+
     /// One run, with everything that is to be said about it.
     pub(crate) fn run(&mut self, scheduler: &mut dyn Scheduler, recipe: Recipe) -> RunReport {
         let (end, live) = self.execute(scheduler);
@@ -79,6 +94,7 @@ impl World {
         let scenario = self.experiment.scenario();
         let mut findings: Vec<Found> = self.kernel.lock_reports().iter().map(Found::from_lockdep).collect();
         findings.extend(judge.oracles.findings().iter().map(Found::from_oracle));
+        findings.extend(kept(&live, &end, self.kernel.steps()).iter().map(Found::from_oracle));
         findings.sort_by_key(|f| f.step);
         let edges = self.kernel.lock_edges();
         let facts =
@@ -109,14 +125,21 @@ impl World {
 
     /// One run of many: what was found, and its chains added to the union over all runs.
     pub(crate) fn run_brief(&mut self, scheduler: &mut dyn Scheduler) -> Brief {
-        let (end, _) = self.execute(scheduler);
+        self.run_noted(scheduler).0
+    }
+
+    /// The same, with the operations that failed.
+    pub(crate) fn run_noted(&mut self, scheduler: &mut dyn Scheduler) -> (Brief, Vec<String>) {
+        let (end, live) = self.execute(scheduler);
         self.kernel.merge_lock_chains();
         let judge = self.judge.borrow();
         let locks = self.kernel.lock_reports();
         let mut found: BTreeSet<(Rule, u64)> =
             locks.iter().map(|r| (lock_rule(r.report.kind), r.report.id.value())).collect();
-        found.extend(judge.oracles.findings().iter().map(|f| (f.code, f.key)));
-        Brief { found, end: end.word(), steps: self.kernel.steps(), hash: judge.hash.value() }
+        let steps = self.kernel.steps();
+        let kept = kept(&live, &end, steps);
+        found.extend(judge.oracles.findings().iter().chain(&kept).map(|f| (f.code, f.key)));
+        (Brief { found, end: end.word(), steps, hash: judge.hash.value() }, live.notes.take())
     }
 
     fn execute(&mut self, scheduler: &mut dyn Scheduler) -> (RunEnd, Rc<Live>) {
@@ -124,7 +147,8 @@ impl World {
         k.reset();
         self.judge.borrow_mut().reset();
         k.set_observer(Some(self.judge.clone()));
-        let live = k.enter(|k| Rc::new(build(k, &self.experiment)));
+        let pulse = self.judge.borrow().pulse.clone();
+        let live = k.enter(|k| Rc::new(build(k, &self.experiment, pulse)));
         k.enter(|k| {
             for pin in &live.code.pins {
                 k.add_pin(*pin);
@@ -150,7 +174,7 @@ pub(crate) fn lock_rule(kind: ReportKind) -> Rule {
 }
 
 /// Builds the machine, the address spaces with their pages, and the devices.
-fn build(k: &Kernel, experiment: &Experiment) -> Live {
+fn build(k: &Kernel, experiment: &Experiment, pulse: Option<Arc<Pulse>>) -> Live {
     let code = experiment.code.clone();
     k.set_frame(Some(code.setup));
     let framework =
@@ -163,7 +187,7 @@ fn build(k: &Kernel, experiment: &Experiment) -> Live {
         .enumerate()
         .map(|(index, spec)| build_device(k, &experiment.registry, index, &mms[spec.mm], spec))
         .collect();
-    let live = Live { code, machine, mms, devices, notes: RefCell::default() };
+    let live = Live { code, machine, mms, devices, notes: RefCell::default(), gone: RefCell::default(), pulse };
     for (device, spec) in live.devices.iter().zip(&live.code.devices) {
         if !spec.registered_by_task
             && let Err(errno) = device.driver.attach()

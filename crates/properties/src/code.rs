@@ -50,6 +50,8 @@ codes! {
     Coh = "COH": "a CPU or device read something else than was last written to the page of its process",
     /// Sleeping where it is forbidden.
     Ctx = "CTX": "a task may sleep in a context that forbids it",
+    /// Kept beyond the end. Made by whoever runs the drivers: that a driver was told to let go is in no event.
+    Life = "LIFE": "what was to be given back is kept: a subscription, a translation or a page",
     /// No task can run.
     ProgDeadlock = "PROG-DEADLOCK": "tasks wait for each other, or for something that never comes",
     /// The run did not end within its bound.
@@ -66,7 +68,7 @@ impl Code {
     }
 
     /// The words that a `never` clause may use.
-    pub const NEVER_WORDS: [&'static str; 10] = [
+    pub const NEVER_WORDS: [&'static str; 11] = [
         "deadlock",
         "livelock",
         "stale",
@@ -76,6 +78,7 @@ impl Code {
         "unordered",
         "unsequenced",
         "inversion",
+        "leak",
         "panic",
     ];
 
@@ -92,6 +95,7 @@ impl Code {
             "unordered" => &[Code::OrdClear, Code::OrdCallback],
             "unsequenced" => &[Code::Seq],
             "inversion" => &[Code::LdCircular, Code::LdRecursive],
+            "leak" => &[Code::Life],
             "panic" => &[Code::Panic],
             _ => return None,
         })

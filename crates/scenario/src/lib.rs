@@ -31,6 +31,7 @@ pub use ast::Scenario;
 pub use diagnostic::Diagnostic;
 pub use parser::MAX_DEPTH;
 pub use span::{Position, Source, Span, Spanned};
+pub use suggest::nearest;
 pub use vocabulary::{DriverWords, OptionKind, Parameter, ParameterKind, RangeRule, SYNC_POINTS, Vocabulary};
 pub use words::{DriverWord, TaskWord, Word};
 

@@ -258,6 +258,10 @@ impl Printer {
             Statement::Repeat { times, body } => {
                 self.task_block(format_args!("repeat {}", times.node), body);
             }
+            Statement::Notify { nonblock, mm, range, body } => {
+                let nonblock = if *nonblock { "nonblock " } else { "" };
+                self.task_block(format_args!("notify {nonblock}{} {}", mm.node, Range(range.node)), body);
+            }
             simple => self.line(format_args!("{}", Simple(simple))),
         }
     }
@@ -330,7 +334,7 @@ impl fmt::Display for Simple<'_> {
             Statement::Unregister { device } => write!(f, "unregister {}", device.node),
             Statement::Sync { name } => write!(f, "sync {}", name.node),
             Statement::Yield => f.write_str("yield"),
-            Statement::With { .. } | Statement::Repeat { .. } => Ok(()),
+            Statement::With { .. } | Statement::Repeat { .. } | Statement::Notify { .. } => Ok(()),
         }
     }
 }

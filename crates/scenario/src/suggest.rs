@@ -25,7 +25,7 @@ pub(crate) fn one_of<'a>(allowed: impl IntoIterator<Item = &'a str>) -> Option<S
 /// The one of `allowed` that `word` is most likely a slip of; of equally near ones one of the same letters (`wr` is
 /// `rw`), else the one that begins alike for longest (`mumap` is `munmap`), else the first. `None` when even
 /// the nearest needs more than one edit per three characters.
-pub(crate) fn nearest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (word.chars().count() / 3).clamp(1, 4);
     // A word as long as a paragraph is no slip, and the table below would be as wide as it is long.
     if word.len() > 64 {

@@ -134,6 +134,8 @@ words! {
         Sync = "sync",
         /// `yield`
         Yield = "yield",
+        /// `notify [nonblock] MM RANGE { .. }`
+        Notify = "notify",
     }
 
     /// First words of an inline driver's statements.

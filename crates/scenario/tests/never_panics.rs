@@ -93,6 +93,8 @@ const PIECES: &[&str] = &[
     "reclaim",
     "pages",
     "repeat",
+    "notify",
+    "nonblock",
     "sync",
     "toy.go",
     "toy.l",

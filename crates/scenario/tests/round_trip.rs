@@ -266,6 +266,12 @@ fn statement() -> impl Strategy<Value = Spanned<Statement>> {
                 body
             }),
             (spanned(1..=u32::MAX), body()).prop_map(|(times, body)| Statement::Repeat { times, body }),
+            (any::<bool>(), mm_name(), range(), body()).prop_map(|(nonblock, mm, range, body)| Statement::Notify {
+                nonblock,
+                mm,
+                range,
+                body
+            }),
         ];
         spanned(nested)
     })

@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod conformance;
 pub(crate) mod explore;
 pub(crate) mod list;
 pub(crate) mod lockdep;
@@ -15,11 +16,12 @@ use std::path::Path;
 
 /// Reads, parses and checks a scenario; complains about every mistake in it.
 fn load(registry: &Registry, file: &Path, args: &ScenarioArgs) -> Result<Experiment, Exit> {
-    let text = files::read_text(file).map_err(|line| {
+    let name = file.to_string_lossy();
+    let shipped = harness::conformance::scenario(registry, &name);
+    let text = shipped.unwrap_or_else(|| files::read_text(file)).map_err(|line| {
         out::error(&line);
         Exit::BadInput
     })?;
-    let name = file.to_string_lossy();
     let mut experiment = Experiment::load(registry, &name, &text).map_err(|mistakes| {
         for mistake in &mistakes {
             out::complain(mistake.render(&name, &text, true).trim_end());

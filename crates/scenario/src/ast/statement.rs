@@ -155,6 +155,17 @@ pub enum Statement {
     },
     /// `yield`: lets any other task run.
     Yield,
+    /// `notify [nonblock] MM RANGE { .. }`: a bracket around pages whose entries it leaves alone.
+    Notify {
+        /// Whether its callbacks must not sleep, and may refuse.
+        nonblock: bool,
+        /// The address space.
+        mm: Name,
+        /// The pages.
+        range: Spanned<PageRange>,
+        /// What is done while it is open; nothing if it was refused.
+        body: Vec<Spanned<Statement>>,
+    },
 }
 
 /// What a device operation is given. Whether a number is an address is for the operation to say.

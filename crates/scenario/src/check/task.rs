@@ -39,6 +39,10 @@ impl<'a> Checker<'a> {
                 self.task_body(body);
             }
             Statement::Repeat { body, .. } => self.task_body(body),
+            Statement::Notify { mm, body, .. } => {
+                self.mm_exists(mm);
+                self.task_body(body);
+            }
             Statement::Call { device, operation, arguments } => self.call(device, operation, arguments),
             Statement::Register { device } | Statement::Unregister { device } => {
                 self.device_named(device);

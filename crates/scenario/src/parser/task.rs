@@ -64,6 +64,7 @@ impl Parser<'_> {
             TaskWord::Unregister => Statement::Unregister { device: self.device_name()? },
             TaskWord::Sync => Statement::Sync { name: self.sync_name()? },
             TaskWord::Yield => Statement::Yield,
+            TaskWord::Notify => self.notify()?,
         })
     }
 
@@ -133,6 +134,20 @@ impl Parser<'_> {
         let body = self.task_block()?;
         let times = times.ok_or(Reported)?;
         Ok(Statement::Repeat { times: Spanned::new(*times as u32, times.span), body })
+    }
+
+    /// `notify [nonblock] MM RANGE { .. }`, after `notify`. An mm called `nonblock` is one if its range follows.
+    fn notify(&mut self) -> Parsed<Statement> {
+        let header = self.header(|p| {
+            let nonblock = p.word() == Some("nonblock") && *p.kind_ahead(1) == TokenKind::Word;
+            if nonblock {
+                p.bump();
+            }
+            Ok((nonblock, p.mm_name()?, p.range()?))
+        })?;
+        let body = self.task_block()?;
+        let (nonblock, mm, range) = header.ok_or(Reported)?;
+        Ok(Statement::Notify { nonblock, mm, range, body })
     }
 
     /// `DEVICE.OPERATION ARG..`

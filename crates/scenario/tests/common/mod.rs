@@ -35,6 +35,7 @@ task rest {
     read A 0x80001   write A 0x80002   write A 0x80003 7
     touch A 0x80000..0x90000   swapin A 0x80000..0x90000
     repeat 3 { with write toy.tree { toy.kick  yield } }
+    notify A 0x80000..0x81000 { notify nonblock A 0x80000..0x82000 { } }
     toy.bind 0x10000..0x12000
     gpu0.get_pages  gpu0.read 0x10000  gpu0.write 0x10000 5
     unregister toy   register toy   sync done   exit A

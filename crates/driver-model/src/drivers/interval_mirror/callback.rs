@@ -21,6 +21,7 @@ pub(super) enum Mutant {
     SleepInNonblock,
     NoSetSeq,
     KeepOldFrameAfterCow,
+    KeepSubscription,
 }
 
 impl Mutant {
@@ -32,6 +33,7 @@ impl Mutant {
             "sleep-in-nonblock" => Some(Mutant::SleepInNonblock),
             "no-set-seq" => Some(Mutant::NoSetSeq),
             "keep-old-frame-after-cow" => Some(Mutant::KeepOldFrameAfterCow),
+            "keep-subscription" => Some(Mutant::KeepSubscription),
             _ => None,
         }
     }
@@ -42,6 +44,8 @@ impl Mutant {
 pub(super) struct State {
     /// Ranges whose translations `late-zap` has not taken away yet.
     late: Vec<PageRange>,
+    /// The driver lets go: whoever is looking pages up right now must not publish them.
+    pub(super) gone: bool,
 }
 
 /// Device and lock: what callbacks need. Owned by the mm's subscription and by the driver.

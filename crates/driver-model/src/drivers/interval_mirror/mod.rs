@@ -44,6 +44,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
             name: "keep-old-frame-after-cow",
             doc: "keeps its translation when one page is cleared, as copy on write does",
         },
+        MutantInfo { name: "keep-subscription", doc: "stays subscribed when it is detached" },
         MutantInfo { name: "no-set-seq", doc: "never tells the sequence, so that read_retry never says true" },
     ],
     options: &[
@@ -120,7 +121,10 @@ impl IntervalMirror {
                 Err(HmmError::Busy) => continue,
                 Err(HmmError::Errno(errno)) => return Err(errno),
             };
-            let _guard = self.mirror.lock.lock();
+            let state = self.mirror.lock.lock();
+            if state.gone {
+                return Err(Errno::ENODEV);
+            }
             if !self.has(Mutant::SkipRetry) && sub.read_retry(seq) {
                 continue;
             }
@@ -165,6 +169,7 @@ impl Driver for IntervalMirror {
     }
 
     fn attach(&self) -> Result<(), Errno> {
+        self.mirror.lock.lock().gone = false;
         let sub = Subscriptions::interval_insert(&*self.mm, self.pages, self.mirror.clone())?;
         *self.sub.lock() = Some(sub);
         Ok(())
@@ -172,7 +177,14 @@ impl Driver for IntervalMirror {
 
     fn detach(&self) {
         let Some(sub) = self.sub.lock().take() else { return };
-        self.unmap(self.pages);
+        {
+            let mut state = self.mirror.lock.lock();
+            state.gone = true;
+            self.mirror.device.zap(self.mm.id(), self.pages);
+        }
+        if self.has(Mutant::KeepSubscription) {
+            return;
+        }
         Subscriptions::interval_remove(&*self.mm, &sub);
     }
 

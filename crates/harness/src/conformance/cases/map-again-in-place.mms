@@ -1,0 +1,27 @@
+#: errors EFAULT
+#: runs 20
+
+scenario "what is mapped anew at the same place is new to the device"
+
+machine { memory 16M  swap 4M  seed 1  max_steps 100000 }
+
+mm A {
+    vma 0x10000..0x50000 rw anon
+    touch 0x10000..0x20000
+}
+
+device gpu0 : interval_mirror(A, 0x10000..0x50000)
+
+task user {
+    gpu0.map_write 0x10000..0x14000
+    gpu0.write 0x11000 9
+    munmap A 0x11000..0x12000
+    mmap A 0x11000..0x12000 rw anon
+    gpu0.read 0x11000
+    gpu0.map 0x11000..0x12000
+    gpu0.read 0x11000
+    write A 0x11000 4
+    gpu0.read 0x11000
+    unregister gpu0
+    exit A
+}

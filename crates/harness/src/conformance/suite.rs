@@ -1,0 +1,278 @@
+//! The suite for one driver.
+
+use super::cases::{CASES, Case};
+use super::report::{Failure, Outcome};
+use super::{ERROR, IDLE, PREFIX};
+use crate::experiment::Experiment;
+use crate::pulse::Pulse;
+use crate::registry::Registry;
+use crate::report::RunReport;
+use crate::schedulers::RecipeScheduler;
+use crate::token::{Mode, Recipe};
+use crate::world::World;
+use driver_model::{DriverKind, OpInfo};
+use lockdep::Lockdep;
+use mm_types::Name;
+use std::sync::Arc;
+
+/// Which operation of a driver does what. Every case is written with the names that an
+/// [`IntervalDriver`](driver_model::interval::IntervalDriver) has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ops {
+    /// Looks pages up and publishes them.
+    pub map: &'static str,
+    /// The same for writing.
+    pub map_write: &'static str,
+    /// Takes translations away.
+    pub unmap: &'static str,
+    /// The device reads.
+    pub read: &'static str,
+    /// The device writes.
+    pub write: &'static str,
+}
+
+impl Ops {
+    /// The operations of a driver, by the names that drivers use.
+    ///
+    /// # Errors
+    /// One line, when something that the suite needs is missing.
+    pub fn of(kind: &DriverKind) -> Result<Ops, String> {
+        let find = |names: &[&str]| {
+            let op = names.iter().find_map(|name| kind.ops.iter().find(|op: &&OpInfo| op.name == *name));
+            op.map(|op| op.name).ok_or_else(|| {
+                format!("the conformance suite needs an operation `{}` of `{}`", names.join("` or `"), kind.name)
+            })
+        };
+        Ok(Ops {
+            map: find(&["map", "get_pages", "bind"])?,
+            map_write: find(&["map_write", "map", "get_pages", "bind"])?,
+            unmap: find(&["unmap", "put_pages", "unbind"])?,
+            read: find(&["read"])?,
+            write: find(&["write"])?,
+        })
+    }
+
+    fn named(&self, op: &str) -> &'static str {
+        match op {
+            "map" => self.map,
+            "map_write" => self.map_write,
+            "unmap" => self.unmap,
+            "read" => self.read,
+            _ => self.write,
+        }
+    }
+}
+
+/// The suite for one driver, or for one of its mutants.
+#[derive(Clone)]
+pub struct Suite {
+    registry: Registry,
+    driver: &'static str,
+    mutant: Option<String>,
+    ops: Ops,
+    program: String,
+}
+
+impl Suite {
+    /// The suite for `driver` of `registry`. Replay lines begin with `program`.
+    ///
+    /// # Errors
+    /// One line: there is no such driver, or it lacks what the suite needs.
+    pub fn new(registry: &Registry, driver: &str, program: &str) -> Result<Suite, String> {
+        let known = || registry.kinds().iter().map(|k| k.name).collect::<Vec<_>>().join(", ");
+        let kind =
+            registry.get(driver).ok_or_else(|| format!("there is no driver `{driver}`; there are {}", known()))?;
+        let (driver, ops) = (kind.name, Ops::of(kind)?);
+        Ok(Suite { registry: registry.clone(), driver, mutant: None, ops, program: program.to_owned() })
+    }
+
+    /// The same for a mutant.
+    ///
+    /// # Errors
+    /// One line, if the driver has no such mutant.
+    pub fn mutant(mut self, name: &str) -> Result<Suite, String> {
+        let mutants = self.registry.get(self.driver).map_or(&[][..], |kind| kind.mutants);
+        if mutants.iter().all(|m| m.name != name) {
+            let names: Vec<&str> = mutants.iter().map(|m| m.name).collect();
+            return Err(format!("`{}` has no mutant `{name}`; it has {}", self.driver, names.join(", ")));
+        }
+        self.mutant = Some(name.to_owned());
+        Ok(self)
+    }
+
+    /// The driver's name.
+    #[must_use]
+    pub fn driver(&self) -> &'static str {
+        self.driver
+    }
+
+    /// The cases, in order.
+    #[must_use]
+    pub fn cases(&self) -> &'static [Case] {
+        CASES
+    }
+
+    /// The case of this name.
+    ///
+    /// # Errors
+    /// One line, if there is none.
+    pub fn case(&self, name: &str) -> Result<&'static Case, String> {
+        let names: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+        let found = CASES.iter().find(|case| case.name == name);
+        found.ok_or_else(|| match scenario::nearest(name, names.iter().copied()) {
+            Some(near) => format!("there is no case `{name}`; did you mean `{near}`?"),
+            None => format!("there is no case `{name}`; there are {}", names.join(", ")),
+        })
+    }
+
+    /// The scenario of a case, for this driver.
+    #[must_use]
+    pub fn scenario(&self, case: &Case) -> String {
+        let mut text = String::with_capacity(case.text.len());
+        for line in case.text.lines() {
+            text.push_str(&self.line(line));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// A line of a case with the driver's own names: `gpu0.map` calls its `map`.
+    fn line(&self, line: &str) -> String {
+        let line = line.replace(": interval_mirror(", &format!(": {}(", self.driver));
+        let called = line.trim_start().strip_prefix("gpu").and_then(|rest| rest.split_once('.')?.1.split(' ').next());
+        match called {
+            Some(op) => line.replacen(&format!(".{op} "), &format!(".{} ", self.ops.named(op)), 1),
+            None => line,
+        }
+    }
+
+    /// The name by which the tool knows the scenario of a case.
+    #[must_use]
+    pub fn scenario_name(&self, case: &Case) -> String {
+        format!("{PREFIX}{}/{}", self.driver, case.name)
+    }
+
+    /// Runs one case. `pulse` is told of everything that happens.
+    ///
+    /// # Panics
+    /// If the case is no scenario for the driver, which is a mistake of the suite's.
+    #[must_use]
+    pub fn run(&self, case: &Case, pulse: Option<&Arc<Pulse>>) -> Outcome {
+        let experiment = self.experiment(case);
+        let mut world = World::new(&experiment, Lockdep::new(), false);
+        if let Some(pulse) = pulse {
+            world.watch(pulse);
+        }
+        let names = || experiment.code.tasks.iter().map(|task| task.name);
+        let mut outcome = Outcome {
+            case: case.name.to_owned(),
+            runs: 0,
+            steps: 0,
+            failures: Vec::new(),
+            scenario: experiment.text(),
+        };
+
+        self.begin(pulse, case, Mode::Benign, 0, names());
+        let recipe = Recipe { mode: Mode::Benign, seed: experiment.seed(), run: 0 };
+        let report = world.run(&mut RecipeScheduler::new(recipe), recipe);
+        outcome.runs += 1;
+        outcome.steps += report.steps;
+        outcome.failures = self.judge(case, &report);
+        if case.name == "lifecycle" && outcome.failures.is_empty() {
+            let (published, accesses) = world.counted(|c| (c.published, c.device_accesses));
+            outcome.failures.extend(self.idle(case, &report, published, accesses));
+        }
+        for run in 0..case.runs() {
+            if !outcome.failures.is_empty() {
+                break;
+            }
+            self.begin(pulse, case, Mode::Random, run, names());
+            let recipe = Recipe { mode: Mode::Random, seed: experiment.seed(), run };
+            let (brief, notes) = world.run_noted(&mut RecipeScheduler::new(recipe));
+            outcome.runs += 1;
+            outcome.steps += brief.steps;
+            if !brief.found.is_empty() || notes.iter().any(|note| not_allowed(case, Mode::Random, note)) {
+                // Once more, with everything written down.
+                outcome.failures = self.judge(case, &experiment.run(recipe, false));
+            }
+        }
+        outcome
+    }
+
+    fn experiment(&self, case: &Case) -> Experiment {
+        let (name, text) = (self.scenario_name(case), self.scenario(case));
+        let mut experiment = Experiment::load(&self.registry, &name, &text).unwrap_or_else(|mistakes| {
+            panic!("{}", mistakes.iter().map(|m| m.render(&name, &text, false)).collect::<String>())
+        });
+        for setting in self.settings(case) {
+            experiment = experiment.with_setting(&setting).unwrap_or_else(|why| panic!("{name}: {setting}: {why}"));
+        }
+        experiment
+    }
+
+    /// The mutant, for each device of the case.
+    fn settings(&self, case: &Case) -> Vec<String> {
+        let devices = ["gpu0", "gpu1"].iter().filter(|d| case.text.contains(&format!("device {d} ")));
+        self.mutant.iter().flat_map(|m| devices.clone().map(move |d| format!("{d}.mutant={m}"))).collect()
+    }
+
+    /// A command of the tool about a case: `run`, `replay TOKEN`, `explore`.
+    fn command(&self, verb: &str, case: &Case, options: &str) -> String {
+        let settings: String = self.settings(case).iter().map(|s| format!(" --set {s}")).collect();
+        format!("{} {verb} {}{options}{settings}", self.program, self.scenario_name(case))
+    }
+
+    fn begin(&self, pulse: Option<&Arc<Pulse>>, case: &Case, mode: Mode, run: u64, tasks: impl Iterator<Item = Name>) {
+        let Some(pulse) = pulse else { return };
+        let command = match mode {
+            Mode::Benign => self.command("run", case, ""),
+            _ => self.command("explore", case, &format!(" --executions {}", run + 1)),
+        };
+        pulse.begin(&command, tasks);
+    }
+
+    fn judge(&self, case: &Case, report: &RunReport) -> Vec<Failure> {
+        let replay = self.command(&format!("replay {}", report.token), case, "");
+        let found = report.findings.iter().map(|f| Failure {
+            code: f.code.clone(),
+            title: f.title.clone(),
+            text: f.text.trim_end().to_owned(),
+            replay: replay.clone(),
+        });
+        let mode = report.token.recipe.mode;
+        let errors = report.notes.iter().filter(|note| not_allowed(case, mode, note)).map(|note| Failure {
+            code: ERROR.to_owned(),
+            title: note.clone(),
+            text: format!("{ERROR}: {note}\nallowed here: {}", allowed(case)),
+            replay: replay.clone(),
+        });
+        found.chain(errors).collect()
+    }
+
+    fn idle(&self, case: &Case, report: &RunReport, published: u64, accesses: u64) -> Option<Failure> {
+        (published == 0 || accesses == 0).then(|| Failure {
+            code: IDLE.to_owned(),
+            title: format!("{published} translations published, {accesses} device accesses"),
+            text: format!(
+                "{IDLE}: {published} translations published, {accesses} device accesses: silence proves nothing"
+            ),
+            replay: self.command(&format!("replay {}", report.token), case, ""),
+        })
+    }
+}
+
+fn allowed(case: &Case) -> String {
+    let errors = case.errors();
+    if errors.is_empty() { "no error".to_owned() } else { errors.join(", ") }
+}
+
+/// Whether a note tells of an operation of the driver that failed in a way the case does not allow. In an exploration
+/// memory may be short at any time.
+fn not_allowed(case: &Case, mode: Mode, note: &str) -> bool {
+    let Some((what, errno)) = note.rsplit_once(" failed: ").or_else(|| note.rsplit_once("could not register: ")) else {
+        return false;
+    };
+    let of_the_driver = what.contains(": gpu") || what.ends_with(": register") || note.contains("could not register");
+    let short = mode != Mode::Benign && errno == "ENOMEM";
+    of_the_driver && !short && !case.errors().contains(&errno)
+}

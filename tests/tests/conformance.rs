@@ -1,0 +1,143 @@
+//! The conformance suite names the mistake: drivers that are right pass, and each of the mistakes that people make is found
+//! by the finding it should be found by, in a case that fits.
+
+mod sabotage;
+
+use harness::conformance::{self, Report, Suite};
+use harness::drivers::HasKind;
+use harness::{Experiment, Registry};
+use sabotage::Sabotaged;
+
+fn registry() -> Registry {
+    harness::install_panic_hook();
+    Registry::builtin().with(Sabotaged::KIND)
+}
+
+fn suite(driver: &str, mutant: Option<&str>) -> Suite {
+    let suite = Suite::new(&registry(), driver, "shootdown").expect("the driver");
+    mutant.map_or(Ok(suite.clone()), |m| suite.mutant(m)).expect("the mutant")
+}
+
+fn all(driver: &str, mutant: Option<&str>) -> Report {
+    let suite = suite(driver, mutant);
+    Report { driver: driver.to_owned(), outcomes: suite.cases().iter().map(|case| suite.run(case, None)).collect() }
+}
+
+/// The codes that a case finds in a mutant of the sabotaged driver.
+#[track_caller]
+fn codes(mutant: &str, case: &str) -> Vec<String> {
+    let suite = suite("sabotaged", Some(mutant));
+    let outcome = suite.run(suite.case(case).expect("the case"), None);
+    outcome.codes().into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn drivers_that_are_right_pass_every_case() {
+    for driver in ["sabotaged", "interval_mirror", "i915_userptr"] {
+        let report = all(driver, None);
+        assert!(report.passed(), "{}", report.to_text());
+        let runs: u64 = report.outcomes.iter().map(|o| o.runs).sum();
+        assert!(runs > 4_000, "{driver}: {runs} runs");
+    }
+}
+
+#[test]
+fn each_of_five_mistakes_is_named_by_its_finding() {
+    for (mistake, case, expect) in [
+        ("skip-retry", "lifecycle", "SEQ"),
+        ("sleep-in-nonblocking", "nonblocking", "CTX"),
+        ("allocate-under-the-lock", "munmap-middle", "LD-CIRCULAR"),
+        ("ignore-partial-overlap", "munmap-over-the-left-edge", "STALE"),
+        ("forget-unregister", "lifecycle", "LIFE"),
+    ] {
+        let report = all("sabotaged", Some(mistake));
+        assert!(report.codes().contains(&expect), "{mistake}: {:?}", report.codes());
+        let outcome = report.outcomes.iter().find(|o| o.case == case).expect("the case");
+        assert!(outcome.codes().contains(&expect), "{mistake}: {case}: {:?}", outcome.codes());
+    }
+}
+
+#[test]
+fn a_mistake_is_found_where_it_matters_and_nowhere_else() {
+    let failed = |mistake| -> Vec<String> {
+        let report = all("sabotaged", Some(mistake));
+        report.outcomes.iter().filter(|o| !o.passed()).map(|o| o.case.clone()).collect()
+    };
+    assert_eq!(failed("sleep-in-nonblocking"), ["nonblocking", "nonblocking-races-map", "nested-brackets"]);
+    let edges = failed("ignore-partial-overlap");
+    assert!(edges.iter().all(|case| !case.contains("middle")), "{edges:?}");
+    // Every case but those that never remove the device, or end with it removed and the process alive.
+    assert!(failed("forget-unregister").len() > 25);
+}
+
+#[test]
+fn a_panic_an_error_and_idleness_fail_their_cases_with_their_place_and_the_suite_goes_on() {
+    let report = all("sabotaged", Some("panic-in-callback"));
+    let panics = report.outcomes.iter().filter(|o| o.codes().contains(&"PANIC")).count();
+    assert!(panics > 15, "{}", report.tail());
+    let text = &report.outcomes.iter().flat_map(|o| &o.failures).find(|f| f.code == "PANIC").expect("a panic").text;
+    assert!(text.contains("tests/tests/sabotage/mod.rs:") && text.contains("was not expected"), "{text}");
+    assert_eq!(codes("panic-in-map", "lifecycle"), ["PANIC"]);
+    assert_eq!(codes("wrong-error", "lifecycle"), ["CONFORM-ERROR"]);
+    assert_eq!(codes("wrong-error", "munmap-races-map"), ["CONFORM-ERROR"]);
+    // Its device faults for ever, which is EBUSY.
+    assert_eq!(codes("publish-nothing", "lifecycle"), ["CONFORM-ERROR"]);
+    assert_eq!(codes("spin-with-operations", "lifecycle"), ["PROG-LIVELOCK"]);
+    assert!(codes("refuse-always", "munmap-middle").contains(&"ORD-CALLBACK".to_owned()));
+    assert!(codes("skip-set-seq", "munmap-races-map").contains(&"STALE".to_owned()));
+    assert!(!codes("zap-without-lock", "munmap-races-map").is_empty());
+}
+
+#[test]
+fn the_suite_says_the_same_twice_and_its_replay_lines_lead_to_what_it_found() {
+    let (one, two) = (all("sabotaged", Some("skip-set-seq")), all("sabotaged", Some("skip-set-seq")));
+    assert_eq!(one, two);
+    assert_eq!(one.to_ktap(), two.to_ktap());
+    let mut replayed = 0;
+    for (outcome, failure) in one.outcomes.iter().flat_map(|o| o.failures.iter().map(move |f| (o, f))) {
+        // shootdown replay TOKEN conformance:sabotaged/CASE --set gpu0.mutant=..
+        let words: Vec<&str> = failure.replay.split(' ').collect();
+        let [_, "replay", token, name, settings @ ..] = words.as_slice() else { panic!("{}", failure.replay) };
+        let text = conformance::scenario(&registry(), name).expect("a name of the suite").expect("a case");
+        let loaded = Experiment::load(&registry(), name, &text).expect("a scenario");
+        let set = settings.chunks(2).map(|pair| pair[1]);
+        let experiment = set.fold(loaded, |e, s| e.with_setting(s).expect("a setting"));
+        let again = experiment.replay(token.parse().expect("a token"), false).expect("the same run");
+        assert!(again.findings.iter().any(|f| f.code == failure.code && f.title == failure.title), "{}", outcome.case);
+        replayed += 1;
+    }
+    assert!(replayed > 5, "{replayed}");
+}
+
+#[test]
+fn results_read_like_a_test_list_and_like_ktap() {
+    let report = all("sabotaged", Some("sleep-in-nonblocking"));
+    let text = report.to_text();
+    for part in [
+        "running 33 conformance cases against sabotaged\n",
+        "\ntest lifecycle ... ok\n",
+        "\ntest nonblocking ... FAILED: CTX\n",
+        "\n---- nonblocking ----\nscenario \"",
+        "\nreplay: shootdown replay sd1-",
+        "\ntest result: FAILED. 30 passed; 3 failed; ",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let ktap = report.to_ktap();
+    assert!(ktap.starts_with("KTAP version 1\n1..33\nok 1 lifecycle\n"), "{ktap}");
+    let results = ktap.lines().skip(2).filter(|line| !line.starts_with("# "));
+    for (number, line) in results.enumerate() {
+        let ok = line.strip_prefix("not ").unwrap_or(line);
+        assert!(ok.starts_with(&format!("ok {} ", number + 1)), "{line}");
+    }
+}
+
+#[test]
+fn names_that_are_not_there_are_refused_with_a_suggestion() {
+    let no = |name: &str| conformance::scenario(&registry(), name).map(Result::err);
+    assert_eq!(no("sim/scenarios/x.mms"), None);
+    assert!(no("conformance:gpu9/lifecycle").flatten().is_some_and(|why| why.contains("no driver `gpu9`")));
+    assert!(no("conformance:sabotaged/lifecycel").flatten().is_some_and(|why| why.contains("`lifecycle`?")));
+    let why = suite("sabotaged", None).mutant("x").err();
+    assert!(why.is_some_and(|why| why.contains("no mutant `x`")));
+}
