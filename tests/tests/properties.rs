@@ -1,36 +1,20 @@
 //! Random programs of memory calls against correct drivers: nothing is found. The same programs against a mutant: it is,
 //! and what proptest shrinks it to is small enough to read.
 
-mod program;
+use harness::strategies::{Subject, holds, program};
+use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use harness::{Experiment, Mode, Recipe, Registry};
-use program::{Program, Victim, program};
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+fn builtin(name: &str) -> Subject {
+    let kind = harness::drivers::builtin().into_iter().find(|kind| kind.name == name);
+    Subject::of(kind.expect("a builtin driver"))
+}
 
-/// Of every choice of a run.
-const SEED: u64 = 5;
+fn mirror() -> Subject {
+    builtin("interval_mirror")
+}
 
-const MIRROR: Victim =
-    Victim { driver: "interval_mirror", publish: "map", unpublish: "unmap", mutant: None, quirk: None };
-const USERPTR: Victim =
-    Victim { driver: "i915_userptr", publish: "get_pages", unpublish: "put_pages", mutant: None, quirk: None };
-
-/// Nothing is found in the program's benign run, nor in as many random ones from the one it names.
-fn holds(program: &Program, victim: Victim, schedules: u64) -> Result<(), TestCaseError> {
-    // By its text, so that what is printed is what ran.
-    let text = program.scenario(victim).to_string();
-    let experiment = Experiment::load(&Registry::builtin(), "counterexample.mms", &text).map_err(|mistakes| {
-        TestCaseError::fail(mistakes.iter().map(|m| m.render("counterexample.mms", &text, false)).collect::<String>())
-    })?;
-    let random = (program.run..program.run + schedules).map(|run| (Mode::Random, run));
-    for (mode, run) in [(Mode::Benign, 0)].into_iter().chain(random) {
-        let report = experiment.run(Recipe { mode, seed: SEED, run }, false);
-        if let Some(found) = report.findings.first() {
-            let replay = format!("replay: shootdown replay {} counterexample.mms", report.token);
-            return Err(TestCaseError::fail(format!("\n{}\n{replay}\n\n{text}", found.text)));
-        }
-    }
-    Ok(())
+fn userptr() -> Subject {
+    builtin("i915_userptr")
 }
 
 fn runner(cases: u32) -> TestRunner {
@@ -41,11 +25,10 @@ fn runner(cases: u32) -> TestRunner {
 }
 
 #[track_caller]
-fn nothing_is_found_with(victim: Victim) {
-    harness::install_panic_hook();
-    match runner(5_000).run(&program(), |program| holds(&program, victim, 2)) {
+fn nothing_is_found_with(subject: &Subject) {
+    match runner(5_000).run(&program(), |program| holds(&program, subject)) {
         Ok(()) => {}
-        Err(TestError::Fail(why, _)) => panic!("{}: {why}", victim.driver),
+        Err(TestError::Fail(why, _)) => panic!("{why}"),
         Err(TestError::Abort(why)) => panic!("aborted: {why}"),
     }
 }
@@ -53,10 +36,10 @@ fn nothing_is_found_with(victim: Victim) {
 /// The smallest program that proptest finds fails with `code`, and has no more than that many tasks and steps.
 #[track_caller]
 #[expect(clippy::print_stdout, reason = "a counterexample is there to be read: cargo test -- --nocapture")]
-fn shrinks_to(victim: Victim, code: &str, most_tasks: usize, most_steps: usize) {
-    harness::install_panic_hook();
+fn shrinks_to(subject: &Subject, code: &str, most_tasks: usize, most_steps: usize) {
     // A smaller program needs another schedule to fail.
-    let (why, least) = match runner(1_000).run(&program(), |program| holds(&program, victim, 64)) {
+    let subject = subject.clone().schedules(64);
+    let (why, least) = match runner(1_000).run(&program(), |program| holds(&program, &subject)) {
         Err(TestError::Fail(why, program)) => (why.to_string(), program),
         other => panic!("the mutant survived: {other:?}"),
     };
@@ -69,40 +52,40 @@ fn shrinks_to(victim: Victim, code: &str, most_tasks: usize, most_steps: usize) 
 
 #[test]
 fn the_correct_mirror_holds() {
-    nothing_is_found_with(MIRROR);
+    nothing_is_found_with(&mirror());
 }
 
 #[test]
 fn the_correct_userptr_driver_holds() {
-    nothing_is_found_with(USERPTR);
+    nothing_is_found_with(&userptr());
 }
 
 #[test]
 fn a_mirror_that_ignores_one_invalidation_fails_small() {
-    shrinks_to(Victim { mutant: Some("ignore-one-invalidation"), ..MIRROR }, "STALE", 2, 4);
+    shrinks_to(&mirror().mutant("ignore-one-invalidation"), "STALE", 2, 4);
 }
 
 #[test]
 fn a_mirror_that_zaps_late_fails_small() {
-    shrinks_to(Victim { mutant: Some("late-zap"), ..MIRROR }, "STALE", 2, 4);
+    shrinks_to(&mirror().mutant("late-zap"), "STALE", 2, 4);
 }
 
 #[test]
 fn a_mirror_that_does_not_ask_read_retry_fails_small() {
-    shrinks_to(Victim { mutant: Some("skip-retry"), ..MIRROR }, "SEQ", 1, 1);
+    shrinks_to(&mirror().mutant("skip-retry"), "SEQ", 1, 1);
 }
 
 #[test]
 fn the_userptr_driver_of_2019_fails_small() {
-    shrinks_to(Victim { mutant: Some("2019"), ..USERPTR }, "&obj->mm.lock", 2, 3);
+    shrinks_to(&userptr().mutant("2019"), "&obj->mm.lock", 2, 3);
 }
 
 #[test]
 fn a_munmap_that_clears_too_early_fails_small() {
-    shrinks_to(Victim { quirk: Some("munmap-clears-before-start"), ..MIRROR }, "ORD-CLEAR", 1, 1);
+    shrinks_to(&mirror().quirk("munmap-clears-before-start"), "ORD-CLEAR", 1, 1);
 }
 
 #[test]
 fn a_munmap_that_leaks_its_bracket_fails_small() {
-    shrinks_to(Victim { quirk: Some("munmap-unpaired-end"), ..USERPTR }, "ORD-PAIR", 1, 1);
+    shrinks_to(&userptr().quirk("munmap-unpaired-end"), "ORD-PAIR", 1, 1);
 }

@@ -10,6 +10,7 @@
 //! | many runs | [`ExploreReport`] | `explore.rs` |
 //! | the same run again | [`Token`], [`Recipe`] | `token.rs`, `schedulers.rs` |
 //! | a driver against every case there is | [`conformance()`] | `conformance/` |
+//! | random programs against a driver (feature `proptest`) | `strategies` | `strategies/` |
 //! | a real program's calls | [`strace`] | `strace/` |
 //! | annotation settings against workloads | [`matrix`] | `matrix/` |
 //!
@@ -32,6 +33,8 @@ mod report;
 mod schedulers;
 mod settings;
 pub mod strace;
+#[cfg(feature = "proptest")]
+pub mod strategies;
 mod task;
 mod token;
 mod verdict;

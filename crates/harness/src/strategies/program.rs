@@ -1,124 +1,99 @@
-//! Random programs as scenarios: an address space of some layout, a device that watches part of it, tasks of memory calls
-//! and device operations. What proptest shrinks is the program; what is run, and printed, is the scenario file.
+//! A program: what is drawn and shrunk. As a scenario it is what is run and printed.
 
+use super::subject::Subject;
 use mm_types::{Gfp, PAGE_SIZE, PageRange, Pgoff, Prot, VirtAddr, Vpn};
-use proptest::prelude::*;
-use proptest::sample::select;
 use scenario::ast::{
     Argument, Backing, Device, DeviceBody, Machine, Mapping, Mm, NamedDriver, Sharing, Statement, Task, Vma,
 };
 use scenario::{Scenario, Spanned};
 
-/// Pages of the arena. The heap may grow over the last four.
-pub(crate) const PAGES: u8 = 16;
-const HEAP: u8 = PAGES - 4;
+/// Pages of the arena, from address 0x10000 on. The heap may grow over the last four.
+pub const PAGES: u8 = 16;
+/// The first page of the arena that the heap may have.
+pub const HEAP: u8 = PAGES - 4;
 const BASE: u64 = 0x10;
+/// Of every choice of a run.
+pub(super) const SEED: u64 = 5;
 
 /// Pages of the arena: the first, how many.
-pub(crate) type Span = (u8, u8);
+pub type Span = (u8, u8);
 
 /// What a mapping shows, as a program names it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// Memory of its own.
     Anon,
+    /// A file, copied when written.
     PrivateFile,
+    /// A file, written through.
     SharedFile,
 }
 
 /// One step of a task.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub enum Step {
+    /// `mmap` in place.
     Mmap(Span, Prot, Kind),
+    /// `munmap`.
     Munmap(Span),
+    /// `mprotect`.
     Mprotect(Span, Prot),
     /// The heap ends after so many of its pages.
     Brk(u8),
+    /// The process reads a page.
     Read(u8),
+    /// The process writes a page.
     Write(u8),
+    /// The process accesses each page.
     Touch(Span),
+    /// Swapped-out pages are brought back.
     Swapin(Span),
+    /// These pages are reclaimed.
     Reclaim(Span),
+    /// So many pages are reclaimed, whosever they are.
     ReclaimAny(u8),
+    /// These pages move to other frames.
+    Compact(Span),
+    /// An invalidation that must not sleep, and changes nothing.
+    Notify(Span),
+    /// An allocation by the kernel, which may enter reclaim.
     Alloc,
+    /// The driver publishes.
     Publish(Span),
+    /// The driver takes translations away.
     Unpublish(Span),
+    /// The device reads a page.
     DeviceRead(u8),
+    /// The device writes a page.
     DeviceWrite(u8),
 }
 
 /// A mapping that is there from the start.
 #[derive(Clone, Debug)]
-pub(crate) struct Area {
+pub struct Area {
     /// Unmapped pages before it.
-    gap: u8,
-    len: u8,
-    prot: Prot,
-    kind: Kind,
-    touched: bool,
+    pub gap: u8,
+    /// Its pages.
+    pub len: u8,
+    /// What the process may do with them.
+    pub prot: Prot,
+    /// What it shows.
+    pub kind: Kind,
+    /// Whether its pages are faulted in at the start.
+    pub touched: bool,
 }
 
 /// A layout, what the device watches, tasks, and the run of the random stream that interleaves them.
 #[derive(Clone, Debug)]
-pub(crate) struct Program {
-    layout: Vec<Area>,
-    watched: Span,
-    pub(crate) tasks: Vec<Vec<Step>>,
-    pub(crate) run: u64,
-}
-
-fn span() -> impl Strategy<Value = Span> {
-    (0..PAGES).prop_flat_map(|page| (Just(page), 1..=PAGES - page))
-}
-
-fn prot() -> impl Strategy<Value = Prot> {
-    prop_oneof![6 => Just(Prot::READ | Prot::WRITE), 3 => Just(Prot::READ), 1 => Just(Prot::empty())]
-}
-
-fn kind() -> impl Strategy<Value = Kind> {
-    prop_oneof![6 => Just(Kind::Anon), 1 => Just(Kind::PrivateFile), 1 => Just(Kind::SharedFile)]
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let page = || 0..PAGES;
-    prop_oneof![
-        2 => (span(), prot(), kind()).prop_map(|(at, prot, kind)| Step::Mmap(at, prot, kind)),
-        3 => span().prop_map(Step::Munmap),
-        2 => (span(), prot()).prop_map(|(at, prot)| Step::Mprotect(at, prot)),
-        1 => (0..=PAGES - HEAP).prop_map(Step::Brk),
-        2 => page().prop_map(Step::Read),
-        2 => page().prop_map(Step::Write),
-        1 => span().prop_map(Step::Touch),
-        1 => span().prop_map(Step::Swapin),
-        2 => span().prop_map(Step::Reclaim),
-        1 => (1..8_u8).prop_map(Step::ReclaimAny),
-        1 => Just(Step::Alloc),
-        3 => span().prop_map(Step::Publish),
-        1 => span().prop_map(Step::Unpublish),
-        3 => page().prop_map(Step::DeviceRead),
-        2 => page().prop_map(Step::DeviceWrite),
-    ]
-}
-
-fn area() -> impl Strategy<Value = Area> {
-    (select(&[0, 0, 0, 1, 2][..]), 1..=8_u8, prot(), kind(), any::<bool>())
-        .prop_map(|(gap, len, prot, kind, touched)| Area { gap, len, prot, kind, touched })
-}
-
-/// One to three tasks of up to eight steps.
-pub(crate) fn program() -> impl Strategy<Value = Program> {
-    let tasks = prop::collection::vec(prop::collection::vec(step(), 0..8), 1..4);
-    (prop::collection::vec(area(), 1..5), span(), tasks, 0..1_000_u64)
-        .prop_map(|(layout, watched, tasks, run)| Program { layout, watched, tasks, run })
-}
-
-/// A driver, its operations, how it or the memory manager is wrong.
-#[derive(Clone, Copy)]
-pub(crate) struct Victim {
-    pub(crate) driver: &'static str,
-    pub(crate) publish: &'static str,
-    pub(crate) unpublish: &'static str,
-    pub(crate) mutant: Option<&'static str>,
-    pub(crate) quirk: Option<&'static str>,
+pub struct Program {
+    /// The mappings of the process at the start, in order of their addresses.
+    pub layout: Vec<Area>,
+    /// The pages that the device's driver subscribes to.
+    pub watched: Span,
+    /// What each task does.
+    pub tasks: Vec<Vec<Step>>,
+    /// The first run of the random stream that is tried.
+    pub run: u64,
 }
 
 fn name(word: &str) -> Spanned<String> {
@@ -146,22 +121,24 @@ fn mapping(kind: Kind, page: u8) -> Mapping {
 
 impl Program {
     /// The steps of all tasks.
-    pub(crate) fn steps(&self) -> usize {
+    #[must_use]
+    pub fn steps(&self) -> usize {
         self.tasks.iter().map(Vec::len).sum()
     }
 
     /// As a scenario with one device, `gpu0`.
-    pub(crate) fn scenario(&self, victim: Victim) -> Scenario {
+    #[must_use]
+    pub fn scenario(&self, subject: &Subject) -> Scenario {
         let size = |mib: u64| Some(Spanned::from(mib << 20));
         let device = Device {
             name: name("gpu0"),
-            driver: name(victim.driver),
+            driver: name(subject.driver),
             mm: name("A"),
             range: Some(range(self.watched).into()),
-            body: DeviceBody::Named(NamedDriver { mutant: victim.mutant.map(name), options: Vec::new() }),
+            body: DeviceBody::Named(NamedDriver { mutant: subject.mutant.as_deref().map(name), options: Vec::new() }),
         };
         let task = |(i, steps): (usize, &Vec<Step>)| {
-            let body = steps.iter().map(|step| statement(step, victim).into()).collect();
+            let body = steps.iter().map(|step| statement(step, subject).into()).collect();
             Spanned::from(Task { name: name(&format!("t{i}")), body })
         };
         Scenario {
@@ -169,10 +146,10 @@ impl Program {
             machine: Machine {
                 memory_bytes: size(16),
                 swap_bytes: size(4),
-                seed: Some(crate::SEED.into()),
+                seed: Some(SEED.into()),
                 ..Machine::default()
             },
-            quirks: victim.quirk.map(name).into_iter().collect(),
+            quirks: subject.quirk.as_deref().map(name).into_iter().collect(),
             mms: vec![self.mm().into()],
             devices: vec![device.into()],
             tasks: self.tasks.iter().enumerate().map(task).collect(),
@@ -200,7 +177,7 @@ impl Program {
     }
 }
 
-fn statement(step: &Step, victim: Victim) -> Statement {
+fn statement(step: &Step, subject: &Subject) -> Statement {
     let mm = name("A");
     let call = |operation: &str, argument: Argument| Statement::Call {
         device: name("gpu0"),
@@ -220,10 +197,12 @@ fn statement(step: &Step, victim: Victim) -> Statement {
         Step::Swapin(at) => Statement::Swapin { mm, range: range(at).into() },
         Step::Reclaim(at) => Statement::ReclaimRange { mm, range: range(at).into() },
         Step::ReclaimAny(pages) => Statement::ReclaimPages { nr_pages: u64::from(pages).into() },
+        Step::Compact(at) => Statement::Compact { mm, range: range(at).into() },
+        Step::Notify(at) => Statement::Notify { nonblock: true, mm, range: range(at).into(), body: Vec::new() },
         Step::Alloc => Statement::Alloc { nr_pages: 1.into(), gfp: Gfp::KERNEL.into() },
-        Step::Publish(at) => call(victim.publish, Argument::Range(range(at))),
-        Step::Unpublish(at) => call(victim.unpublish, Argument::Range(range(at))),
-        Step::DeviceRead(page) => call("read", Argument::Number(addr(page).0)),
-        Step::DeviceWrite(page) => call("write", Argument::Number(addr(page).0)),
+        Step::Publish(at) => call(subject.ops.map, Argument::Range(range(at))),
+        Step::Unpublish(at) => call(subject.ops.unmap, Argument::Range(range(at))),
+        Step::DeviceRead(page) => call(subject.ops.read, Argument::Number(addr(page).0)),
+        Step::DeviceWrite(page) => call(subject.ops.write, Argument::Number(addr(page).0)),
     }
 }
