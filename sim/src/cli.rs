@@ -69,6 +69,15 @@ Examples:
 
 A driver that does not come back, or takes the process down, fails its case; the other cases go on.";
 
+const AFTER_EXPLAIN: &str = "\
+Examples:
+  shootdown explain
+  shootdown explain LD-CIRCULAR";
+
+const AFTER_NEW: &str = "\
+Example:
+  shootdown new driver my_gpu && cd my_gpu && cargo test";
+
 const AFTER_LIST: &str = "\
 Example:
   shootdown list drivers";
@@ -110,6 +119,11 @@ pub(crate) enum Command {
     /// Name everything that a scenario can name, with one line each
     #[command(after_help = AFTER_LIST)]
     List(ListArgs),
+    /// Write a page about a finding code: what it means, how it looks, how to fix it
+    #[command(after_help = AFTER_EXPLAIN)]
+    Explain(ExplainArgs),
+    /// Write the beginnings of something of your own
+    New(NewArgs),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
@@ -344,6 +358,36 @@ pub(crate) struct ListArgs {
     /// What to list; everything if absent
     #[arg(value_enum)]
     pub(crate) what: Option<ListWhat>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The code, as reports and scenarios have it; all codes with one line each if absent
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NewArgs {
+    #[command(subcommand)]
+    pub(crate) what: NewWhat,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum NewWhat {
+    /// A crate with a driver, tests, a scenario, and a binary that is this tool with the driver in it
+    #[command(after_help = AFTER_NEW)]
+    Driver {
+        /// Its name: lower-case letters, digits, `-` and `_`
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The folder to make; the name if absent
+        #[arg(long, value_name = "DIR")]
+        path: Option<PathBuf>,
+        /// The checkout of shootdown to depend on; the one this program was built from if absent
+        #[arg(long, value_name = "DIR")]
+        source: Option<PathBuf>,
+    },
 }
 
 fn one_or_more(word: &str) -> Result<u64, String> {

@@ -1,7 +1,7 @@
 //! Reading input files, with one clear line when that is not possible.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The text of a file. A text file is UTF-8 without a NUL; names in a memory map may hold any other control character.
 ///
@@ -18,6 +18,34 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     }
     String::from_utf8(bytes)
         .map_err(|e| format!("{shown}: not a text file: byte {} is not UTF-8", e.utf8_error().valid_up_to()))
+}
+
+/// Makes a folder, and those above it; one that is there must be empty.
+///
+/// # Errors
+/// One line.
+pub(crate) fn create_folder(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    fs::create_dir_all(path).map_err(|e| format!("{shown}: cannot be made: {e}"))?;
+    let mut inside = fs::read_dir(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?;
+    if inside.next().is_some() { Err(format!("{shown}: is not empty; nothing was written")) } else { Ok(()) }
+}
+
+/// Writes a file, and makes its folder.
+///
+/// # Errors
+/// One line.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), String> {
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    folder.and_then(|()| fs::write(path, text)).map_err(|e| format!("{}: cannot be written: {e}", path.display()))
+}
+
+/// The whole path of something that is there.
+///
+/// # Errors
+/// One line.
+pub(crate) fn whole_path(path: &Path) -> Result<PathBuf, String> {
+    fs::canonicalize(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// The most memory this process has had, KiB, where the system tells.

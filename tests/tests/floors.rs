@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("harness", 7),
     ("shootdown", 8),
     ("system-tests", 8),
+    ("toy-driver", 9),
 ];
 
 /// Dev-dependencies that go sideways or up, each with the reason why the test cannot live higher.

@@ -1,10 +1,12 @@
 //! One file a command.
 
 pub(crate) mod conformance;
+pub(crate) mod explain;
 pub(crate) mod explore;
 pub(crate) mod list;
 pub(crate) mod lockdep;
 pub(crate) mod matrix;
+pub(crate) mod new;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod strace;
