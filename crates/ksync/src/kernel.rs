@@ -332,11 +332,7 @@ impl Kernel {
 
     /// Tells the validator something of the current task, and notes when it reported. Silent while the run is torn down.
     #[inline]
-    pub(crate) fn tell(
-        &self,
-        at: &'static Location<'static>,
-        what: impl FnOnce(&mut Run, &mut Held, Site) -> Verdict,
-    ) {
+    pub(crate) fn tell(&self, at: &'static Location<'static>, what: impl FnOnce(&mut Run, &mut Held, Site) -> Verdict) {
         if self.quiet() {
             return;
         }

@@ -223,7 +223,9 @@ impl<'k> Player<'k> {
             Poke::ContendingLock(lock) => {
                 table.context(obj(object)).checked.contending_lock = lock.map(|lock| obj(lock).0);
             }
-            Poke::WwClass(set) if self.mutexes[object] => table.mutex(&self.mutex(object)).checked.ww_class = class(set),
+            Poke::WwClass(set) if self.mutexes[object] => {
+                table.mutex(&self.mutex(object)).checked.ww_class = class(set)
+            }
             Poke::WwClass(set) => table.context(obj(object)).checked.ww_class = class(set),
             Poke::Ignored => {}
         }

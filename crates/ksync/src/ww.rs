@@ -266,12 +266,7 @@ impl WwMutex {
     }
 
     /// Takes the mutex as soon as it is free. An error, with what is wrong with it, if the context must give way.
-    fn take_or_wait(
-        &self,
-        k: &Kernel,
-        ctx: Option<ObjId>,
-        at: &'static Location<'static>,
-    ) -> Result<(), Warnings> {
+    fn take_or_wait(&self, k: &Kernel, ctx: Option<ObjId>, at: &'static Location<'static>) -> Result<(), Warnings> {
         let me = k.current_task();
         let mut contended = false;
         loop {
@@ -483,15 +478,15 @@ impl WwTable {
 
     /// `__ww_mutex_check_kill()`, and the like part of `__ww_mutex_add_waiter()`.
     fn must_give_way(&self, mutex: ObjId, ctx: ObjId) -> bool {
-        let Some(context) = self.contexts.get(&ctx).filter(|context| context.checked.acquired > 0) else { return false };
+        let Some(context) = self.contexts.get(&ctx).filter(|context| context.checked.acquired > 0) else {
+            return false;
+        };
         match context.policy {
             WwPolicy::WoundWait => context.wounded,
             WwPolicy::WaitDie => {
                 let waiters = self.mutexes.get(&mutex).into_iter().flat_map(|state| &state.waiters);
                 let waiting = waiters.filter_map(|(_, waiter)| self.contexts.get(waiter.as_ref()?));
-                waiting
-                    .chain(self.holder(mutex).map(|(_, holder)| holder))
-                    .any(|other| context.is_younger_than(other))
+                waiting.chain(self.holder(mutex).map(|(_, holder)| holder)).any(|other| context.is_younger_than(other))
             }
         }
     }

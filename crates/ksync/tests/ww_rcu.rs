@@ -156,9 +156,12 @@ fn suspicious_uses_of_rcu_are_reported() {
         (end, texts)
     };
     let (_, texts) = text(|| ksync::current(|k| k.rcu_dereference_check(false)));
-    assert!(texts[0].contains("WARNING: suspicious RCU usage\n") && texts[0].contains(
-        "ww_rcu.rs"
-    ) && texts[0].contains(" suspicious rcu_dereference_check() usage!\n"), "{texts:?}");
+    assert!(
+        texts[0].contains("WARNING: suspicious RCU usage\n")
+            && texts[0].contains("ww_rcu.rs")
+            && texts[0].contains(" suspicious rcu_dereference_check() usage!\n"),
+        "{texts:?}"
+    );
     let (_, texts) = text(|| {
         ksync::current(|k| k.rcu_dereference_check(true));
         let _section = rcu_read_lock(RcuFlavour::Plain);

@@ -32,8 +32,11 @@ enum Word {
 
 fn how() -> impl Strategy<Value = Acquire> {
     let read = prop::sample::select(vec![Read::Exclusive, Read::Exclusive, Read::Shared, Read::Recursive]);
-    (read, prop::bool::weighted(0.15), prop::bool::weighted(0.9))
-        .prop_map(|(read, trylock, check)| Acquire { read, trylock, check })
+    (read, prop::bool::weighted(0.15), prop::bool::weighted(0.9)).prop_map(|(read, trylock, check)| Acquire {
+        read,
+        trylock,
+        check,
+    })
 }
 
 fn word() -> impl Strategy<Value = Word> {
@@ -74,9 +77,7 @@ fn case((disciplined, classes, words): &Drawn) -> Case {
     let spec = |subclass: u8| {
         classes.iter().enumerate().map(move |(i, (inner, outer, lock_type))| {
             let name = format!("c{i}");
-            Class::from(
-                &ClassSpec::new(&name).subclass(subclass).wait(*inner).wait_outer(*outer).lock_type(*lock_type),
-            )
+            Class::from(&ClassSpec::new(&name).subclass(subclass).wait(*inner).wait_outer(*outer).lock_type(*lock_type))
         })
     };
     let locks = (0..2 * n).map(|i| LockDecl { name: format!("m{i}"), class: Some(i % n) }).collect();

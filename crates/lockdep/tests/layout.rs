@@ -204,7 +204,9 @@ fn layout_of_the_other_kinds() {
     };
     let warned = |message: &str, what: &str| {
         let dump = format!("PID: 7 Comm: task {IDENT}\n{one}Call Trace:\n <TASK>\n ? HERE\n </TASK>\n");
-        format!("\n------------[ cut here ]------------\n{message}WARNING: PID: 7 at HERE{what}\n{dump}---[ end trace ]---\n")
+        format!(
+            "\n------------[ cut here ]------------\n{message}WARNING: PID: 7 at HERE{what}\n{dump}---[ end trace ]---\n"
+        )
     };
     let info = "other info that might help us debug this:\n";
     let expect = [
@@ -234,7 +236,8 @@ fn layout_of_the_other_kinds() {
         warned("", " lockdep_assert_held"),
         warned("DEBUG_LOCKS_WARN_ON(ctx->acquired)\n", ""),
         warned("pinning an unheld lock: (0000000000000002)\n", ""),
-        warned("downgrading a read lock: 0000000000000001 (spin){++++}-{3:3}, at: HERE\n", "").replace("{+.+.}", "{++++}"),
+        warned("downgrading a read lock: 0000000000000001 (spin){++++}-{3:3}, at: HERE\n", "")
+            .replace("{+.+.}", "{++++}"),
     ];
     assert_eq!(texts.len(), expect.len());
     for (text, expect) in texts.iter().zip(&expect) {

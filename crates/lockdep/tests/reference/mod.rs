@@ -73,8 +73,7 @@ impl<'c> Reference<'c> {
                 };
                 let (trylock, check, hardirqs_off) = (how.trylock, how.check, self.hardirqs_off);
                 let irq = self.irq();
-                let lock =
-                    Held { object: lock, class, read, trylock, check, nest, irq, hardirqs_off, references: 0 };
+                let lock = Held { object: lock, class, read, trylock, check, nest, irq, hardirqs_off, references: 0 };
                 return self.acquire(lock);
             }
             Op::Release { lock } => return self.release(lock),
@@ -313,10 +312,13 @@ impl<'c> Reference<'c> {
             for (from, to, kinds) in &self.edges {
                 let (near, far) = if forwards { (*from, *to) } else { (*to, *from) };
                 // Against the edges, start and end change their parts.
-                let turned = kinds.iter().map(|(shared, recursive)| {
-                    if forwards { (*shared, *recursive) } else { (*recursive, *shared) }
-                });
-                let usable: Vec<bool> = turned.filter(|(leaves, _)| !(weak && *leaves)).map(|(_, arrives)| arrives).collect();
+                let turned = kinds.iter().map(
+                    |(shared, recursive)| {
+                        if forwards { (*shared, *recursive) } else { (*recursive, *shared) }
+                    },
+                );
+                let usable: Vec<bool> =
+                    turned.filter(|(leaves, _)| !(weak && *leaves)).map(|(_, arrives)| arrives).collect();
                 if near == class && !usable.is_empty() {
                     queue.push_back((far, usable.iter().all(|arrives| *arrives)));
                 }

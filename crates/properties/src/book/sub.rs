@@ -149,9 +149,7 @@ impl Book {
 /// Whether a task that emits this has left the insertion behind: not while it takes locks or waits for it.
 fn goes_on(kind: &EventKind) -> bool {
     match kind {
-        EventKind::LockReleased { lock, .. } => {
-            !matches!(lock.kind, LockKind::Map | LockKind::Srcu | LockKind::Rcu)
-        },
+        EventKind::LockReleased { lock, .. } => !matches!(lock.kind, LockKind::Map | LockKind::Srcu | LockKind::Rcu),
         EventKind::LockAcquired { .. }
         | EventKind::LockContended { .. }
         | EventKind::Wait { .. }
