@@ -1,10 +1,10 @@
 //! A scenario's tasks and inline drivers as operations: names resolved to indices, each step with the line it came from.
 
-use ksync::Pin;
+use ksync::{ChoiceKind, Pin, Steer};
 use mm_types::{Gfp, Name, PageRange, Pgoff, Prot, VirtAddr};
 use scenario::ast::{
     Argument, Backing, Callback, Device, DeviceBody, DriverStatement, InlineDriver, InlineKind, Lock, LockKind,
-    LockMode, Mapping, OptionValue, RangeExpr, Sharing, Statement,
+    LockMode, Mapping, OptionValue, RangeExpr, Sharing, Statement, SteeredChoice,
 };
 use scenario::{Scenario, Span, Spanned, Word};
 
@@ -22,6 +22,7 @@ pub(crate) struct Code {
     pub(crate) devices: Vec<DeviceSpec>,
     pub(crate) tasks: Vec<TaskSpec>,
     pub(crate) pins: Vec<Pin>,
+    pub(crate) steers: Vec<Steer>,
     /// The frame of what happens before the tasks start.
     pub(crate) setup: Name,
 }
@@ -147,8 +148,17 @@ pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
                 Pin { before: point(&pin.before), after: point(&pin.after) }
             })
             .collect(),
+        steers: scenario.steer.iter().map(|s| steer(s)).collect(),
         setup: Name::new(&format!("{} (setup)", scenario.source.name())),
     })
+}
+
+fn steer(steer: &scenario::ast::Steer) -> Steer {
+    let kind = match steer.choice.node {
+        SteeredChoice::Reclaim => ChoiceKind::EntersReclaim,
+        SteeredChoice::Victim => ChoiceKind::Victim,
+    };
+    Steer { task: Name::new(&steer.task.node), kind, nth: steer.nth.node, option: steer.option.node }
 }
 
 fn mm_spec(mm: &scenario::ast::Mm) -> MmSpec {

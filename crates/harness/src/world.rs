@@ -153,6 +153,9 @@ impl World {
             for pin in &live.code.pins {
                 k.add_pin(*pin);
             }
+            for steer in &live.code.steers {
+                k.add_steer(*steer);
+            }
             for index in 0..live.code.tasks.len() {
                 task::spawn(k, &live, index);
             }

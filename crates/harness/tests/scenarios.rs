@@ -177,3 +177,27 @@ fn every_listing_names_what_the_vocabulary_knows() {
     }
     assert!(harness::listing::sync_points(&registry).iter().all(|(_, doc)| !doc.is_empty()));
 }
+
+#[test]
+fn a_steered_choice_is_taken_whatever_the_seed() {
+    let reclaims = |steer: &str, mode: Mode| -> Vec<u64> {
+        let task = "task t { toy.bind 0x10000..0x14000  alloc 1 GFP_KERNEL }";
+        let experiment = load(&format!("scenario \"test\"\n{MM}{TOY}{task}\n{steer}"));
+        (0..20).map(|seed| experiment.run(Recipe { mode, seed, run: 0 }, false).reclaim_invalidations).collect()
+    };
+    let all = |reclaims: Vec<u64>, n: u64| assert!(reclaims.iter().all(|r| *r == n), "{reclaims:?}");
+    all(reclaims("", Mode::Benign), 0);
+    // Binding allocates as well: which number the last allocation has is found out.
+    let of_number = |n: u32| reclaims(&format!("steer {{ t reclaim {n} takes 1 }}"), Mode::Benign);
+    let last = (1..20).rev().find(|n| of_number(*n)[0] > 0).expect("an allocation that may reclaim");
+    all(of_number(last), 1);
+    all(of_number(last + 1), 0);
+    // A random run has no say in it, either.
+    let every =
+        |taken: u32| (1..=last).map(move |n| format!("t reclaim {n} takes {}", if n == last { taken } else { 0 }));
+    let steer = |taken| format!("steer {{ {} t victim 1 takes 0 }}", every(taken).collect::<Vec<_>>().join(" "));
+    all(reclaims(&steer(1), Mode::Random), 1);
+    all(reclaims(&steer(0), Mode::Random), 0);
+    // An option that is not there is not taken.
+    all(reclaims(&format!("steer {{ t reclaim {last} takes 2 }}"), Mode::Benign), 0);
+}

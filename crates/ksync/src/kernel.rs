@@ -6,6 +6,7 @@ use crate::current;
 use crate::map::LockMap;
 use crate::pins::Pins;
 use crate::rcu::Rcu;
+use crate::steer::Steers;
 use crate::task::{TaskCx, WaitSite, Waits};
 use crate::wait::WaitQueue;
 use crate::ww::WwTable;
@@ -55,6 +56,7 @@ pub struct Kernel {
     pub(crate) pins: Pins,
     pub(crate) rcu: Rcu,
     pub(crate) ww: RefCell<WwTable>,
+    pub(crate) steers: Steers,
     pub(crate) alloc_hook: RefCell<Option<Rc<dyn AllocHook>>>,
     pub(crate) fs_reclaim: Cell<Option<LockMap>>,
     /// Taken and released inside every `fs_reclaim_acquire` of a direct-reclaim allocation, when priming is on.
@@ -79,6 +81,7 @@ impl Kernel {
             pins: Pins::default(),
             rcu: Rcu::new(),
             ww: RefCell::default(),
+            steers: Steers::default(),
             alloc_hook: RefCell::default(),
             fs_reclaim: Cell::new(None),
             prime: Cell::new(None),
@@ -102,6 +105,7 @@ impl Kernel {
         self.pins.clear();
         self.rcu.reset();
         self.ww.borrow_mut().clear();
+        self.steers.clear();
         *self.alloc_hook.borrow_mut() = None;
         self.prime.set(None);
         drop(tasks);
@@ -246,7 +250,10 @@ impl Kernel {
 
     /// A nondeterministic decision among `options`, `0..options`. Option 0 is the benign one.
     pub fn choose(&self, kind: ChoiceKind, options: u32) -> u32 {
-        if self.quiet() { 0 } else { self.sched.choose(kind, options) }
+        if self.quiet() {
+            return 0;
+        }
+        self.steered(kind, options).unwrap_or_else(|| self.sched.choose(kind, options))
     }
 
     /// A fresh identity made by the current task.

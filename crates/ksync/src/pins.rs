@@ -28,16 +28,36 @@ struct PinState {
     passed: bool,
 }
 
+/// A task at a sync point, as pins see it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AtPoint {
+    /// Which task.
+    pub task: Name,
+    /// Which point.
+    pub point: Name,
+    /// Whether it has passed the point; otherwise it has reached it.
+    pub passed: bool,
+}
+
 #[derive(Default)]
 pub(crate) struct Pins {
     active: Cell<bool>,
     list: RefCell<Vec<PinState>>,
+    /// What was reached and passed, in order, if anybody wants to know.
+    trace: RefCell<Option<Vec<AtPoint>>>,
 }
 
 impl Pins {
     pub(crate) fn clear(&self) {
         self.active.set(false);
         self.list.borrow_mut().clear();
+        *self.trace.borrow_mut() = None;
+    }
+
+    fn note(&self, (task, point): (Name, Name), passed: bool) {
+        if let Some(trace) = &mut *self.trace.borrow_mut() {
+            trace.push(AtPoint { task, point, passed });
+        }
     }
 
     /// The pins still open on which some task waits: object, pin.
@@ -52,6 +72,17 @@ impl Kernel {
         let obj = self.new_obj();
         self.pins.list.borrow_mut().push(PinState { pin, obj, passed: false });
         self.pins.active.set(true);
+    }
+
+    /// Writes down which tasks reach and pass which sync points, until [`Kernel::reset`].
+    pub fn trace_points(&self) {
+        *self.pins.trace.borrow_mut() = Some(Vec::new());
+        self.pins.active.set(true);
+    }
+
+    /// What was written down, in order.
+    pub fn traced_points(&self) -> Vec<AtPoint> {
+        self.pins.trace.borrow().clone().unwrap_or_default()
     }
 
     /// A named place whose operation is the place itself: reached and passed.
@@ -97,6 +128,9 @@ impl Kernel {
 
     fn hold(&self, point: Name, at: &'static Location<'static>) {
         let me = (self.task_name(self.current_task()), point);
+        if !self.quiet() {
+            self.pins.note(me, false);
+        }
         // A pin is an object that is taken until the other task has passed: this one cannot be chosen before.
         for index in 0.. {
             let Some(pin) = self.pins.list.borrow().get(index).copied() else { return };
@@ -114,6 +148,7 @@ impl Kernel {
             return;
         }
         let me = (self.task_name(self.current_task()), point);
+        self.pins.note(me, true);
         for index in 0.. {
             let Some(pin) = self.pins.list.borrow().get(index).copied() else { return };
             if pin.pin.before == me && !pin.passed {

@@ -3,7 +3,7 @@
 
 use crate::ast::{
     Annotations, Argument, Assertion, Backing, Counted, Device, DeviceBody, DriverStatement, InlineDriver, LockMode,
-    Machine, Mapping, Mm, NamedDriver, OptionValue, Pin, RangeExpr, Scenario, Sharing, Statement, Task,
+    Machine, Mapping, Mm, NamedDriver, OptionValue, Pin, RangeExpr, Scenario, Sharing, Statement, Steer, Task,
 };
 use crate::parser::PROTS;
 use crate::span::Spanned;
@@ -63,6 +63,13 @@ impl Printer {
         if !s.order.is_empty() {
             self.block(format_args!("order"), |p| {
                 s.order.iter().for_each(|pin| p.pin(pin));
+            });
+        }
+        if !s.steer.is_empty() {
+            self.block(format_args!("steer"), |p| {
+                for Steer { task, choice, nth, option } in s.steer.iter().map(|s| &s.node) {
+                    p.line(format_args!("{} {} {} takes {}", task.node, choice.node, nth.node, option.node));
+                }
             });
         }
         self.name_list("never", &s.never);

@@ -57,6 +57,7 @@ words! {
         Device = "device",
         Task = "task",
         Order = "order",
+        Steer = "steer",
         Never = "never",
         Quirks = "quirks",
         Assert = "assert",

@@ -443,6 +443,19 @@ fn pins_and_assertions() {
         &clauses("order { t@mm.zap < t@mm.zap }"),
         &["2:9 t@mm.zap < t@mm.zap: this pin contradicts the others [nothing happens before itself]"],
     );
+    check(&clauses("steer { t reclaim 1 takes 1, t victim 1 takes 4 }"), &[]);
+    check(
+        &clauses(
+            "steer { u reclaim 1 takes 1\n t victm 7 takes 4\n t victim 0 takes 1\n t victim 2 take 1\n t reclaim 1 takes 0; t reclaim 1 takes 1 }",
+        ),
+        &[
+            "2:9 u: there is no task `u` [only `t` is possible here]",
+            "3:4 victm: expected a choice, found `victm` [did you mean `victim`?]",
+            "4:11 0: 0 is not possible as which choice of the task it is, from 1",
+            "5:13 take: expected `takes` and the number of an option, found `take`",
+            "6:23 t reclaim 1 takes 1: this choice is steered twice",
+        ],
+    );
     check(
         &clauses(
             "assert { callbacks d.begin == 1  callbacks e.start == 1  acquired x = 3\n blockd_tasks == 0  edge a b  allocations l == 1  no edges }",

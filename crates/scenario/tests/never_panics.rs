@@ -99,6 +99,8 @@ const PIECES: &[&str] = &[
     "toy.go",
     "toy.l",
     "order",
+    "steer",
+    "takes",
     "@",
     "<",
     "mm.zap",

@@ -286,6 +286,11 @@ fn pin() -> impl Strategy<Value = Spanned<Pin>> {
     })
 }
 
+fn steer() -> impl Strategy<Value = Spanned<Steer>> {
+    (name(&["first", "second"]), spanned(word::<SteeredChoice>()), spanned(1..=u32::MAX), spanned(any::<u32>()))
+        .prop_map(|(task, choice, nth, option)| Spanned::from(Steer { task, choice, nth, option }))
+}
+
 fn assertion() -> impl Strategy<Value = Spanned<Assertion>> {
     let counted = prop_oneof![
         name(&["start", "release"])
@@ -347,10 +352,10 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     (
         (text(), option::of(spanned(word())), machine(), annotations()),
         (mm("A"), mm("b-2"), gpu0(), toy(), ear()),
-        (body(), body(), vec(pin(), 0..4)),
+        (body(), body(), vec(pin(), 0..4), vec(steer(), 0..3)),
         (codes, any::<bool>(), vec(assertion(), 0..5)),
     )
-        .prop_map(|(head, (a, b, gpu0, toy, ear), (first, second, order), (codes, never, asserts))| {
+        .prop_map(|(head, (a, b, gpu0, toy, ear), (first, second, order, steer), (codes, never, asserts))| {
             let (title, kernel, machine, annotations) = head;
             let task = |name: &str, body| {
                 let name = Spanned::from(name.to_owned());
@@ -366,6 +371,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
                 devices: vec![gpu0, toy, ear],
                 tasks: vec![task("first", first), task("second", second)],
                 order,
+                steer,
                 expect: words(&codes),
                 never: words(if never { &["stale", "deadlock"] } else { &[] }),
                 quirks: words(if never { &[] } else { &["munmap-unpaired-end"] }),
@@ -415,6 +421,7 @@ fn canonical_text_is_pinned() {
         }
         task t { write A 0x10000 7; write A 65536 4096 repeat 2 { } d.go 64K..68K }
         order { t@d.go < t@mm.zap < t@alloc } never { stale deadlock } expect { STALE }
+        steer { t reclaim 2 takes 1; t victim 1 takes 0 }
         assert { acquired x >= 3 no edge a -> "b c" }"#;
     let expected = r#"scenario "t"
 expect { STALE }
@@ -454,6 +461,10 @@ task t {
 order {
     t@d.go < t@mm.zap
     t@mm.zap < t@alloc
+}
+steer {
+    t reclaim 2 takes 1
+    t victim 1 takes 0
 }
 never { stale, deadlock }
 assert {

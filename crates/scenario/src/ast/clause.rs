@@ -1,4 +1,4 @@
-//! What is asked of the schedule (`order`) and of the run (`assert`).
+//! What is asked of the schedule (`order`, `steer`) and of the run (`assert`).
 
 use super::Name;
 use crate::span::Spanned;
@@ -20,6 +20,19 @@ pub struct PinPoint {
     pub task: String,
     /// The sync point: `notifier.range_start`, `DEVICE.LOCK`, `DEVICE.OPERATION`, `user.NAME`.
     pub point: String,
+}
+
+/// One choice of a task that is not left to the schedule: `ioctl reclaim 2 takes 1`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Steer {
+    /// Whose choice.
+    pub task: Name,
+    /// What is chosen.
+    pub choice: Spanned<SteeredChoice>,
+    /// Which of the task's choices of this kind, from 1.
+    pub nth: Spanned<u32>,
+    /// The option it takes, from 0.
+    pub option: Spanned<u32>,
 }
 
 /// What must be true of a run.
@@ -72,6 +85,14 @@ pub enum Counted {
 }
 
 words! {
+    /// What `steer` can choose.
+    pub enum SteeredChoice {
+        /// Whether an allocation that may reclaim does: 0 or 1.
+        Reclaim = "reclaim",
+        /// Which of the pages that reclaim may take it takes, in the order of their frames.
+        Victim = "victim",
+    }
+
     /// How a count is compared.
     pub enum Comparison {
         /// Equal.

@@ -9,7 +9,7 @@ mod device;
 mod setup;
 mod statement;
 
-pub use clause::{Assertion, Comparison, Counted, Pin, PinPoint};
+pub use clause::{Assertion, Comparison, Counted, Pin, PinPoint, Steer, SteeredChoice};
 pub use device::{
     Callback, Device, DeviceBody, DeviceOption, DriverStatement, Handler, InlineDriver, InlineKind, Lock, LockKind,
     LockMode, NamedDriver, Operation, OptionValue, RangeExpr,
@@ -50,6 +50,8 @@ pub struct Scenario {
     pub tasks: Vec<Spanned<Task>>,
     /// Pins: what has to happen before what.
     pub order: Vec<Spanned<Pin>>,
+    /// `steer`: choices that are not left to the schedule.
+    pub steer: Vec<Spanned<Steer>>,
     /// Finding codes that a passing run must find; none: it finds nothing.
     pub expect: Vec<Name>,
     /// Kinds of finding that must not occur, whatever `expect` says.

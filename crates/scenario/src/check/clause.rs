@@ -1,4 +1,4 @@
-//! `order`, `expect`, `never`, `assert`.
+//! `order`, `steer`, `expect`, `never`, `assert`.
 
 use super::Checker;
 use super::names::offer;
@@ -26,6 +26,7 @@ impl Checker<'_> {
             }
         }
         self.pin_cycles();
+        self.steers();
         for assertion in &scenario.asserts {
             if let Assertion::Count { counted, .. } = &assertion.node {
                 self.counted(counted);
@@ -61,6 +62,23 @@ impl Checker<'_> {
         span.start = span.start.max(span.end.saturating_sub(point.len()));
         let allowed = points.iter().map(String::as_str);
         self.undefined(point, span, "there is no sync point", Namespace::Sync, allowed);
+    }
+
+    fn steers(&mut self) {
+        let scenario = self.scenario;
+        let mut first = BTreeMap::new();
+        for steer in &scenario.steer {
+            let task = &steer.task;
+            if !self.names.tasks.contains(task.as_str()) {
+                let allowed: Vec<&str> = self.names.tasks.iter().copied().collect();
+                self.undefined(task, task.span, "there is no task", Namespace::Task, allowed);
+            }
+            let which = (task.as_str(), steer.choice.node, steer.nth.node);
+            if let Some(earlier) = first.insert(which, steer.span) {
+                let message = "this choice is steered twice";
+                self.report(Diagnostic::new(steer.span, message).secondary(earlier, "first here"));
+            }
+        }
     }
 
     /// Whether the device, lock, operation or `sync` behind a sync point may have been given up.

@@ -1,8 +1,8 @@
-//! `order` and `assert`.
+//! `order`, `steer` and `assert`.
 
 use super::setup::starters;
 use super::{Parsed, Parser};
-use crate::ast::{Assertion, Comparison, Counted, Pin, PinPoint};
+use crate::ast::{Assertion, Comparison, Counted, Pin, PinPoint, Steer};
 use crate::lexer::TokenKind;
 use crate::span::Spanned;
 use crate::suggest;
@@ -52,6 +52,32 @@ impl Parser<'_> {
             }
             path.push('.');
         }
+    }
+
+    /// `{ TASK CHOICE NTH takes OPTION .. }`
+    pub(super) fn steers(&mut self) -> Parsed<Vec<Spanned<Steer>>> {
+        self.block(&[], |p| {
+            let start = p.pos;
+            let task = p.name("a task's name")?;
+            let choice = p.corrected("a choice", &[], |_, word, span| Ok(Spanned::new(word, span)))?;
+            let nth = p.small("which choice of the task it is, from 1", 1)?;
+            if p.eat_word("takes").is_none() {
+                return Err(p.expected("`takes` and the number of an option"));
+            }
+            let option = p.small("the number of an option", 0)?;
+            Ok(Spanned::new(Steer { task, choice, nth, option }, p.span_since(start)))
+        })
+    }
+
+    /// A number of at least `least` that fits 32 bits.
+    fn small(&mut self, what: &str, least: u32) -> Parsed<Spanned<u32>> {
+        let number = self.number(what)?;
+        let fits = u32::try_from(*number).ok().filter(|n| *n >= least);
+        if fits.is_none() {
+            let message = format!("{} is not possible as {what}", *number);
+            self.report(crate::diagnostic::Diagnostic::new(number.span, message));
+        }
+        Ok(Spanned::new(fits.unwrap_or(least), number.span))
     }
 
     pub(super) fn asserts(&mut self) -> Parsed<Vec<Spanned<Assertion>>> {

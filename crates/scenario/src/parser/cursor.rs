@@ -307,6 +307,7 @@ impl<'t> Parser<'t> {
             | Section::Machine
             | Section::Annotations
             | Section::Order
+            | Section::Steer
             | Section::Never
             | Section::Quirks
             | Section::Assert => *next == TokenKind::OpenBrace,

@@ -113,6 +113,7 @@ impl Parser<'_> {
             Section::Device => scenario.devices.push(self.device()?),
             Section::Task => scenario.tasks.push(self.task()?),
             Section::Order => self.order(&mut scenario.order)?,
+            Section::Steer => scenario.steer.extend(self.steers()?),
             Section::Quirks => scenario.quirks.extend(self.name_list("a quirk")?),
             Section::Never => scenario.never.extend(self.name_list("a kind of finding")?),
             Section::Assert => scenario.asserts.extend(self.asserts()?),
