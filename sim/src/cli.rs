@@ -20,14 +20,22 @@ const AFTER_EXPLORE: &str = "\
 Example:
   shootdown explore sim/scenarios/userptr-reclaim.mms --executions 2000 --jobs 2
 
-Ctrl-C ends it with the results so far; a second one ends it at once.";
+Ctrl-C ends it with the results so far, and so do two; a third one ends it at once.";
 
 const AFTER_REPLAY: &str = "\
 Example: paste the command of a `replay: ` line, and add --events to see every event
   shootdown replay sd1-... sim/scenarios/userptr-reclaim.mms --events
 
-A token is refused when it is damaged, when the scenario or its settings are not those it was made
-with, and when the run hashes to something else.";
+A long token stands in a file (.schedule), which is named instead. A token is refused when it is
+damaged, when it comes from another version of the tool, when the scenario or its settings are not
+those it was made with, and when the run hashes to something else.";
+
+const AFTER_SHRINK: &str = "\
+Example:
+  shootdown shrink sd1-... sim/scenarios/userptr-reclaim.mms > small.mms
+
+The result is the smallest scenario that was found to show the same finding, with pins and choices
+that make every benign run of it show it, so that it lasts when the code changes.";
 
 const AFTER_STRACE: &str = "\
 Examples:
@@ -104,6 +112,9 @@ pub(crate) enum Command {
     /// Do a run again, from the token of a `replay: ` line
     #[command(after_help = AFTER_REPLAY)]
     Replay(ReplayArgs),
+    /// Find the smallest scenario that shows the finding of a run
+    #[command(after_help = AFTER_SHRINK)]
+    Shrink(ShrinkArgs),
     /// Replay a real program's recorded memory calls, with a driver attached
     #[command(after_help = AFTER_STRACE)]
     Strace(StraceArgs),
@@ -145,6 +156,13 @@ pub(crate) struct ScenarioArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ProveArgs {
+    /// Runs to spend on driving each lock report into its deadlock; 0: none
+    #[arg(long, value_name = "TRIES", default_value_t = 1000)]
+    pub(crate) prove: u64,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     /// Scenario files (.mms)
     #[arg(required = true, value_name = "FILE")]
@@ -155,6 +173,8 @@ pub(crate) struct RunArgs {
     /// Print every event
     #[arg(long)]
     pub(crate) events: bool,
+    #[command(flatten)]
+    pub(crate) proofs: ProveArgs,
     #[command(flatten)]
     pub(crate) scenario: ScenarioArgs,
 }
@@ -189,12 +209,14 @@ pub(crate) struct ExploreArgs {
     #[arg(long)]
     pub(crate) stop_at_first: bool,
     #[command(flatten)]
+    pub(crate) proofs: ProveArgs,
+    #[command(flatten)]
     pub(crate) scenario: ScenarioArgs,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArgs {
-    /// The token: `sd1-...`
+    /// The token, `sd1-...`, or the file that it stands in
     #[arg(value_name = "TOKEN")]
     pub(crate) token: String,
     /// The scenario file the token belongs to
@@ -206,6 +228,29 @@ pub(crate) struct ReplayArgs {
     // Hidden: it is there to be refused with the reason.
     #[arg(long, value_name = "N", hide = true)]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) proofs: ProveArgs,
+    #[command(flatten)]
+    pub(crate) scenario: ScenarioArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShrinkArgs {
+    /// The token, `sd1-...`, or the file that it stands in
+    #[arg(value_name = "TOKEN")]
+    pub(crate) token: String,
+    /// The scenario file the token belongs to
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The code or the key of the finding to keep, if the run has several
+    #[arg(long, value_name = "CODE")]
+    pub(crate) finding: Option<String>,
+    /// The most runs
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = one_or_more)]
+    pub(crate) runs: u64,
+    /// Where the scenario is written, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) scenario: ScenarioArgs,
 }

@@ -10,6 +10,7 @@ mod clock;
 mod commands;
 mod exit;
 mod files;
+mod interrupts;
 mod out;
 mod program;
 mod testing;
@@ -41,6 +42,7 @@ fn dispatch(registry: &Registry, command: &cli::Command) -> Exit {
         cli::Command::Run(args) => commands::run::run(registry, args),
         cli::Command::Explore(args) => commands::explore::explore(registry, args),
         cli::Command::Replay(args) => commands::replay::replay(registry, args),
+        cli::Command::Shrink(args) => commands::shrink::shrink(registry, args),
         cli::Command::Strace(args) => commands::strace::strace(registry, args),
         cli::Command::Matrix(args) => commands::matrix::matrix(registry, args),
         cli::Command::Lockdep(args) => commands::lockdep::lockdep(&args.command),

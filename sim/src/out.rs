@@ -46,7 +46,7 @@ pub(crate) fn print_report(text: &str) {
             Some(GOOD)
         } else if line.starts_with("not as expected") || line.starts_with("WARNING: ") || line.starts_with("BUG: ") {
             Some(BAD)
-        } else if line.starts_with("replay: ") {
+        } else if line.starts_with("replay: ") || line.starts_with("proof: ") {
             Some(DIM)
         } else {
             None

@@ -246,6 +246,95 @@ fn an_exploration_sets_the_deadlock_beside_the_lock_report() {
     assert!(table < out.find("WARNING: ").expect("a report"), "the table comes first: {out}");
 }
 
+/// The command behind `proof: ` of a run.
+fn proof_of(file: &str) -> String {
+    let out = ran(&["run", file]).out;
+    out.lines().find_map(|l| l.strip_prefix("proof: ")).unwrap_or_else(|| panic!("no proof in\n{out}")).to_owned()
+}
+
+fn token_in(command: &str) -> &str {
+    command.split(' ').find(|word| word.starts_with("sd1-")).expect("a token")
+}
+
+#[test]
+fn the_proof_line_runs_into_the_deadlock_and_comes_before_the_replay_line() {
+    let out = ran(&["run", USERPTR]).out;
+    let lines: Vec<&str> = out.lines().collect();
+    let at = lines.iter().position(|l| l.starts_with("proven: ")).expect("proven");
+    assert!(lines[at].contains("preemption") && lines[at + 1].starts_with("proof: "), "{out}");
+    assert!(lines[at + 2].starts_with("replay: "), "{out}");
+    let again = Command::new("sh").args(["-c", &proof_of(USERPTR)]).current_dir(project()).output().expect("sh");
+    assert_eq!(again.status.code(), Some(1), "the file expects no deadlock");
+    let text = String::from_utf8_lossy(&again.stdout);
+    assert!(text.contains("scripted choices") && text.contains("PROG-DEADLOCK"), "{text}");
+    let silent = ran(&["run", USERPTR, "--prove", "0"]).out;
+    assert!(!silent.contains("proven: ") && !silent.contains("predicted: "), "{silent}");
+    let gated = ran(&["run", "sim/scenarios/gated-inversion.mms"]).out;
+    assert!(gated.contains("predicted: gated by toy.outer"), "{gated}");
+}
+
+#[test]
+fn a_token_may_stand_in_a_file() {
+    let proof = proof_of(USERPTR);
+    let token = token_in(&proof);
+    let (head, tail) = token.split_at(20);
+    let (_folder, path) = file("long.schedule", format!("# where it is from\n{head}\n{tail}\n").as_bytes());
+    let (there, here) = (ran(&["replay", &path, USERPTR]), ran(&["replay", token, USERPTR]));
+    assert_eq!((there.code, &there.out), (1, &here.out), "{}", there.err);
+    let (_folder, path) = file("damaged.schedule", format!("{head}0\n{tail}\n").as_bytes());
+    refused(&["replay", &path, USERPTR], &["damaged.schedule", "damaged replay token"]);
+    let (_folder, path) = file("empty.schedule", b"# nothing\n");
+    refused(&["replay", &path, USERPTR], &["not a replay token"]);
+}
+
+#[test]
+fn a_scripted_token_is_refused_where_it_does_not_belong() {
+    let proof = proof_of(USERPTR);
+    let token = token_in(&proof);
+    let last = if token.ends_with('0') { "1" } else { "0" };
+    refused(&["replay", &format!("{}{last}", &token[..token.len() - 1]), USERPTR], &["damaged replay token"]);
+    refused(&["replay", token, "sim/scenarios/toy-inversion.mms"], &["belongs to another scenario"]);
+    refused(&["replay", token, USERPTR, "--set", "range_end=none"], &["belongs to another scenario"]);
+}
+
+#[test]
+fn a_deadlock_shrinks_to_a_scenario_that_runs_into_it() {
+    let proof = proof_of(USERPTR);
+    let small = ran(&["shrink", token_in(&proof), USERPTR, "--finding", "PROG-DEADLOCK"]);
+    assert_eq!(small.code, 0, "{}{}", small.out, small.err);
+    assert!(small.err.contains("every benign run shows it"), "{}", small.err);
+    assert!(small.out.starts_with("# Shrunk from sim/scenarios/userptr-reclaim.mms: PROG-DEADLOCK: "), "{}", small.out);
+    let (_folder, path) = file("small.mms", small.out.as_bytes());
+    for seed in ["0", "7", "123456789"] {
+        let run = ran(&["run", &path, "--seed", seed]);
+        assert_eq!(run.code, 0, "{}{}\n{}", run.out, run.err, small.out);
+        assert!(run.out.contains("PROG-DEADLOCK found"), "{}", run.out);
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = folder.path().join("out.mms");
+    let output = output.to_str().expect("UTF-8");
+    let written = ran(&["shrink", token_in(&proof), USERPTR, "--finding", "PROG-DEADLOCK", "--output", output]);
+    assert_eq!(fs::read_to_string(output).expect("written"), small.out);
+    assert!(written.out.contains("PROG-DEADLOCK") && written.out.contains("runs (bound 50000)"), "{}", written.out);
+    let cut = ran(&["shrink", token_in(&proof), USERPTR, "--runs", "3"]);
+    assert_eq!(cut.code, 3, "{}{}", cut.out, cut.err);
+}
+
+#[test]
+fn what_cannot_be_shrunk_is_refused() {
+    let proof = proof_of(USERPTR);
+    let token = token_in(&proof);
+    refused(&["shrink", "sd1-zzzz", USERPTR], &["damaged replay token"]);
+    refused(&["shrink", "no-such-file", USERPTR], &["not a replay token"]);
+    refused(&["shrink", token, "sim/scenarios/toy-inversion.mms"], &["belongs to another scenario"]);
+    refused(&["shrink", token, USERPTR, "--finding", "STALE"], &["did not find that", "PROG-DEADLOCK"]);
+    refused(&["shrink", token, USERPTR, "--runs", "0"], &["1 or more"]);
+    let clean = ran(&["run", "sim/scenarios/userptr-corrected.mms", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&clean.out).expect("JSON");
+    let token = report["token"].as_str().expect("a token");
+    refused(&["shrink", token, "sim/scenarios/userptr-corrected.mms"], &["nothing to shrink"]);
+}
+
 #[test]
 fn parts_are_one_empty_line_apart() {
     let outs = [
@@ -273,7 +362,7 @@ fn parts_are_one_empty_line_apart() {
 fn help_is_short_and_ends_with_an_example() {
     let help = ran(&["--help"]);
     assert_eq!(help.code, 0);
-    for command in ["run", "explore", "replay", "strace", "lockdep", "list"] {
+    for command in ["run", "explore", "replay", "shrink", "strace", "lockdep", "list"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{}", help.out);
         let own = ran(&[command, "--help"]);
         assert_eq!(own.code, 0);

@@ -79,6 +79,11 @@ fn strings(objects: &[Value], fields: &[&str]) {
     }
 }
 
+/// What the findings of these objects say of their proofs.
+fn proofs(objects: &[Value]) -> Vec<&Value> {
+    elements(objects, "findings").into_iter().map(|f| &f["proof"]).filter(|p| !p.is_null()).collect()
+}
+
 const USERPTR: &str = "sim/scenarios/userptr-reclaim.mms";
 
 #[test]
@@ -88,13 +93,17 @@ fn run_and_replay() {
     let token = objects[0]["token"].as_str().expect("a token").to_owned();
     objects.extend(printed(&["replay", &token, USERPTR]));
     objects.extend(printed(&["run", USERPTR, "--set", "range_start=none"]));
+    objects.extend(printed(&["run", "sim/scenarios/gated-inversion.mms"]));
     agree("## `run` and `replay`", &objects);
     agree("### An element of `callbacks`", elements(&objects, "callbacks"));
     agree("### An element of `lock_order`", elements(&objects, "lock_order"));
     agree("### An element of `findings`", elements(&objects, "findings"));
+    let proofs = proofs(&objects);
+    assert!(proofs.iter().any(|p| p["verdict"] == "proven") && proofs.iter().any(|p| p["reason"] == "gated"));
+    agree("### `proof`", proofs);
     strings(&objects, &["notes", "problems", "events"]);
     assert!(!elements(&objects[..1], "events").is_empty() && elements(&objects[2..], "events").is_empty());
-    assert!(!elements(&objects[3..], "problems").is_empty());
+    assert!(!elements(&objects[3..4], "problems").is_empty());
 }
 
 #[test]
@@ -114,8 +123,20 @@ fn explore() {
     assert_eq!(objects[2]["ended"], "cut");
     agree("## `explore`", &objects);
     agree("### An element of `findings` of `explore`", elements(&objects, "findings"));
+    agree("### `proof`", proofs(&objects));
+    agree("### `covered`", [&objects[0]["covered"]]);
+    assert!(objects[1..].iter().all(|o| o["covered"].is_null()));
     strings(&objects, &["across_runs", "problems"]);
     assert!(objects.iter().all(|o| o["ends"].as_object().is_some_and(|ends| ends.values().all(Value::is_u64))));
+}
+
+#[test]
+fn shrink() {
+    let runs = printed(&["run", USERPTR]);
+    let deadlock = runs[0]["findings"][0]["proof"]["token"].as_str().expect("a proof");
+    let objects = printed(&["shrink", deadlock, USERPTR]);
+    agree("## `shrink`", &objects);
+    agree("### `before` and `after`", [&objects[0]["before"], &objects[0]["after"]]);
 }
 
 #[test]

@@ -31,8 +31,8 @@ fn interrupt(child: &Child) {
     assert!(sent.success());
 }
 
-#[test]
-fn an_interrupted_exploration_prints_its_results() {
+/// Explores without an end, and is interrupted `times` times.
+fn interrupted(times: u32) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     // The scenario comes through a pipe: when it is taken, the tool is up and listens to Ctrl-C.
     let pipe = folder.path().join("scenario.mms");
@@ -46,12 +46,19 @@ fn an_interrupted_exploration_prints_its_results() {
         .expect("it starts");
     fs::write(&pipe, scenario).expect("taken");
     sleep(Duration::from_millis(200));
-    interrupt(&child);
-    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
-    assert_eq!(status.code(), Some(130), "{}{}", text(&stdout), text(&stderr));
-    assert!(text(&stdout).contains("sampled (random"), "{}", text(&stdout));
-    assert!(text(&stdout).contains("as expected: "), "{}", text(&stdout));
-    assert!(text(&stderr).contains("an interrupt cut the exploration after "), "{}", text(&stderr));
+    (0..times).for_each(|_| interrupt(&child));
+    child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn an_interrupted_exploration_prints_its_results() {
+    for times in [1, 2] {
+        let Output { status, stdout, stderr } = interrupted(times);
+        assert_eq!(status.code(), Some(130), "{}{}", text(&stdout), text(&stderr));
+        assert!(text(&stdout).contains("sampled (random"), "{}", text(&stdout));
+        assert!(text(&stdout).contains("as expected: "), "{}", text(&stdout));
+        assert!(text(&stderr).contains("an interrupt cut the exploration after "), "{}", text(&stderr));
+    }
 }
 
 #[test]

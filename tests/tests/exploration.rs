@@ -21,7 +21,7 @@ fn exploration_drives_the_2019_driver_into_its_deadlock() {
     assert!(text.contains(&format!("run {}", deadlock.first_run + 1)) && text.contains("run 1"), "{text}");
 
     // A task in its own reclaim: it waits for the object mutex that it holds.
-    let again = experiment.run(deadlock.token.recipe, false);
+    let again = experiment.replay(&deadlock.token, false).expect("replays");
     let RunEnd::Deadlock { blocked, cycle } = &again.end else { panic!("{}", again.end.word()) };
     let own: Vec<_> = blocked.iter().filter(|b| b.waits_for.holders == [b.task]).collect();
     assert_eq!(own.len(), 1, "{blocked:?}");
@@ -77,7 +77,7 @@ fn a_run_of_an_exploration_replays_from_its_token_whatever_the_files_seed() {
         let text = finding.token.to_string();
         let token = text.parse().expect("our own token");
         let other_seed = shipped("userptr-reclaim.mms", &["seed=12345"]);
-        let replayed = other_seed.replay(token, false).expect("replays");
+        let replayed = other_seed.replay(&token, false).expect("replays");
         assert_eq!(replayed.hash(), finding.token.hash);
         assert!(replayed.findings.iter().any(|f| f.key == finding.found.key));
     }
@@ -88,7 +88,7 @@ fn a_token_of_another_scenario_is_refused() {
     let a = shipped("userptr-reclaim.mms", &[]);
     let token = a.run(Recipe { mode: Mode::Benign, seed: 1, run: 0 }, false).token;
     let other = shipped("userptr-reclaim.mms", &["range_end=none"]);
-    assert_eq!(other.replay(token, false).unwrap_err(), ReplayError::OtherScenario);
-    let forged = harness::Token { hash: token.hash ^ 1, ..token };
-    assert!(matches!(a.replay(forged, false).unwrap_err(), ReplayError::OtherRun { .. }));
+    assert_eq!(other.replay(&token, false).unwrap_err(), ReplayError::OtherScenario);
+    let forged = harness::Token { hash: token.hash ^ 1, ..token.clone() };
+    assert!(matches!(a.replay(&forged, false).unwrap_err(), ReplayError::OtherRun { .. }));
 }

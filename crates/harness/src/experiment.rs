@@ -1,14 +1,14 @@
 //! A scenario ready to run: parsed, checked against a registry, bound to its drivers.
 
 use crate::compile::{Code, compile};
-use crate::explore::{ExplorePlan, ExploreReport};
+use crate::explore::{ExplorePlan, ExploreReport, ExploredFinding, Progress};
+use crate::prove::{Effort, prove};
 use crate::registry::Registry;
 use crate::report::RunReport;
-use crate::schedulers::RecipeScheduler;
+use crate::schedulers::{RecipeScheduler, scheduler_of};
 use crate::settings;
-use crate::token::{Recipe, Token};
+use crate::token::{Origin, Recipe, Token};
 use crate::world::{Brief, World};
-use explore::Progress;
 use lockdep::Lockdep;
 use scenario::{Diagnostic, Scenario, Span};
 use std::fmt;
@@ -123,28 +123,53 @@ impl Experiment {
     /// One run in a world of its own. `events` keeps every event as a line.
     #[must_use]
     pub fn run(&self, recipe: Recipe, events: bool) -> RunReport {
+        self.run_of(recipe.into(), events)
+    }
+
+    /// The run that `origin` names, in a world of its own.
+    fn run_of(&self, origin: Origin, events: bool) -> RunReport {
         let mut world = World::new(self, Lockdep::new(), events);
-        world.run(&mut RecipeScheduler::new(recipe), recipe)
+        world.run(&mut *scheduler_of(&origin), origin)
     }
 
     /// The run of a token again.
     ///
     /// # Errors
     /// [`ReplayError::OtherScenario`] before anything is run; [`ReplayError::OtherRun`] after.
-    pub fn replay(&self, token: Token, events: bool) -> Result<RunReport, ReplayError> {
+    pub fn replay(&self, token: &Token, events: bool) -> Result<RunReport, ReplayError> {
         if token.scenario != self.hash {
             return Err(ReplayError::OtherScenario);
         }
-        let report = self.run(token.recipe, events);
+        let report = self.run_of(token.origin.clone(), events);
         match report.hash() {
             got if got == token.hash => Ok(report),
             got => Err(ReplayError::OtherRun { expected: token.hash, got }),
         }
     }
 
+    /// Tries to drive each lock report of a run into its deadlock, with at most `tries` steered runs for each, and writes down
+    /// what became of it. `stop` says when to give up.
+    pub fn prove(&self, report: &mut RunReport, tries: u64, stop: &dyn Fn() -> bool) {
+        let hints = [report.token.origin.clone()];
+        let effort = Effort { seed: report.token.origin.seed(), tries, hints: &hints, stop };
+        for found in &mut report.findings {
+            found.proof = prove(self, found, &effort);
+        }
+    }
+
+    /// The same for the findings of an exploration, whose deadlocks are tried first.
+    pub fn prove_explored(&self, report: &mut ExploreReport, tries: u64, stop: &dyn Fn() -> bool) {
+        let ended_badly = |f: &&ExploredFinding| f.found.code() == Some(properties::Code::ProgDeadlock);
+        let hints: Vec<Origin> = report.findings.iter().filter(ended_badly).map(|f| f.token.origin.clone()).collect();
+        let effort = Effort { seed: report.seed, tries, hints: &hints, stop };
+        for finding in &mut report.findings {
+            finding.found.proof = prove(self, &finding.found, &effort);
+        }
+    }
+
     /// Many runs, on `plan.jobs` threads. The report does not depend on the number of jobs.
     #[must_use]
-    pub fn explore(&self, plan: &ExplorePlan, progress: &dyn Fn(Progress) -> ControlFlow<()>) -> ExploreReport {
+    pub fn explore(&self, plan: &ExplorePlan, progress: &dyn Fn(Progress<'_>) -> ControlFlow<()>) -> ExploreReport {
         crate::explore::explore(self, plan, progress)
     }
 }

@@ -1,11 +1,12 @@
 //! Many runs of one experiment, and what they found together.
 
+use crate::coverage::{Coverage, Covered};
 use crate::experiment::Experiment;
 use crate::report::{Found, conclusion};
 use crate::token::{Mode, Recipe, Token};
 use crate::verdict::{self, Verdict};
 use crate::world::{Brief, World};
-use explore::{Accumulate, Ended, Plan, Program, Progress, Strategy};
+use explore::{Accumulate, Ended, Plan, Program, Strategy};
 use lockdep::Lockdep;
 use properties::Code;
 use sched::Scheduler;
@@ -63,6 +64,34 @@ pub struct ExploredFinding {
     pub token: Token,
 }
 
+/// How far an exploration is. What it says depends on the number of jobs and on timing; the report does not.
+pub struct Progress<'a> {
+    /// Runs executed, those included that may yet be dropped.
+    pub runs: u64,
+    /// Runs planned.
+    pub of: u64,
+    /// The first run with a finding, as far as is known.
+    pub first: Option<u64>,
+    seed: u64,
+    scenario: u64,
+    coverage: &'a Coverage,
+}
+
+impl Progress<'_> {
+    /// What the runs so far have met. Costs some microseconds.
+    #[must_use]
+    pub fn covered(&self) -> Covered {
+        self.coverage.covered()
+    }
+
+    /// Each distinct finding so far: its code, and the token of a run that has it.
+    #[must_use]
+    pub fn found(&self) -> Vec<(Code, Token)> {
+        let found = self.coverage.found(Mode::Random, self.seed, self.scenario);
+        found.into_iter().map(|(code, _, token)| (code, token)).collect()
+    }
+}
+
 /// What an exploration found. Random exploration samples: a clean report proves nothing about the schedules it did not
 /// run, and says so.
 #[derive(Clone, Debug)]
@@ -84,6 +113,8 @@ pub struct ExploreReport {
     /// Lock orders that are a cycle only together, from different runs: one line each. Empty when the exploration
     /// stopped at its first finding or was cut.
     pub across_runs: Vec<String>,
+    /// How much of the scenario the runs have seen. None when the exploration stopped at its first finding or was cut.
+    pub covered: Option<Covered>,
     /// Why it ended.
     pub ended: ExploreEnd,
     /// Against the file's expectations.
@@ -105,6 +136,15 @@ impl ExploreReport {
             self.steps,
             ends.join(", ")
         );
+        if let Some(Covered { traces, new_per_mille, sync_points, lock_edges }) = self.covered {
+            let _ = writeln!(
+                text,
+                "  {traces} distinct traces (about {}.{} % of further runs would be new), {sync_points} sync points, \
+                 {lock_edges} lock edges",
+                new_per_mille / 10,
+                new_per_mille % 10
+            );
+        }
         if !self.findings.is_empty() {
             let _ = writeln!(text, "\n  {:<14} {:>9} {:>9}  what", "finding", "found in", "runs");
             for f in &self.findings {
@@ -119,7 +159,7 @@ impl ExploreReport {
             let _ = writeln!(text, "  predicted from several runs together: {line}");
         }
         for f in &self.findings {
-            let _ = writeln!(text, "\n{}\nreplay: {}", f.found.text.trim_end(), f.found.replay);
+            let _ = write!(text, "\n{}", f.found.to_text());
         }
         text.push('\n');
         text.push_str(&conclusion(&self.verdict, self.findings.len()));
@@ -144,14 +184,14 @@ impl ExploreReport {
                 serde_json::json!({
                     "code": f.found.code, "title": f.found.title, "key": format!("{:016x}", f.found.key), "text": f.found.text,
                     "first_run": f.first_run, "runs": f.runs, "token": f.token.to_string(),
-                    "run_hash": format!("{:016x}", f.token.hash), "replay": f.found.replay,
+                    "run_hash": format!("{:016x}", f.token.hash), "replay": f.found.replay, "proof": f.found.proof,
                 })
             })
             .collect();
         serde_json::json!({
             "scenario": self.title, "file": self.file, "strategy": "random", "coverage": "sampled", "seed": self.seed,
             "runs": self.runs, "ended": self.ended.word(), "steps": self.steps, "ends": self.ends, "findings": findings,
-            "across_runs": self.across_runs,
+            "across_runs": self.across_runs, "covered": self.covered,
             "as_expected": self.verdict.as_expected(), "problems": self.verdict.problems,
         })
     }
@@ -161,6 +201,7 @@ impl ExploreReport {
 struct Explored<'a> {
     experiment: &'a Experiment,
     lockdep: Arc<Lockdep>,
+    coverage: Coverage,
 }
 
 impl Program for Explored<'_> {
@@ -171,8 +212,10 @@ impl Program for Explored<'_> {
         World::new(self.experiment, self.lockdep.clone(), false)
     }
 
-    fn run(&self, world: &mut World, scheduler: &mut dyn Scheduler, _run: u64) -> Brief {
-        world.run_brief(scheduler)
+    fn run(&self, world: &mut World, scheduler: &mut dyn Scheduler, run: u64) -> Brief {
+        let brief = world.run_brief(scheduler);
+        self.coverage.add(run, &brief, world.take_new_points());
+        brief
     }
 }
 
@@ -214,9 +257,10 @@ impl Accumulate<Brief> for Tally {
 pub(crate) fn explore(
     experiment: &Experiment,
     plan: &ExplorePlan,
-    progress: &dyn Fn(Progress) -> ControlFlow<()>,
+    progress: &dyn Fn(Progress<'_>) -> ControlFlow<()>,
 ) -> ExploreReport {
-    let program = Explored { experiment, lockdep: Lockdep::new() };
+    let lockdep = Lockdep::new();
+    let program = Explored { experiment, coverage: Coverage::new(lockdep.clone()), lockdep };
     let runs = Plan {
         strategy: Strategy::Random,
         seed: plan.seed,
@@ -224,7 +268,10 @@ pub(crate) fn explore(
         jobs: plan.jobs,
         stop_at_first: plan.stop_at_first,
     };
-    let explored = explore::explore(&program, &runs, &Tally::default, progress);
+    let explored = explore::explore(&program, &runs, &Tally::default, &|explore::Progress { runs, of, first }| {
+        let (seed, scenario, coverage) = (plan.seed, experiment.hash(), &program.coverage);
+        progress(Progress { runs, of, first, seed, scenario, coverage })
+    });
     let tally = explored.accumulated;
     let findings = show(experiment, plan.seed, &tally);
     let ended = match explored.ended {
@@ -235,6 +282,7 @@ pub(crate) fn explore(
     // Runs beyond the first finding, or beyond a cut, have left their chains too: which ones depends on the jobs.
     let across_runs =
         if ended == ExploreEnd::AllRuns { cycles_across_runs(&program.lockdep, &tally) } else { Vec::new() };
+    let covered = (ended == ExploreEnd::AllRuns).then(|| program.coverage.covered());
     let codes: BTreeSet<Code> = tally.found.keys().map(|(code, _)| *code).collect();
     let scenario = experiment.scenario();
     // The counts of `assert` speak of one run with benign choices; what random choices may change they do not say.
@@ -248,6 +296,7 @@ pub(crate) fn explore(
         ends: tally.ends,
         findings,
         across_runs,
+        covered,
         ended,
         verdict,
     }
@@ -262,7 +311,7 @@ fn show(experiment: &Experiment, seed: u64, tally: &Tally) -> Vec<ExploredFindin
         for found in &report.findings {
             let seen = found.code().and_then(|code| tally.found.get(&(code, found.key)));
             if let Some(seen) = seen.filter(|seen| seen.first == run) {
-                let token = report.token;
+                let token = report.token.clone();
                 findings.push(ExploredFinding { found: found.clone(), first_run: run, runs: seen.runs, token });
             }
         }

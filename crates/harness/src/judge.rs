@@ -1,9 +1,10 @@
 //! What looks on during a run: the oracles, the run hash, the counters of `assert`, and a text log if asked for.
 
+use crate::prove::Witness;
 use crate::pulse::Pulse;
 use mm_types::{Name, ObjId, TaskId};
 use properties::Oracles;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use trace::{Event, EventKind, Hook, Observer, RunEnd, RunHash, SubId, TextLog};
 
@@ -15,6 +16,11 @@ pub(crate) struct Judge {
     pub(crate) log: Option<TextLog>,
     /// Who watches that something happens at all.
     pub(crate) pulse: Option<Arc<Pulse>>,
+    /// Looks on during the tries of a proof.
+    pub(crate) witness: Option<Witness>,
+    /// Sync points reached in any run so far, and those that came since somebody asked.
+    points: BTreeSet<Name>,
+    pub(crate) new_points: Vec<Name>,
 }
 
 impl Judge {
@@ -25,6 +31,9 @@ impl Judge {
             counts: Counts::default(),
             log: log.then(TextLog::default),
             pulse: None,
+            witness: None,
+            points: BTreeSet::new(),
+            new_points: Vec::new(),
         }
     }
 
@@ -34,6 +43,9 @@ impl Judge {
         self.counts = Counts::default();
         if let Some(log) = &mut self.log {
             *log = TextLog::default();
+        }
+        if let Some(witness) = &mut self.witness {
+            witness.begin_run();
         }
     }
 }
@@ -46,8 +58,16 @@ impl Observer for Judge {
         self.oracles.event(event);
         self.hash.event(event);
         self.counts.event(event);
+        if let EventKind::SyncPoint { name } = event.kind
+            && self.points.insert(name)
+        {
+            self.new_points.push(name);
+        }
         if let Some(log) = &mut self.log {
             log.event(event);
+        }
+        if let Some(witness) = &mut self.witness {
+            witness.event(event);
         }
     }
 

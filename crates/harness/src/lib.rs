@@ -8,9 +8,11 @@
 //! | looking on | `Judge` | `judge.rs` |
 //! | verdict, text, JSON | [`RunReport`] | `verdict.rs`, `report.rs` |
 //! | many runs | [`ExploreReport`] | `explore.rs` |
-//! | the same run again | [`Token`], [`Recipe`] | `token.rs`, `schedulers.rs` |
+//! | the same run again | [`Token`], [`Recipe`], [`Script`] | `token.rs`, `script.rs`, `trail.rs`, `schedulers.rs` |
 //! | a driver against every case there is | [`conformance()`] | `conformance/` |
 //! | random programs against a driver (feature `proptest`) | `strategies` | `strategies/` |
+//! | a lock report driven into its deadlock | [`Proof`] | `prove/`, `lessen.rs` |
+//! | the smallest scenario with the same finding | [`Shrunk`] | `shrink/` |
 //! | a real program's calls | [`strace`] | `strace/` |
 //! | annotation settings against workloads | [`matrix`] | `matrix/` |
 //!
@@ -19,36 +21,45 @@
 
 mod compile;
 pub mod conformance;
+mod coverage;
 mod devices;
 mod experiment;
 mod explore;
 mod inline;
 mod judge;
+mod lessen;
 mod life;
 pub mod listing;
 pub mod matrix;
+mod prove;
 mod pulse;
 mod registry;
 mod report;
 mod schedulers;
+mod script;
 mod settings;
+mod shrink;
 pub mod strace;
 #[cfg(feature = "proptest")]
 pub mod strategies;
 mod task;
 mod token;
+mod trail;
 mod verdict;
 mod world;
 
-pub use ::explore::Progress;
 pub use conformance::conformance;
+pub use coverage::Covered;
 pub use driver_model as drivers;
 pub use experiment::{Experiment, ReplayError, Soak};
-pub use explore::{ExploreEnd, ExplorePlan, ExploreReport, ExploredFinding};
+pub use explore::{ExploreEnd, ExplorePlan, ExploreReport, ExploredFinding, Progress};
+pub use prove::{Outcome, Proof, Reason};
 pub use pulse::{Last, Pulse};
 pub use registry::Registry;
 pub use report::{Found, IDENT, RunReport};
 pub use sched::install_panic_hook;
-pub use token::{Mode, Recipe, Token, TokenError};
+pub use script::Script;
+pub use shrink::{ShrinkError, ShrinkPlan, ShrinkProgress, Shrunk, Size};
+pub use token::{LONGEST_IN_LINE, Mode, Origin, Recipe, Token, TokenError, Version};
 pub use verdict::Verdict;
 pub use world::Brief;

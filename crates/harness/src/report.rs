@@ -2,7 +2,8 @@
 
 use crate::judge::Counts;
 use crate::matrix::LockCounts;
-use crate::token::{Recipe, Token};
+use crate::prove::{Proof, Ring};
+use crate::token::Token;
 use crate::verdict::{Verdict, hook_word};
 use ksync::LockReport;
 use lockdep::{Edge, ReportKind};
@@ -32,6 +33,11 @@ pub struct Found {
     pub text: String,
     /// The command that shows it again; filled in by whoever knows how it was called.
     pub replay: String,
+    /// Whether the deadlock that it warns of was really reached; none for what is no cycle of locks, or if nobody tried.
+    pub proof: Option<Proof>,
+    /// The cycle of lock classes that it is about.
+    #[serde(skip)]
+    pub(crate) ring: Option<Ring>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -44,6 +50,20 @@ impl Found {
         Code::parse(&self.code)
     }
 
+    /// The report with what is known of its deadlock and the command that shows it again, which is the last line.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{}\n", self.text.trim_end());
+        if let Some(proof) = &self.proof {
+            let _ = writeln!(text, "{proof}");
+            if !proof.replay.is_empty() {
+                let _ = writeln!(text, "proof: {}", proof.replay);
+            }
+        }
+        let _ = writeln!(text, "replay: {}", self.replay);
+        text
+    }
+
     pub(crate) fn from_oracle(finding: &Finding) -> Found {
         Found {
             code: finding.code.text().to_owned(),
@@ -53,6 +73,8 @@ impl Found {
             key: finding.key,
             text: oracle_text(finding),
             replay: String::new(),
+            proof: None,
+            ring: None,
         }
     }
 
@@ -76,6 +98,8 @@ impl Found {
             key: found.report.id.value(),
             text: found.report.to_text(IDENT).trim_matches('\n').to_owned(),
             replay: String::new(),
+            proof: None,
+            ring: Ring::of(found),
         }
     }
 }
@@ -146,13 +170,14 @@ impl RunReport {
     #[must_use]
     pub fn summary(&self) -> String {
         let mut text = String::new();
-        let Recipe { mode, seed, run } = self.token.recipe;
+        let origin = &self.token.origin;
+        let (seed, run) = (origin.seed(), origin.run());
         let which = if run > 0 { format!(", run {run}") } else { String::new() };
         let _ = writeln!(text, "scenario \"{}\" ({})", self.title, self.file);
         let _ = writeln!(
             text,
             "  {} choices, seed {seed}{which}: {} after {} steps, run hash {:016x}",
-            mode.word(),
+            origin.word(),
             self.end.word(),
             self.steps,
             self.token.hash
@@ -184,9 +209,9 @@ impl RunReport {
         serde_json::json!({
             "scenario": self.title,
             "file": self.file,
-            "mode": self.token.recipe.mode.word(),
-            "seed": self.token.recipe.seed,
-            "run": self.token.recipe.run,
+            "mode": self.token.origin.word(),
+            "seed": self.token.origin.seed(),
+            "run": self.token.origin.run(),
             "token": self.token.to_string(),
             "end": self.end.word(),
             "steps": self.steps,

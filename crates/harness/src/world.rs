@@ -6,12 +6,15 @@ use crate::experiment::Experiment;
 use crate::judge::{Counts, Judge};
 use crate::life::{Gone, kept};
 use crate::matrix::LockCounts;
+use crate::prove::Witness;
 use crate::pulse::Pulse;
 use crate::report::{Found, RunReport};
+use crate::shrink::Essence;
 use crate::task;
-use crate::token::{Recipe, Token};
+use crate::token::{Origin, Token};
+use crate::trail::{Recorder, Trail};
 use crate::verdict::{Facts, judge_assertions, judge_codes};
-use ksync::{Kernel, KernelConfig};
+use ksync::{AtPoint, Kernel, KernelConfig};
 use lockdep::{Lockdep, ReportKind};
 use mm::vma::{MapFlags, MmapArgs, MmapBacking};
 use mm::{Machine, MachineConfig, Mm};
@@ -30,6 +33,7 @@ pub(crate) struct World {
     experiment: Experiment,
     kernel: Kernel,
     judge: Rc<RefCell<Judge>>,
+    traces_points: bool,
 }
 
 /// What the tasks of one run share.
@@ -70,7 +74,7 @@ impl World {
         let asked = experiment.scenario().machine.max_steps.as_ref();
         let sched = sched::Config { max_steps: asked.map_or(default.max_steps, |n| n.node), ..default };
         let kernel = Kernel::new(KernelConfig { sched, lockdep: Some(lockdep) });
-        World { experiment: experiment.clone(), kernel, judge: Rc::new(RefCell::new(Judge::new(events))) }
+        World { experiment: experiment.clone(), kernel, judge: Rc::new(RefCell::new(Judge::new(events))), traces_points: false }
     }
 
     pub(crate) fn experiment(&self) -> &Experiment {
@@ -88,7 +92,7 @@ impl World {
     }
 
     /// One run, with everything that is to be said about it.
-    pub(crate) fn run(&mut self, scheduler: &mut dyn Scheduler, recipe: Recipe) -> RunReport {
+    pub(crate) fn run(&mut self, scheduler: &mut dyn Scheduler, origin: Origin) -> RunReport {
         let (end, live) = self.execute(scheduler);
         let judge = self.judge.borrow();
         let scenario = self.experiment.scenario();
@@ -105,7 +109,7 @@ impl World {
         let mut report = RunReport {
             title: scenario.title.node.clone(),
             file: scenario.source.name().to_owned(),
-            token: Token { recipe, scenario: self.experiment.hash(), hash: judge.hash.value() },
+            token: Token { origin, scenario: self.experiment.hash(), hash: judge.hash.value() },
             end,
             steps: self.kernel.steps(),
             findings,
@@ -121,6 +125,56 @@ impl World {
         };
         report.take_counts(&judge.counts);
         report
+    }
+
+    /// One run of a search: how it ended and what it chose. What it found can be asked for until the next.
+    pub(crate) fn attempt(&mut self, scheduler: &mut dyn Scheduler) -> (RunEnd, Trail) {
+        let mut recorder = Recorder::new(scheduler);
+        let (end, _) = self.execute(&mut recorder);
+        (end, recorder.finish())
+    }
+
+    /// Visible operations of the last run.
+    pub(crate) fn steps(&self) -> u64 {
+        self.kernel.steps()
+    }
+
+    /// The hash of the last run.
+    pub(crate) fn hash(&self) -> u64 {
+        self.judge.borrow().hash.value()
+    }
+
+    /// What the last run found, as far as two scenarios can find the same.
+    pub(crate) fn essences(&self) -> Vec<Essence> {
+        let locks = self.kernel.lock_reports();
+        let locks = locks.iter().map(|r| Essence::of_lock_report(lock_rule(r.report.kind), r.report.id.value()));
+        let judge = self.judge.borrow();
+        locks.chain(judge.oracles.findings().iter().map(|f| Essence::of_oracle(f.code, &f.title))).collect()
+    }
+
+    /// Whether the runs to come write down who reaches and passes which sync points.
+    pub(crate) fn trace_points(&mut self, on: bool) {
+        self.traces_points = on;
+    }
+
+    /// What the last run wrote down.
+    pub(crate) fn points(&self) -> Vec<AtPoint> {
+        self.kernel.traced_points()
+    }
+
+    /// Lets `witness` look on during the runs to come.
+    pub(crate) fn let_witness(&mut self, witness: Option<Witness>) {
+        self.judge.borrow_mut().witness = witness;
+    }
+
+    /// Sync points reached since this was asked last and never before in this world.
+    pub(crate) fn take_new_points(&self) -> Vec<Name> {
+        std::mem::take(&mut self.judge.borrow_mut().new_points)
+    }
+
+    /// What was seen by whoever looks on.
+    pub(crate) fn gate(&self) -> Option<String> {
+        self.judge.borrow().witness.as_ref().and_then(Witness::gate)
     }
 
     /// One run of many: what was found, and its chains added to the union over all runs.
@@ -149,6 +203,9 @@ impl World {
         k.set_observer(Some(self.judge.clone()));
         let pulse = self.judge.borrow().pulse.clone();
         let live = k.enter(|k| Rc::new(build(k, &self.experiment, pulse)));
+        if self.traces_points {
+            k.trace_points();
+        }
         k.enter(|k| {
             for pin in &live.code.pins {
                 k.add_pin(*pin);

@@ -1,20 +1,23 @@
 //! `explore`: many schedules of one scenario.
 
-use super::load;
+use super::{load, tokens};
 use crate::cli::{ExploreArgs, Format, StrategyArg};
 use crate::clock::Clock;
+use crate::interrupts::Interrupts;
 use crate::{Exit, out, program};
-use harness::{Experiment, ExploreEnd, ExplorePlan, ExploreReport, Registry};
+use harness::{Covered, Experiment, ExploreEnd, ExplorePlan, ExploreReport, Progress, Registry};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+/// Between two looks at what is covered: looking costs, and nobody reads faster.
+const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) fn explore(registry: &Registry, args: &ExploreArgs) -> Exit {
     // First of all, so that there is no moment in which Ctrl-C loses anything.
-    let interrupted = catch_interrupts();
+    let interrupts = Interrupts::catch();
     let experiment = match load(registry, &args.file, &args.scenario) {
         Ok(experiment) => experiment,
         Err(exit) => return exit,
@@ -26,16 +29,26 @@ pub(crate) fn explore(registry: &Registry, args: &ExploreArgs) -> Exit {
     let plan = ExplorePlan { seed, runs: args.executions, jobs, stop_at_first: args.stop_at_first };
     let clock = Clock::start();
     let limit = args.time.map(Duration::from_secs);
-    let bar = progress_bar(args.executions);
+    let watch = Watch {
+        args,
+        interrupts: &interrupts,
+        clock: &clock,
+        bar: progress_bar(args.executions),
+        looked: Cell::default(),
+    };
     let mut report = experiment.explore(&plan, &|progress| {
-        bar.set_position(progress.runs);
+        watch.look(&progress);
         let late = limit.is_some_and(|limit| clock.elapsed() >= limit);
-        if late || interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if late || interrupts.any() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    bar.finish_and_clear();
     let took = clock.elapsed().as_secs_f64();
+    if !interrupts.any() {
+        watch.bar.set_message("driving lock reports into their deadlocks");
+        experiment.prove_explored(&mut report, args.proofs.prove, &|| interrupts.any());
+    }
+    watch.bar.finish_and_clear();
     for finding in &mut report.findings {
-        finding.found.replay = program::replay_command(&finding.token.to_string(), &args.file, &args.scenario.settings);
+        tokens::name_replays(&mut finding.found, &finding.token, &args.file, &args.scenario.settings);
     }
     match args.scenario.format {
         Format::Json => out::print(&format!("{}\n", report.to_json())),
@@ -47,10 +60,10 @@ pub(crate) fn explore(registry: &Registry, args: &ExploreArgs) -> Exit {
     let cut = report.ended == ExploreEnd::Cut;
     let excused = report.verdict.as_expected() || (cut && only_missing(&experiment, &report));
     if cut {
-        let who = if interrupted.load(Ordering::Relaxed) { "an interrupt" } else { "the time bound" };
+        let who = if interrupts.any() { "an interrupt" } else { "the time bound" };
         out::complain(&format!("{who} cut the exploration after {} of {} runs", report.runs, plan.runs));
     }
-    if interrupted.load(Ordering::Relaxed) {
+    if interrupts.any() {
         Exit::Interrupted
     } else if !excused {
         Exit::Unexpected
@@ -67,25 +80,44 @@ fn only_missing(experiment: &Experiment, report: &ExploreReport) -> bool {
     expected.len() - report.verdict.expected.len() == report.verdict.problems.len()
 }
 
-/// A flag that the first Ctrl-C raises. The second ends the tool, should a run never end.
-fn catch_interrupts() -> Arc<AtomicBool> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(Exit::Interrupted.code()));
+/// What is shown and kept while it runs.
+struct Watch<'a> {
+    args: &'a ExploreArgs,
+    interrupts: &'a Interrupts,
+    clock: &'a Clock,
+    bar: ProgressBar,
+    looked: Cell<Duration>,
+}
+
+impl Watch<'_> {
+    fn look(&self, progress: &Progress<'_>) {
+        self.bar.set_position(progress.runs);
+        let now = self.clock.elapsed();
+        if now.saturating_sub(self.looked.get()) < LOOK {
+            return;
         }
-    };
-    if let Err(why) = ctrlc::set_handler(handler) {
-        out::complain(&format!("warning: Ctrl-C will lose the results: {why}"));
+        self.looked.set(now);
+        let found = progress.found();
+        if !self.bar.is_hidden() {
+            let Covered { traces, new_per_mille, sync_points, lock_edges } = progress.covered();
+            self.bar.set_message(format!(
+                "{traces} traces ({} % still new), {sync_points} sync points, {lock_edges} lock edges, {} findings",
+                new_per_mille.div_ceil(10),
+                found.len()
+            ));
+        }
+        let settings = &self.args.scenario.settings;
+        let line = |(code, token): (_, harness::Token)| {
+            format!("{code}\nreplay: {}", program::replay_command(&token.to_string(), &self.args.file, settings))
+        };
+        self.interrupts.note(found.into_iter().map(line).collect());
     }
-    interrupted
 }
 
 fn progress_bar(runs: u64) -> ProgressBar {
     // Hidden by itself when standard error is no terminal.
     let bar = ProgressBar::new(runs);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} runs, {per_sec}, {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:20} {pos}/{len} runs, {per_sec}, {eta} left; {wide_msg}") {
         bar.set_style(style);
     }
     bar

@@ -9,7 +9,9 @@ pub(crate) mod matrix;
 pub(crate) mod new;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod shrink;
 pub(crate) mod strace;
+mod tokens;
 
 use crate::cli::ScenarioArgs;
 use crate::{Exit, files, out};

@@ -1,8 +1,8 @@
 //! `run`: one run of each scenario, judged.
 
-use super::load;
+use super::{load, tokens};
 use crate::cli::{Format, RunArgs};
-use crate::{Exit, out, program};
+use crate::{Exit, out};
 use harness::{Mode, Recipe, Registry, RunReport};
 use std::path::Path;
 
@@ -18,6 +18,7 @@ pub(crate) fn run(registry: &Registry, args: &RunArgs) -> Exit {
         let seed = args.seed.unwrap_or(experiment.seed());
         let recipe = Recipe { mode: Mode::Benign, seed, run: 0 };
         let mut report = experiment.run(recipe, args.events);
+        experiment.prove(&mut report, args.proofs.prove, &|| false);
         name_replays(&mut report, file, &args.scenario.settings);
         if at > 0 && args.scenario.format == Format::Human {
             out::print("\n");
@@ -30,9 +31,8 @@ pub(crate) fn run(registry: &Registry, args: &RunArgs) -> Exit {
 
 /// Tells every finding the command that shows it again.
 pub(super) fn name_replays(report: &mut RunReport, file: &Path, settings: &[String]) {
-    let command = program::replay_command(&report.token.to_string(), file, settings);
     for finding in &mut report.findings {
-        finding.replay.clone_from(&command);
+        tokens::name_replays(finding, &report.token, file, settings);
     }
 }
 
@@ -47,7 +47,8 @@ pub(super) fn print(report: &RunReport, format: Format) {
             }
             text.push_str(&report.summary());
             for finding in &report.findings {
-                text.push_str(&format!("\n{}\nreplay: {}\n", finding.text.trim_end(), finding.replay));
+                text.push('\n');
+                text.push_str(&finding.to_text());
             }
             text.push('\n');
             text.push_str(&report.conclusion());

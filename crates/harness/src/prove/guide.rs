@@ -1,0 +1,106 @@
+//! A scheduler that steers into a cycle: a task that holds one of its locks and stands before the next waits there until no
+//! other can go on.
+//!
+//! The idea is that of active testing (Joshi, Park, Sen, Naik, "A randomized dynamic program analysis technique for detecting
+//! real deadlocks", PLDI 2009), with the other choices steered too: whoever holds a lock of a cycle that goes through
+//! reclaim enters reclaim when it allocates, and any page may be its victim. The first try takes the plain course but for
+//! that; the others differ in who goes first.
+
+use super::ring::Ring;
+use ksync::Stance;
+use mm_types::{Name, TaskId};
+use sched::{ChoiceKind, RandomScheduler, SchedView, Scheduler};
+use trace::LockKind;
+
+/// How a try orders the tasks that are not held back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Style {
+    /// The current one, else the one that comes first in an order of the try's own.
+    Steady,
+    /// The first in that order, whoever is running.
+    Ranked,
+    /// Any.
+    Any,
+}
+
+pub(crate) struct Guide<'r> {
+    ring: &'r Ring,
+    style: Style,
+    /// Whether nothing happens that the cycle does not call for.
+    sober: bool,
+    random: RandomScheduler,
+    ranks: Vec<u32>,
+    reclaim: Name,
+}
+
+impl<'r> Guide<'r> {
+    /// Try number `nth` along `ring`.
+    pub(crate) fn new(ring: &'r Ring, seed: u64, nth: u64) -> Guide<'r> {
+        let style = match nth % 4 {
+            0 | 1 => Style::Steady,
+            2 => Style::Ranked,
+            _ => Style::Any,
+        };
+        let ranks = if nth == 0 { (0..64).collect() } else { Vec::new() };
+        let random = RandomScheduler::new(seed, nth);
+        Guide { ring, style, sober: nth.is_multiple_of(2), random, ranks, reclaim: Name::new("fs_reclaim") }
+    }
+
+    fn rank(&mut self, task: TaskId) -> u32 {
+        while self.ranks.len() <= task.0 as usize {
+            let rank = self.below(1 << 30);
+            self.ranks.push(rank);
+        }
+        self.ranks[task.0 as usize]
+    }
+
+    fn below(&mut self, options: u32) -> u32 {
+        self.random.choose(ChoiceKind::Victim, options)
+    }
+
+    /// Whether it has a lock of the cycle that others may wait for.
+    fn holds_one(&self, stance: &Stance) -> bool {
+        let real = |kind| !matches!(kind, LockKind::Map | LockKind::Srcu);
+        stance.holds.iter().any(|(lock, _)| real(lock.kind) && self.ring.has(lock.class))
+    }
+
+    fn at_the_brink(&self, task: TaskId) -> bool {
+        let stance = ksync::current(|k| k.stance(task));
+        stance.wants.is_some_and(|(lock, _)| self.ring.has(lock.class)) && self.holds_one(&stance)
+    }
+}
+
+impl Scheduler for Guide<'_> {
+    fn next_task(&mut self, now: &SchedView<'_>) -> usize {
+        let free: Vec<usize> = (0..now.runnable.len()).filter(|&at| !self.at_the_brink(now.runnable[at])).collect();
+        let among = if free.is_empty() { (0..now.runnable.len()).collect() } else { free };
+        match self.style {
+            Style::Steady if now.current_index().is_some_and(|at| among.contains(&at)) => {
+                now.current_index().unwrap_or(0)
+            }
+            Style::Steady | Style::Ranked => {
+                among.into_iter().min_by_key(|&at| (self.rank(now.runnable[at]), at)).unwrap_or(0)
+            }
+            Style::Any => among[self.below(among.len() as u32) as usize],
+        }
+    }
+
+    fn choose(&mut self, kind: ChoiceKind, options: u32) -> u32 {
+        match kind {
+            ChoiceKind::EntersReclaim => {
+                let stance = ksync::current(|k| k.stance(k.current_task()));
+                let called_for = self.ring.has(self.reclaim) && self.holds_one(&stance);
+                u32::from(called_for || (!self.sober && self.below(4) == 0))
+            }
+            ChoiceKind::Victim => self.below(options),
+            _ if self.sober => 0,
+            _ => {
+                if self.below(4) == 0 {
+                    self.below(options)
+                } else {
+                    0
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The cycle of lock classes that a report names, and whether a deadlock is that cycle.
+
+use ksync::LockReport;
+use lockdep::ReportKind;
+use mm_types::Name;
+use trace::{BlockedTask, RunEnd};
+
+/// Lock classes, each held while the next one was taken, and the last while the first one was.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Ring(pub(crate) Vec<Name>);
+
+impl Ring {
+    /// The cycle of a report that is about one.
+    pub(crate) fn of(found: &LockReport) -> Option<Ring> {
+        let about_one = matches!(found.report.kind, ReportKind::Recursive | ReportKind::Circular);
+        let classes = found.report.cycle().iter().map(|step| Name::new(&step.from)).collect();
+        about_one.then_some(Ring(classes))
+    }
+
+    /// The cycle of a deadlock: the locks that its tasks wait for, and what they hold between them.
+    pub(crate) fn of_deadlock(end: &RunEnd) -> Option<Ring> {
+        let RunEnd::Deadlock { blocked, cycle } = end else { return None };
+        let classes: Option<Vec<Vec<Name>>> = (0..cycle.len())
+            .map(|at| {
+                let row = |at: usize| blocked.iter().find(|b| b.task == cycle[at % cycle.len()]);
+                Some(held_from(row(at)?, row(at + cycle.len() - 1)?)?.collect())
+            })
+            .collect();
+        classes.map(|parts| Ring(parts.concat())).filter(|ring| !ring.0.is_empty())
+    }
+
+    pub(crate) fn has(&self, class: Name) -> bool {
+        self.0.contains(&class)
+    }
+
+    /// Whether the run ended in a deadlock along this cycle: going round the tasks, what each holds from the lock that the
+    /// one before waits for to the lock that it waits for itself has the classes of the cycle in their order.
+    pub(crate) fn closed_by(&self, end: &RunEnd) -> bool {
+        let Some(Ring(classes)) = Ring::of_deadlock(end) else { return false };
+        (0..classes.len()).any(|start| {
+            let mut turn = classes.iter().cycle().skip(start).take(classes.len());
+            self.0.iter().all(|class| turn.any(|c| c == class))
+        })
+    }
+}
+
+/// The classes that `task` holds, from the lock that `before` waits for on.
+fn held_from<'a>(task: &'a BlockedTask, before: &BlockedTask) -> Option<impl Iterator<Item = Name> + use<'a>> {
+    let from = task.holds.iter().position(|held| held.obj == before.waits_for.obj)?;
+    Some(task.holds[from..].iter().map(|held| held.class))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mm_types::{ObjId, TaskId};
+    use trace::{HeldRef, LockKind, LockMode, WaitFor};
+
+    fn task(id: u32, holds: &[(u64, &str)], wants: u64) -> BlockedTask {
+        let held = |&(obj, class): &(u64, &str)| HeldRef {
+            obj: ObjId(obj),
+            class: Name::new(class),
+            kind: LockKind::Mutex,
+            mode: LockMode::Exclusive,
+            site: String::new(),
+        };
+        BlockedTask {
+            task: TaskId(id),
+            name: Name::new("t"),
+            waits_for: WaitFor { obj: ObjId(wants), what: Name::new("?"), site: String::new(), holders: Vec::new() },
+            holds: holds.iter().map(held).collect(),
+        }
+    }
+
+    #[track_caller]
+    fn check(ring: &[&str], blocked: Vec<BlockedTask>, closed: bool) {
+        let cycle = blocked.iter().map(|b| b.task).collect();
+        let end = RunEnd::Deadlock { blocked, cycle };
+        assert_eq!(Ring(ring.iter().map(|c| Name::new(c)).collect()).closed_by(&end), closed);
+    }
+
+    #[test]
+    fn a_deadlock_is_the_reported_cycle_or_another() {
+        let abba = || vec![task(1, &[(1, "a")], 2), task(2, &[(2, "b")], 1)];
+        check(&["a", "b"], abba(), true);
+        check(&["b", "a"], abba(), true);
+        check(&["a", "c"], abba(), false);
+        // What was held before the lock that the other waits for has no part in it.
+        check(&["g", "a", "b"], vec![task(1, &[(9, "g"), (1, "a")], 2), task(2, &[(2, "b")], 1)], false);
+        // One task, through a map.
+        let own = || vec![task(1, &[(1, "a"), (5, "map"), (6, "srcu")], 1)];
+        check(&["a", "map"], own(), true);
+        check(&["a"], own(), true);
+        check(&["map", "srcu", "a"], own(), true);
+        check(&["srcu", "map", "a"], own(), false);
+        // A wait for something that nobody holds as a lock.
+        check(&["a"], vec![task(1, &[(1, "a")], 7)], false);
+    }
+}
