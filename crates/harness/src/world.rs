@@ -74,7 +74,12 @@ impl World {
         let asked = experiment.scenario().machine.max_steps.as_ref();
         let sched = sched::Config { max_steps: asked.map_or(default.max_steps, |n| n.node), ..default };
         let kernel = Kernel::new(KernelConfig { sched, lockdep: Some(lockdep) });
-        World { experiment: experiment.clone(), kernel, judge: Rc::new(RefCell::new(Judge::new(events))), traces_points: false }
+        World {
+            experiment: experiment.clone(),
+            kernel,
+            judge: Rc::new(RefCell::new(Judge::new(events))),
+            traces_points: false,
+        }
     }
 
     pub(crate) fn experiment(&self) -> &Experiment {
