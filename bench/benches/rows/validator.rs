@@ -3,7 +3,7 @@
 
 use criterion::{BatchSize, BenchmarkGroup, Criterion, measurement::WallTime};
 use shootdown_bench::Table;
-use shootdown_bench::validator::peers::{Deloxide, Locks, NoDeadlocks, ParkingLot, TracingMutex};
+use shootdown_bench::validator::peers::{Deloxide, Locks, NoDeadlocks, Ours, ParkingLot, TracingMutex};
 use shootdown_bench::validator::{Cold, Fifo, Lock, Shape, Warm, scaling};
 use std::hint::black_box;
 use std::time::Duration;
@@ -27,14 +27,7 @@ fn warm(criterion: &mut Criterion, table: &mut Table) {
     for depth in DEPTHS {
         let mut ours = Warm::new(depth);
         group.bench_function(format!("ours_{depth}"), |b| b.iter(|| ours.pair()));
-        let inside = parking_lot::Mutex::new(0u64);
-        group.bench_function(format!("ours_with_mutex_{depth}"), |b| {
-            b.iter(|| {
-                ours.acquire();
-                drop(black_box(black_box(&inside).lock()));
-                ours.release();
-            });
-        });
+        warm_peer::<Ours>(&mut group, depth);
         warm_peer::<ParkingLot>(&mut group, depth);
         warm_peer::<TracingMutex>(&mut group, depth);
         warm_peer::<Deloxide>(&mut group, depth);
@@ -56,8 +49,8 @@ fn warm(criterion: &mut Criterion, table: &mut Table) {
         "<= 10 ns",
     );
     for depth in DEPTHS {
-        let inside = format!("validator_pair/ours_with_mutex_{depth}");
-        let what = format!("with a parking_lot mutex inside, {depth} held");
+        let inside = format!("validator_pair/{}", id::<Ours>(depth));
+        let what = format!("lockdep-sync's mutex, {depth} held");
         pair_row::<TracingMutex>(table, &what, &inside, depth, "<= 15 ns");
         pair_row::<ParkingLot>(table, &what, &inside, depth, "<= 15 ns");
         pair_row::<Deloxide>(table, &what, &inside, depth, "<= 15 ns");

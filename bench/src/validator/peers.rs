@@ -1,10 +1,11 @@
-//! The other validators behind one face: a lock that can be made and taken.
+//! The other validators, and ours around parking_lot's mutex, behind one face: a lock that can be made and taken.
 //!
 //! tracing-mutex keeps an order of instances and panics at the first cycle; deloxide (here with its lock-order graph, off
 //! by default) tells a callback; no_deadlocks looks for cycles of waiting threads only, at every operation. parking_lot
 //! checks nothing: it is what the others add to.
 
 use std::sync::Once;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A mutex of one validator around a number.
 pub trait Lock: Send + Sync + 'static {
@@ -44,6 +45,25 @@ macro_rules! lock {
             }
         }
     };
+}
+
+/// A mutex of `lockdep-sync`, in a class of its own.
+pub struct Ours(lockdep_sync::Mutex<u64>);
+
+impl Lock for Ours {
+    type Guard<'a> = lockdep_sync::MutexGuard<'a, u64>;
+    const NAME: &'static str = "lockdep-sync";
+
+    fn new() -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("&lock{}", MADE.fetch_add(1, Ordering::Relaxed));
+        Ours(lockdep_sync::Mutex::named(name.leak(), 0))
+    }
+
+    #[inline]
+    fn lock(&self) -> Self::Guard<'_> {
+        self.0.lock()
+    }
 }
 
 lock!(
