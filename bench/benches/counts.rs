@@ -149,7 +149,8 @@ fn recorded() -> BTreeMap<String, f64> {
 }
 
 fn write(counts: &BTreeMap<String, f64>) {
-    let mut text = String::from("# Instructions of one operation, as callgrind counts them (x86-64): benches/counts.rs.\n");
+    let mut text =
+        String::from("# Instructions of one operation, as callgrind counts them (x86-64): benches/counts.rs.\n");
     for (name, count) in counts {
         writeln!(text, "{count:>10.1} {name}").expect("writing to a string does not fail");
     }

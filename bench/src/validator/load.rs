@@ -193,8 +193,7 @@ impl Cold {
     pub fn new(n: usize, mixed: bool) -> Cold {
         let lockdep = Lockdep::new();
         let classes = classes(&lockdep, n, WaitType::Spin);
-        let mut cold =
-            Cold { run: Run::new(lockdep), held: Held::new("bench", 1), classes, mixed, site: Site::here() };
+        let mut cold = Cold { run: Run::new(lockdep), held: Held::new("bench", 1), classes, mixed, site: Site::here() };
         if mixed {
             (0..n / 2).for_each(|class| cold.alone(class));
             cold.run.hardirqs_off(&mut cold.held, cold.site);
