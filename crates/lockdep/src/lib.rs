@@ -117,5 +117,8 @@ pub use run::{Edge, Run, SharedRun, Verdict};
 pub use storage::{Attached, Own, Storage};
 pub use usage::{IrqClass, Usage, UsageBit};
 
+// What the crate's tests outside of it share with those inside names the crate.
+#[cfg(test)]
+extern crate self as lockdep;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,15 @@
 
 #[path = "../../tests/data/mod.rs"]
 mod data;
+#[path = "../../tests/random/mod.rs"]
+mod random;
+#[path = "../../tests/reference/mod.rs"]
+mod reference;
 
-use crate::recorded::{Case, Player};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
+
+use crate::recorded::{Case, Noticed, Player};
 use crate::{Acquire, ClassSpec, Held, Lockdep, Mutant, ReportKind, Run, Site};
 
 fn cases(name: &str) -> Vec<Case> {
@@ -30,6 +37,27 @@ fn every_deliberate_error_is_noticed_by_the_recorded_lines_but_one() {
         .collect();
     let missed: Vec<Mutant> = missed.into_iter().map(|(mutant, _)| mutant).collect();
     assert_eq!(missed, [Mutant::ReleaseSearchesPastIrqContext]);
+}
+
+/// So that the reference and the random lines are worth having: together they notice what recorded lines cannot.
+#[test]
+fn every_deliberate_error_is_noticed_by_random_lines() {
+    let mut runner = TestRunner::deterministic();
+    let lines: Vec<(Case, Option<Noticed>)> = (0..12_000)
+        .map(|_| {
+            let case = random::case(&random::line().new_tree(&mut runner).expect("a line").current());
+            let first = reference::Reference::play(&case);
+            (case, first)
+        })
+        .collect();
+    let noticed = |mutant| {
+        let mut player = Player::default();
+        player.run_mut().set_mutant(mutant);
+        lines.iter().any(|(case, first)| player.play(case, false) != *first)
+    };
+    assert!(!noticed(None));
+    let missed: Vec<Mutant> = Mutant::ALL.into_iter().filter(|mutant| !noticed(Some(*mutant))).collect();
+    assert_eq!(missed, []);
 }
 
 /// A lock taken in task context cannot be released by the handler that interrupted the task.
