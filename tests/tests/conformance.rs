@@ -1,11 +1,14 @@
 //! The conformance suite names the mistake: drivers that are right pass, and each of the mistakes that people make is found
 //! by the finding it should be found by, in a case that fits.
 
+#[path = "sabotage/idle.rs"]
+mod idle;
 mod sabotage;
 
 use harness::conformance::{self, Report, Suite};
 use harness::drivers::HasKind;
 use harness::{Experiment, Registry};
+use idle::IDLE;
 use sabotage::Sabotaged;
 
 fn registry() -> Registry {
@@ -46,7 +49,7 @@ fn each_of_five_mistakes_is_named_by_its_finding() {
     for (mistake, case, expect) in [
         ("skip-retry", "lifecycle", "SEQ"),
         ("sleep-in-nonblocking", "nonblocking", "CTX"),
-        ("allocate-under-the-lock", "munmap-middle", "LD-CIRCULAR"),
+        ("allocate-under-the-lock", "lifecycle", "LD-CIRCULAR"),
         ("ignore-partial-overlap", "munmap-over-the-left-edge", "STALE"),
         ("forget-unregister", "lifecycle", "LIFE"),
     ] {
@@ -86,6 +89,18 @@ fn a_panic_an_error_and_idleness_fail_their_cases_with_their_place_and_the_suite
     assert!(codes("refuse-always", "munmap-middle").contains(&"ORD-CALLBACK".to_owned()));
     assert!(codes("skip-set-seq", "munmap-races-map").contains(&"STALE".to_owned()));
     assert!(!codes("zap-without-lock", "munmap-races-map").is_empty());
+}
+
+#[test]
+fn silence_is_believed_only_of_a_driver_that_does_something() {
+    let suite = Suite::new(&Registry::builtin().with(IDLE), "idle", "shootdown").expect("the driver");
+    let codes = |case| suite.run(suite.case(case).expect("the case"), None).failures.into_iter().map(|f| f.code);
+    assert_eq!(codes("lifecycle").collect::<Vec<_>>(), ["CONFORM-IDLE"]);
+    assert_eq!(codes("munmap-middle").count(), 0, "only the first case asks");
+    // A driver without the operations that cases call is refused.
+    let none = harness::drivers::DriverKind { name: "none", ops: &[], ..IDLE };
+    let refused = Suite::new(&Registry::builtin().with(none), "none", "shootdown").err();
+    assert!(refused.is_some_and(|why| why.contains("`map` or `get_pages` or `bind` of `none`")));
 }
 
 #[test]

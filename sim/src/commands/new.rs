@@ -135,7 +135,7 @@ fn manifest(name: &str, source: &Path) -> Result<String, String> {
          [dependencies]\nharness = {{ path = {harness} }}\nshootdown = {{ path = {tool} }}\n\n\
          [dev-dependencies]\nharness = {{ path = {harness}, features = [\"proptest\"] }}\n{proptest}\n\n\
          # The lab is what takes time in the tests; line tables are what its reports need.\n[profile.dev]\ndebug = \"line-tables-only\"\n\n\
-         [profile.dev.package.\"*\"]\nopt-level = 1\n\n\
+         [profile.dev.package.\"*\"]\nopt-level = 2\n\n\
          # A workspace of its own, wherever it lies.\n[workspace]\n"
     ))
 }

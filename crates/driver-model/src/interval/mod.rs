@@ -1,7 +1,7 @@
 //! A typed interval driver: what must not be forgotten is asked for by the compiler.
 //!
 //! [`IntervalDriver`] is what a driver's author writes, in the shape of the kernel's own Rust abstractions (a guard proves a
-//! lock, a token proves a step, two types for the two counts of an mm). [`kind`] makes a
+//! lock, a value proves a step, two types for the two counts of an mm). [`kind`] makes a
 //! [`DriverKind`] of it: device, subscription, operations and their arguments are looked after here.
 //!
 //! | rule | what holds the author to it | forgetting it |
@@ -14,7 +14,7 @@
 //! | what was subscribed is removed | `remove` returns [`Removed`], which only [`Subscription::remove`] makes | nothing to return |
 //!
 //! What the compiler does not see is left to the lab: that the right pages are taken away, that nothing sleeps where it
-//! must not, that nothing is allocated under the lock. A driver that is wrong on purpose gets its tokens from [`wrong`],
+//! must not, that nothing is allocated under the lock. A driver that is wrong on purpose gets its proofs from [`wrong`],
 //! and from nowhere else, so that a search for that word finds every one of them.
 //!
 //! # Protocol
@@ -55,7 +55,7 @@
 //! }
 //! ```
 //!
-//! A token cannot be made by hand, nor kept from one invalidation for the next:
+//! A proof cannot be made by hand, nor kept from one invalidation for the next:
 //!
 //! ```compile_fail,E0451
 //! use driver_model::interval::*;

@@ -20,6 +20,7 @@ task user {
     read A 0x14000
     gpu0.unmap 0x10000..0x14000
     gpu0.unmap 0x14000..0x18000
+    munmap A 0x17000..0x18000
     unregister gpu0
     register gpu0
     gpu0.map 0x10000..0x12000
