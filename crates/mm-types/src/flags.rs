@@ -78,6 +78,12 @@ bitflags! {
         const SEALED = 1 << 22;
         /// Soft-dirty tracking bit of the VMA.
         const SOFTDIRTY = 1 << 23;
+        /// With `LOCKED`: pages are locked when they are faulted in (`VM_LOCKONFAULT`).
+        const LOCKONFAULT = 1 << 24;
+        /// Guard pages were installed somewhere in it once (`VM_MAYBE_GUARD`, later releases of 6.18).
+        const MAYBE_GUARD = 1 << 25;
+        /// `MAP_DROPPABLE`: pages may be dropped under pressure.
+        const DROPPABLE = 1 << 26;
     }
 }
 
@@ -93,6 +99,9 @@ impl VmFlags {
     pub fn from_prot(prot: Prot) -> VmFlags {
         VmFlags::from_bits_truncate(u64::from(prot.bits()))
     }
+
+    /// Both bits of locking (`VM_LOCKED_MASK`).
+    pub const LOCKED_MASK: VmFlags = VmFlags::LOCKED.union(VmFlags::LOCKONFAULT);
 
     /// A private mapping that may be written: the only kind that copies on write.
     #[must_use]

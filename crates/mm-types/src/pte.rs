@@ -4,7 +4,7 @@ use crate::Pfn;
 use std::fmt;
 
 /// A leaf page-table entry, x86-64 bits: present 0, writable 1, user 2, accessed 5, dirty 6, global/protnone 8,
-/// frame number 12..52. A non-present, non-zero entry is a swap or migration entry (type in bits 59..64, offset in
+/// huge 7 (in a PMD entry), frame number 12..52. A non-present, non-zero entry is a swap or migration entry or a marker (type in bits 59..64, offset in
 /// bits 12..52, so that all three forms print alike; Linux inverts the offset for L1TF, which has no effect here).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct Pte(pub u64);
@@ -31,11 +31,15 @@ pub enum PteKind {
         /// The frame it is leaving.
         pfn: Pfn,
     },
+    /// A guard page: any access is a `SIGSEGV` (`PTE_MARKER_GUARD`).
+    Guard,
 }
 
 impl Pte {
     /// No entry.
     pub const NONE: Pte = Pte(0);
+    /// The marker of a guard page.
+    pub const GUARD: Pte = Pte(Self::TYPE_GUARD);
     const PRESENT: u64 = 1;
     const WRITE: u64 = 1 << 1;
     const USER: u64 = 1 << 2;
@@ -45,11 +49,14 @@ impl Pte {
     const PROTNONE: u64 = 1 << 8;
     /// Software bit 9, as Linux's `_PAGE_SPECIAL`: no page struct behind it (the zero page, PFN mappings).
     const SPECIAL: u64 = 1 << 9;
+    /// `_PAGE_PSE`: an entry of a PMD table that maps 512 pages itself.
+    const HUGE: u64 = 1 << 7;
     const PFN_SHIFT: u32 = 12;
     const PFN_MASK: u64 = ((1 << 52) - 1) & !((1 << Self::PFN_SHIFT) - 1);
     const TYPE_SHIFT: u32 = 59;
     const TYPE_SWAP: u64 = 1 << Self::TYPE_SHIFT;
     const TYPE_MIGRATION: u64 = 2 << Self::TYPE_SHIFT;
+    const TYPE_GUARD: u64 = 3 << Self::TYPE_SHIFT;
     const TYPE_MASK: u64 = !0 << Self::TYPE_SHIFT;
 
     /// A present user entry that maps `pfn`, accessed, not dirty, read-only.
@@ -96,6 +103,8 @@ impl Pte {
             PteKind::Swap { slot: body }
         } else if self.0 & Self::TYPE_MASK == Self::TYPE_MIGRATION {
             PteKind::Migration { pfn: Pfn(body) }
+        } else if self.0 & Self::TYPE_MASK == Self::TYPE_GUARD {
+            PteKind::Guard
         } else {
             PteKind::None
         }
@@ -158,6 +167,26 @@ impl Pte {
         self.0 & Self::SPECIAL != 0
     }
 
+    /// A PMD entry that maps 512 pages.
+    #[must_use]
+    pub const fn is_huge(self) -> bool {
+        self.0 & Self::HUGE != 0
+    }
+
+    /// The PMD entry that maps the 512 frames from this entry's on; or, with `false`, the entry of its first page.
+    #[must_use]
+    pub const fn with_huge(self, on: bool) -> Pte {
+        self.with(Self::HUGE, on)
+    }
+
+    /// What maps page `index` of the 512 that this PMD entry maps: the entry a split gives it. All 512 pages of the huge
+    /// zero page are the zero page.
+    #[must_use]
+    pub const fn subpage(self, index: u64) -> Pte {
+        let pte = self.with_huge(false);
+        if pte.is_special() { pte } else { Pte(pte.0 + (index << Self::PFN_SHIFT)) }
+    }
+
     /// With the write bit set or cleared.
     #[must_use]
     pub const fn with_write(self, on: bool) -> Pte {
@@ -191,6 +220,7 @@ impl fmt::Display for Pte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind() {
             PteKind::None => f.write_str("none"),
+            PteKind::Guard => f.write_str("guard"),
             PteKind::Swap { slot } => write!(f, "swap:{slot}"),
             PteKind::ProtNone { pfn } => write!(f, "{pfn}:n"),
             PteKind::Migration { pfn } => write!(f, "migration:{pfn}"),
@@ -230,6 +260,11 @@ mod tests {
         assert_eq!(p.with_protnone(true).to_migration().from_migration(Pfn(7)), p);
         let none = p.with_protnone(true);
         assert_eq!((none.kind(), none.pfn()), (PteKind::ProtNone { pfn: Pfn(7) }, None));
+        assert_eq!((Pte::GUARD.kind(), Pte::GUARD.mapped_pfn(), Pte::GUARD.is_none()), (PteKind::Guard, None, false));
+        let huge = Pte::present(Pfn(512)).with_write(true).with_huge(true);
+        assert_eq!((huge.kind(), huge.is_huge(), huge.pfn()), (PteKind::Present, true, Some(Pfn(512))));
+        assert_eq!(huge.subpage(5), Pte::present(Pfn(517)).with_write(true));
+        assert_eq!(huge.with_protnone(true).subpage(1).mapped_pfn(), Some(Pfn(513)));
         assert_eq!((none.mapped_pfn(), none.with_protnone(false)), (Some(Pfn(7)), p));
     }
 }

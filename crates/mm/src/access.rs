@@ -1,11 +1,13 @@
 //! What a CPU of the process does to its memory: loads and stores through the page table, with the faults they cause.
 
 use crate::frames::ZERO_PAGE;
+use crate::huge;
 use crate::mm::Mm;
 use crate::obj::frame_obj;
+use crate::page_table::PMD_PAGES;
 use crate::{FaultError, PageRange};
 use ksync::{Kernel, current};
-use mm_types::Vpn;
+use mm_types::{Pfn, Pte, Vpn};
 use trace::EventKind;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,15 +62,36 @@ impl Mm {
                 let pte = leaf.peek_now(vpn);
                 if pte.pfn() == Some(guess) && (!write || pte.is_writable()) {
                     leaf.hardware_mark(k, vpn, pte, write);
-                    if let Access::Store(Some(tag)) = access {
-                        self.machine.with_frame(guess, |f| f.tag = tag);
-                    }
-                    let value = if guess == ZERO_PAGE { 0 } else { self.machine.read_tag(guess) };
-                    k.emit(EventKind::CpuAccess { mm: self.id, vpn, pfn: guess, write, value });
-                    return Ok(value);
+                    return Ok(self.accessed(k, vpn, guess, access, write));
                 }
+            }
+            if let Some(value) = self.access_huge(k, vpn, access, write) {
+                return Ok(value);
             }
             self.fault(k, vpn, write)?;
         }
+    }
+
+    /// The same through the entry of a huge page; `None` when there is none that allows the access.
+    fn access_huge(&self, k: &Kernel, vpn: Vpn, access: Access, write: bool) -> Option<u64> {
+        let page = |pmd: Pte| huge::subpage(pmd, vpn.0 % PMD_PAGES).pfn();
+        let guess = page(self.peek_huge(k, vpn)?)?;
+        match write {
+            true => k.visible_write(frame_obj(guess)),
+            false => k.visible_read(frame_obj(guess)),
+        }
+        let pmd = self.peek_huge_now(vpn).filter(|pmd| page(*pmd) == Some(guess) && (!write || pmd.is_writable()))?;
+        self.hardware_mark_huge(k, vpn, pmd, write);
+        Some(self.accessed(k, vpn, guess, access, write))
+    }
+
+    /// What the page holds after the access to it.
+    fn accessed(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, access: Access, write: bool) -> u64 {
+        if let Access::Store(Some(tag)) = access {
+            self.machine.with_frame(pfn, |f| f.tag = tag);
+        }
+        let value = if pfn == ZERO_PAGE { 0 } else { self.machine.read_tag(pfn) };
+        k.emit(EventKind::CpuAccess { mm: self.id, vpn, pfn, write, value });
+        value
     }
 }

@@ -6,9 +6,11 @@
 use crate::fault::Handled;
 use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::gup::{Hold, MmapLock};
+use crate::huge;
 use crate::machine::Machine;
 use crate::mm::{Mm, MmUsers};
 use crate::obj::frame_obj;
+use crate::page_table::{PMD_PAGES, Pmd};
 use ksync::{Kernel, current};
 use mm_types::{Errno, PageRange, Pfn, VmFlags, Vpn};
 use mmu_notifier::IntervalSub;
@@ -152,7 +154,11 @@ pub fn hmm_range_fault_locked(
 }
 
 fn hmm_walk(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Option<HmmPage> {
-    let pte = mm.tables.walk(vpn)?.peek(k, vpn);
+    let pte = match mm.tables.pmd(vpn) {
+        Pmd::None => return None,
+        Pmd::Table(leaf) => leaf.peek(k, vpn),
+        Pmd::Huge(_) => huge::subpage(mm.peek_huge(k, vpn)?, vpn.0 % PMD_PAGES),
+    };
     let pfn = pte.pfn().filter(|_| !write || pte.is_writable())?;
     Some(HmmPage { vpn, pfn, writable: pte.is_writable() })
 }

@@ -4,8 +4,10 @@
 //! |---|---|---|
 //! | none, anonymous | read | the zero page, read-only |
 //! | none, anonymous | write | a new page of zeros |
-//! | none, file | read, or shared | the file's page |
+//! | none, file | read | what the page cache has around, else the file's page |
+//! | none, file | shared write | the file's page |
 //! | none, private file | write | a copy of the file's page |
+//! | guard | any | `SIGSEGV` |
 //! | migration | any | waits until the page is where it goes to |
 //! | swap | any | the page comes back, without a notifier call |
 //! | read-only | write | shared: made writable; exclusive: reused; else copied inside a CLEAR bracket of one page |
@@ -15,13 +17,14 @@
 //! sleep and reclaim), and it is looked at again under its lock: if it is another one by then, the access tries again.
 
 use crate::frames::{FrameFlags, ZERO_PAGE};
+use crate::huge_fault::HugeFault;
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::page_table::Leaf;
-use crate::vma::{FileId, Vma, VmaKind};
+use crate::page_table::{Leaf, PMD_PAGES, PteGuard};
+use crate::vma::{AnonVmaId, FileId, Vma, VmaKind};
 use ksync::{Kernel, RawRwSem};
 use lock_api::RwLockWriteGuard;
-use mm_types::{Errno, Gfp, PageRange, Pfn, Pte, PteKind, VmFlags, Vpn};
+use mm_types::{Errno, Gfp, PageRange, Pfn, Pgoff, Pte, PteKind, VmFlags, Vpn};
 use std::fmt;
 use trace::{EventKind, NotifyEvent, NotifyRange};
 
@@ -35,6 +38,10 @@ pub enum FaultError {
     NotMapped(Vpn),
     /// The mapping does not allow it (`SEGV_ACCERR`).
     NotAllowed(Vpn),
+    /// A guard page (`SEGV_MAPERR` too).
+    Guard(Vpn),
+    /// Beyond the end of the file (`SIGBUS`, `BUS_ADRERR`).
+    BeyondFile(Vpn),
     /// No memory (`VM_FAULT_OOM`).
     OutOfMemory,
 }
@@ -44,7 +51,9 @@ impl FaultError {
     #[must_use]
     pub const fn errno(self) -> Errno {
         match self {
-            FaultError::NotMapped(_) | FaultError::NotAllowed(_) => Errno::EFAULT,
+            FaultError::NotMapped(_) | FaultError::NotAllowed(_) | FaultError::Guard(_) | FaultError::BeyondFile(_) => {
+                Errno::EFAULT
+            }
             FaultError::OutOfMemory => Errno::ENOMEM,
         }
     }
@@ -55,6 +64,8 @@ impl fmt::Display for FaultError {
         match self {
             FaultError::NotMapped(vpn) => write!(f, "SIGSEGV at {}: not mapped", vpn.addr()),
             FaultError::NotAllowed(vpn) => write!(f, "SIGSEGV at {}: not allowed by the mapping", vpn.addr()),
+            FaultError::Guard(vpn) => write!(f, "SIGSEGV at {}: a guard page", vpn.addr()),
+            FaultError::BeyondFile(vpn) => write!(f, "SIGBUS at {}: beyond the end of the file", vpn.addr()),
             FaultError::OutOfMemory => f.write_str("out of memory"),
         }
     }
@@ -63,7 +74,7 @@ impl fmt::Display for FaultError {
 impl std::error::Error for FaultError {}
 
 /// An allocation under a fault fails only for want of memory.
-fn oom(_: Errno) -> FaultError {
+pub(crate) fn oom(_: Errno) -> FaultError {
     FaultError::OutOfMemory
 }
 
@@ -119,13 +130,30 @@ impl Mm {
         Ok(())
     }
 
-    /// `handle_mm_fault()`: makes the entry of `vpn` fit for the access, or says why not. `mmap_lock` held.
+    /// `handle_mm_fault()`: makes the entry of `vpn` fit for the access, or says why not. `mmap_lock` held. A fault that was
+    /// served is counted ([`Mm::faults`]).
     pub(crate) fn handle_mm_fault(&self, k: &Kernel, vma: &Vma, vpn: Vpn, write: bool) -> Result<Handled, FaultError> {
         let allowed = if write { vma.flags().contains(VmFlags::WRITE) } else { vma.is_accessible() };
         if !allowed {
             return Err(FaultError::NotAllowed(vpn));
         }
-        let leaf = self.pte_alloc(k, vpn).map_err(oom)?;
+        let handled = match self.huge_fault(k, vma, vpn, write)? {
+            HugeFault::Done => Handled::Done,
+            HugeFault::Fallback => self.handle_pte_fault(k, vma, vpn, write)?,
+        };
+        if handled == Handled::Done {
+            self.count_fault();
+        }
+        Ok(handled)
+    }
+
+    fn handle_pte_fault(&self, k: &Kernel, vma: &Vma, vpn: Vpn, write: bool) -> Result<Handled, FaultError> {
+        let leaf = match self.pte_alloc(k, vpn) {
+            Ok(leaf) => leaf,
+            // A huge page came meanwhile.
+            Err(Errno::EAGAIN) => return Ok(Handled::Done),
+            Err(error) => return Err(oom(error)),
+        };
         let fault = Fault { mm: self, k, vma, vpn, write, leaf: &leaf };
         let pte = leaf.peek(k, vpn);
         match (pte.kind(), vma.kind()) {
@@ -135,6 +163,8 @@ impl Mm {
             (PteKind::Swap { slot }, _) => return fault.do_swap_page(pte, slot),
             // `migration_entry_wait()`
             (PteKind::Migration { pfn }, _) => return Ok(Handled::WaitFolio(pfn)),
+            // `handle_pte_marker()`
+            (PteKind::Guard, _) => Err(FaultError::Guard(vpn)),
             (PteKind::Present, _) if write && !pte.is_writable() => fault.do_wp_page(pte),
             // Another task was faster.
             (PteKind::Present | PteKind::ProtNone { .. }, _) => Ok(()),
@@ -180,26 +210,38 @@ impl Fault<'_> {
             self.mm.machine.put_page(self.k, page);
             return Ok(());
         }
-        self.mm.machine.map_new_anon(self.k, page, anon_vma, index);
+        self.map_new_anon(page, anon_vma, index);
         ptes.set(self.k, self.vpn, self.own_entry(page));
         Ok(())
     }
 
-    /// `do_read_fault()`, `do_cow_fault()`, `do_shared_fault()`. Faulting around is not modelled: one page at a time.
+    /// `folio_add_new_anon_rmap()`: the page of a `MAP_DROPPABLE` mapping may be dropped from the start.
+    fn map_new_anon(&self, page: Pfn, anon_vma: AnonVmaId, index: Pgoff) {
+        self.mm.machine.map_new_anon(self.k, page, anon_vma, index);
+        if self.vma.flags().contains(VmFlags::DROPPABLE) {
+            self.mm.machine.with_frame(page, |f| f.flags |= FrameFlags::LAZYFREE);
+        }
+    }
+
+    /// `do_read_fault()`, `do_cow_fault()`, `do_shared_fault()`: a read first maps what is in the page cache around it.
     fn do_fault(&self, file: FileId) -> Result<(), FaultError> {
         let machine = &self.mm.machine;
+        if !self.write && self.do_fault_around(file) {
+            return Ok(());
+        }
         let private_write = self.write && Mm::is_private(self.vma);
         let anon = match private_write {
             true => Some((self.mm.anon_vma_prepare(self.k, self.vpn).map_err(oom)?, self.new_page()?)),
             false => None,
         };
-        let cached = match machine.file_page(self.k, file, self.vma.pgoff_at(self.vpn)) {
+        let pgoff = self.vma.pgoff_at(self.vpn);
+        let cached = match machine.file_fault(self.k, file, pgoff) {
             Ok(cached) => cached,
             Err(error) => {
                 if let Some((_, copy)) = anon {
                     machine.put_page(self.k, copy);
                 }
-                return Err(oom(error));
+                return Err(if error == Errno::EINVAL { FaultError::BeyondFile(self.vpn) } else { oom(error) });
             }
         };
         let ptes = self.leaf.lock();
@@ -207,15 +249,11 @@ impl Fault<'_> {
             anon.map(|(_, copy)| copy)
         } else if let Some(((anon_vma, index), copy)) = anon {
             self.copy_page(copy, cached);
-            machine.map_new_anon(self.k, copy, anon_vma, index);
+            self.map_new_anon(copy, anon_vma, index);
             ptes.set(self.k, self.vpn, self.own_entry(copy));
             None
         } else {
-            machine.get_page(self.k, cached);
-            machine.with_frame(cached, |f| f.mapcount += 1);
-            // A shared page that needs no notice before a write is writable at once (`vma_wants_writenotify()`).
-            let shared = self.vma.flags().contains(VmFlags::SHARED | VmFlags::WRITE) && machine.is_shmem(file);
-            ptes.set(self.k, self.vpn, Pte::present(cached).with_write(self.write || shared).with_dirty(self.write));
+            self.map_cached(&ptes, self.vpn, file, cached);
             None
         };
         drop(ptes);
@@ -224,6 +262,42 @@ impl Fault<'_> {
         }
         machine.put_page(self.k, cached);
         Ok(())
+    }
+
+    /// `set_pte_range()`: maps a page of the page cache.
+    fn map_cached(&self, ptes: &PteGuard<'_>, vpn: Vpn, file: FileId, cached: Pfn) {
+        let machine = &self.mm.machine;
+        machine.get_page(self.k, cached);
+        machine.add_rmap(cached, self.mm.id);
+        // A shared page that needs no notice before a write is writable at once (`vma_wants_writenotify()`).
+        let shared = self.vma.flags().contains(VmFlags::SHARED | VmFlags::WRITE) && machine.is_shmem(file);
+        ptes.set(self.k, vpn, Pte::present(cached).with_write(self.write || shared).with_dirty(self.write));
+        if self.write {
+            // `fault_dirty_shared_page()`
+            machine.with_frame(cached, |f| f.flags |= FrameFlags::DIRTY);
+        }
+    }
+
+    /// `do_fault_around()`: maps what the page cache has of the 16 pages around, as far as VMA and table go, where nothing is
+    /// mapped. True when the page itself is mapped now.
+    ///
+    /// Source: `do_fault_around()`, mm/memory.c; `filemap_map_pages()`, mm/filemap.c, 6.12.
+    fn do_fault_around(&self, file: FileId) -> bool {
+        let Some(around) = fault_around_range(self.vma, self.vpn) else { return false };
+        let machine = &self.mm.machine;
+        let first = self.vma.pgoff_at(around.start());
+        let resident = machine.cached_pages(file, first, around.nr_pages());
+        if resident.is_empty() {
+            return false;
+        }
+        let ptes = self.leaf.lock();
+        for (pgoff, pfn) in resident {
+            let vpn = around.start() + (pgoff.0 - first.0);
+            if ptes.get(vpn).is_none() && machine.is_cached(self.k, file, pgoff, pfn) {
+                self.map_cached(&ptes, vpn, file, pfn);
+            }
+        }
+        ptes.get(self.vpn).is_present()
     }
 
     fn copy_page(&self, to: Pfn, from: Pfn) {
@@ -242,7 +316,7 @@ impl Fault<'_> {
         let reusable = |pfn| {
             let frame = machine.frame(pfn);
             Mm::is_anon_frame(frame.flags)
-                && (frame.flags.contains(FrameFlags::EXCLUSIVE) || (frame.refcount, frame.mapcount) == (1, 1))
+                && (frame.flags.contains(FrameFlags::EXCLUSIVE) || self.mm.can_reuse_anon_folio(pfn))
         };
         if !Mm::is_private(self.vma) || page.is_some_and(reusable) {
             if let Some(pfn) = page.filter(|_| Mm::is_private(self.vma)) {
@@ -286,10 +360,10 @@ impl Fault<'_> {
         if same {
             ptes.clear(self.k, self.vpn);
             self.mm.flush_tlb_range(self.k, PageRange::page(self.vpn));
-            machine.map_new_anon(self.k, copy, anon_vma, index);
+            self.map_new_anon(copy, anon_vma, index);
             ptes.set(self.k, self.vpn, self.own_entry(copy));
             if let Some(old) = old {
-                machine.remove_rmap(old);
+                machine.remove_rmap(old, self.mm.id);
                 machine.put_page(self.k, old);
             }
         }
@@ -319,7 +393,7 @@ impl Fault<'_> {
         let same = ptes.get(self.vpn) == seen;
         if same {
             self.k.emit(EventKind::SwapIn { slot, pfn: page });
-            machine.map_new_anon(self.k, page, anon_vma, index);
+            self.map_new_anon(page, anon_vma, index);
             let shared = machine.swap_free(self.k, slot);
             machine.with_frame(page, |f| f.flags.set(FrameFlags::EXCLUSIVE, !shared));
             ptes.set(self.k, self.vpn, self.swapped_in(page, !shared));
@@ -346,10 +420,8 @@ impl Fault<'_> {
             return Handled::Done;
         }
         machine.get_page(self.k, pfn);
-        machine.with_frame(pfn, |f| {
-            f.mapcount += 1;
-            f.flags |= FrameFlags::LRU;
-        });
+        machine.add_rmap(pfn, self.mm.id);
+        machine.with_frame(pfn, |f| f.flags |= FrameFlags::LRU);
         let shared = machine.swap_free(self.k, slot);
         machine.with_frame(pfn, |f| f.flags.set(FrameFlags::EXCLUSIVE, !shared));
         ptes.set(self.k, self.vpn, self.swapped_in(pfn, !shared));
@@ -364,5 +436,31 @@ impl Fault<'_> {
     fn swapped_in(&self, pfn: Pfn, exclusive: bool) -> Pte {
         let writable = exclusive && self.vma.flags().contains(VmFlags::WRITE);
         Pte::present(pfn).with_write(writable).with_dirty(writable && self.write)
+    }
+}
+
+/// Pages that a read fault maps at once. Source: `fault_around_pages`, mm/memory.c, 6.12.
+const FAULT_AROUND: u64 = 16;
+
+/// The aligned 16 pages around `vpn`, moved up to the start of the VMA if that is among them, cut at its end and that of
+/// the table.
+fn fault_around_range(vma: &Vma, vpn: Vpn) -> Option<PageRange> {
+    let in_table = vpn.0 % PMD_PAGES;
+    let aligned = in_table / FAULT_AROUND * FAULT_AROUND;
+    let from = aligned.max(in_table - in_table.min(vpn - vma.start()));
+    let to = (from + FAULT_AROUND).min(PMD_PAGES).min(in_table + (vma.end() - vpn));
+    let table = vpn.0 - in_table;
+    PageRange::new(Vpn(table + from), Vpn(table + to)).ok()
+}
+
+impl Mm {
+    /// Whether a page that may be shared is this address space's alone, so that a write need not copy it.
+    ///
+    /// Source: `wp_can_reuse_anon_folio()`, `__wp_can_reuse_large_anon_folio()`, mm/memory.c; the latter since 6.15.
+    fn can_reuse_anon_folio(&self, pfn: Pfn) -> bool {
+        let frame = self.machine.frame(pfn);
+        let large =
+            self.machine.with_block(pfn, |block| block.is_mapped_by(self.id) && block.mapcount() == frame.refcount);
+        large.unwrap_or((frame.refcount, frame.mapcount) == (1, 1))
     }
 }

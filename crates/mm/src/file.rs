@@ -5,7 +5,7 @@ use crate::obj::mapping_obj;
 use crate::page_cache::{IMmap, Mappings, Pages};
 use crate::vma::{FileId, FileText};
 use ksync::{RawRwSem, RwSem};
-use mm_types::{Name, Pgoff};
+use mm_types::{Name, PAGE_SIZE, Pgoff};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ struct AddressSpace {
     pages: Pages,
     /// What its contents are made from; 0 is a file of zeros.
     seed: u64,
+    /// Its length in bytes (`i_size`); a file on a disk is as long as anybody wants until it is truncated.
+    size_bytes: u64,
 }
 
 /// Name and inode of shared anonymous memory in /proc/PID/maps.
@@ -65,16 +67,20 @@ impl FileTable {
         FileId(u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX))
     }
 
-    fn add_inode(&mut self, machine: &Machine, seed: u64) -> Inode {
+    fn add_inode(&mut self, machine: &Machine, seed: u64, size_bytes: u64) -> Inode {
         let inode = u32::try_from(self.inodes.len()).unwrap_or(u32::MAX);
         let raw = RawRwSem::new(machine.classes.i_mmap, mapping_obj(inode));
         let i_mmap = Arc::new(RwSem::from_raw(raw, Mappings::default()));
-        self.inodes.push(AddressSpace { i_mmap, pages: Pages::default(), seed });
+        self.inodes.push(AddressSpace { i_mmap, pages: Pages::default(), seed, size_bytes });
         inode
     }
 
     pub(crate) fn pages(&mut self, inode: Inode) -> &mut Pages {
         &mut self.inodes[inode as usize].pages
+    }
+
+    pub(crate) fn inode(&self, id: FileId) -> Inode {
+        self.file(id).inode
     }
 
     pub(crate) fn i_mmap(&self, inode: Inode) -> IMmap {
@@ -104,7 +110,7 @@ impl FileTable {
             Some(inode) => *inode,
             None => {
                 let seed = fold(fold(FNV_OFFSET, text.name.as_bytes()), text.device_inode.as_bytes());
-                let inode = self.add_inode(machine, seed);
+                let inode = self.add_inode(machine, seed, u64::MAX);
                 self.by_text.insert(key, inode);
                 inode
             }
@@ -127,10 +133,44 @@ impl Machine {
         self.files.lock().open(self, text, Behind::Disk)
     }
 
-    /// The file behind a shared anonymous mapping (`shmem_zero_setup()`).
-    pub(crate) fn shmem_file(&self) -> FileId {
+    /// `memfd_create()`: an empty file of memory, open for reading and writing.
+    pub fn memfd(&self, name: &str) -> FileId {
         let mut files = self.files.lock();
-        let inode = files.add_inode(self, 0);
+        let inode = files.add_inode(self, 0, 0);
+        let text = FileText { name: format!("/memfd:{name} (deleted)"), device_inode: format!("00:01 {}", inode + 1) };
+        files.add(inode, text, Behind::Shmem)
+    }
+
+    /// Opens the file behind `id` again: another `struct file`, the same pages.
+    pub fn reopen(&self, id: FileId) -> FileId {
+        let mut files = self.files.lock();
+        let File { inode, ref text, behind } = *files.file(id);
+        let text = text.clone();
+        files.add(inode, text, behind)
+    }
+
+    /// The length of a file, bytes.
+    #[must_use]
+    pub fn file_size(&self, id: FileId) -> u64 {
+        let files = self.files.lock();
+        files.inodes[files.file(id).inode as usize].size_bytes
+    }
+
+    pub(crate) fn set_file_size(&self, id: FileId, size_bytes: u64) {
+        let mut files = self.files.lock();
+        let inode = files.file(id).inode;
+        files.inodes[inode as usize].size_bytes = size_bytes;
+    }
+
+    /// The pages a file has, the last one perhaps in part.
+    pub(crate) fn file_pages(&self, id: FileId) -> u64 {
+        self.file_size(id).div_ceil(PAGE_SIZE)
+    }
+
+    /// The file behind a shared anonymous mapping (`shmem_zero_setup()`).
+    pub(crate) fn shmem_file(&self, size_bytes: u64) -> FileId {
+        let mut files = self.files.lock();
+        let inode = files.add_inode(self, 0, size_bytes);
         let text = FileText { name: DEV_ZERO.to_owned(), device_inode: format!("00:01 {}", inode + 1) };
         files.add(inode, text, Behind::Shmem)
     }

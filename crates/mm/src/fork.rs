@@ -14,8 +14,8 @@ use crate::frames::FrameFlags;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::obj::slot_obj;
-use crate::page_table::{Leaf, PteGuard};
-use crate::vma::{Vma, VmaChange, VmaChanges, VmaTree};
+use crate::page_table::{Leaf, Pmd, PteGuard};
+use crate::vma::{Vma, VmaChange, VmaChanges};
 use ksync::{Kernel, LockNested};
 use mm_types::{Errno, Gfp, Name, PageRange, Pfn, Pte, PteKind, VmFlags, Vpn};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Mm {
     fn dup_vmas(&self, k: &Kernel, child: &Mm) -> Result<(), Errno> {
         let vmas: Vec<Vma> = {
             let (ours, mut theirs) = (self.inner.lock(), child.inner.lock());
-            theirs.tree = VmaTree::new(ours.tree.max_map_count(), ours.tree.anon_merge_rule());
+            theirs.tree = ours.tree.emptied();
             theirs.names = ours.names;
             theirs.placement = ours.placement;
             ours.tree.iter().filter(|v| !v.flags().contains(VmFlags::DONTCOPY)).copied().collect()
@@ -72,7 +72,7 @@ impl Mm {
 
     /// `vm_area_dup()` and `anon_vma_fork()`: the child has the VMA, without pages; locks on memory are not inherited.
     fn dup_vma(&self, k: &Kernel, child: &Mm, vma: &Vma) -> Result<Vma, Errno> {
-        let flags = vma.flags().difference(VmFlags::LOCKED);
+        let flags = vma.flags().difference(VmFlags::LOCKED_MASK);
         let id = child.inner.lock().tree.insert(vma.range(), flags, vma.kind(), vma.pgoff(), None);
         if vma.anon().is_some() && !flags.contains(VmFlags::WIPEONFORK) {
             let link = child.anon_vma_fork(k, self, vma, id)?;
@@ -83,9 +83,10 @@ impl Mm {
         Ok(child.find_vma(vma.start()).unwrap_or_else(|| panic!("{} was copied", vma.range())))
     }
 
-    /// `copy_page_range()`: the entries of one VMA, which a fault could not make again since there were private pages.
+    /// `copy_page_range()`: the entries of one VMA, which a fault could not make again since there were private pages, or
+    /// guards (`vma_needs_copy()`).
     fn copy_page_range(&self, k: &Kernel, child: &Mm, vma: &Vma, copy: &Vma) -> Result<(), Errno> {
-        if vma.anon().is_none() {
+        if vma.anon().is_none() && !vma.flags().contains(VmFlags::MAYBE_GUARD) {
             return Ok(());
         }
         let bracket = vma.flags().is_cow().then(|| {
@@ -106,12 +107,25 @@ impl Mm {
 
     fn copy_leaves(&self, k: &Kernel, child: &Mm, copy: &Vma) -> Result<(), Errno> {
         let mut rest = Some(copy.range());
-        while let Some((from, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
+        while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
+            let from = match pmd {
+                Pmd::Table(from) => from,
+                Pmd::Huge(_) if self.copy_huge_pmd(k, child, part) => {
+                    rest = PageRange::new(part.end(), copy.range().end()).ok();
+                    continue;
+                }
+                // A device has pinned it: page by page.
+                Pmd::Huge(_) => {
+                    self.split_huge_pmd(k, part.start());
+                    continue;
+                }
+                Pmd::None => break,
+            };
             let to = child.pte_alloc(k, part.start())?;
             let mut spare = None;
             let mut todo = Some(part);
             while let Some(pages) = todo {
-                let copier = Copier { parent: self, k, copy, spare };
+                let copier = Copier { parent: self, child, k, copy, spare };
                 let stopped;
                 (stopped, spare) = copier.copy_pte_range(&from, &to, pages);
                 // A page cannot be allocated under page-table locks.
@@ -131,9 +145,35 @@ impl Mm {
     }
 }
 
+impl Mm {
+    /// `copy_huge_pmd()`: both may only read what was a page of the parent's. False for a page that a device has pinned.
+    fn copy_huge_pmd(&self, k: &Kernel, child: &Mm, part: PageRange) -> bool {
+        child.with_pmd(part.start(), |theirs| {
+            self.with_pmd_nested(part.start(), |ours| {
+                let Some(old) = ours.huge() else { return true };
+                let Some(head) = old.mapped_pfn().filter(|_| !old.is_special()) else {
+                    theirs.set(k, old.with_young(false));
+                    return true;
+                };
+                let frame = self.machine.frame(head);
+                if frame.flags.contains(FrameFlags::EXCLUSIVE) && frame.pins > 0 {
+                    return false;
+                }
+                self.machine.get_page(k, head);
+                self.machine.add_rmap_pmd(head, child.id);
+                self.machine.with_subpages(head, |_, f| f.flags -= FrameFlags::EXCLUSIVE);
+                let shared = ours.update(k, |pmd| pmd.with_write(false)).with_write(false);
+                theirs.set(k, shared.with_young(false));
+                true
+            })
+        })
+    }
+}
+
 /// Copies entries of a leaf table of the parent's.
 struct Copier<'a> {
     parent: &'a Mm,
+    child: &'a Mm,
     k: &'a Kernel,
     /// The child's VMA.
     copy: &'a Vma,
@@ -150,6 +190,7 @@ impl Copier<'_> {
             let old = ours.get(vpn);
             let copied = match old.kind() {
                 PteKind::None => continue,
+                PteKind::Guard => Some(old),
                 PteKind::Present | PteKind::ProtNone { .. } => self.copy_present_pte(&ours, vpn, old),
                 PteKind::Swap { slot } => {
                     self.k.visible_write(slot_obj(slot));
@@ -181,10 +222,8 @@ impl Copier<'_> {
             return self.copy_present_page(vpn, pfn);
         }
         machine.get_page(self.k, pfn);
-        machine.with_frame(pfn, |f| {
-            f.mapcount += 1;
-            f.flags -= FrameFlags::EXCLUSIVE;
-        });
+        machine.add_rmap(pfn, self.child.id);
+        machine.with_frame(pfn, |f| f.flags -= FrameFlags::EXCLUSIVE);
         Some(self.write_protected(ours, vpn, old).with_young(false))
     }
 

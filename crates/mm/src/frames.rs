@@ -2,6 +2,10 @@
 //!
 //! Metadata lies under a storage lock (`parking_lot`) that protects memory only and is never held across a visible
 //! operation; what orders tasks are the simulated locks and the visible operation that each method here names first.
+//!
+//! A huge page is a *block* of 512 frames with consecutive numbers, in a space of numbers of its own ([`Frames`]). While
+//! it is one folio, references and pins are counted in its first frame; each frame counts the entries of leaf tables that
+//! map it, and the block those of PMD tables, which map all. After a split each of its frames is a page like any other.
 
 use crate::file::Inode;
 use crate::machine::Machine;
@@ -10,7 +14,8 @@ use crate::per_task::PerTask;
 use crate::vma::AnonVmaId;
 use bitflags::bitflags;
 use ksync::Kernel;
-use mm_types::{Pfn, Pgoff};
+use mm_types::{MmId, Pfn, Pgoff, TaskId};
+use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
 use trace::EventKind;
 
@@ -32,6 +37,8 @@ bitflags! {
         const FILE = 16;
         /// `MADV_FREE` was said of it: reclaim drops it without a copy, unless an entry is dirty.
         const LAZYFREE = 32;
+        /// A page of a file that was written: in memory only.
+        const DIRTY = 64;
     }
 }
 
@@ -58,7 +65,156 @@ pub(crate) struct Frame {
 
 const _: () = assert!(size_of::<Frame>() <= 56);
 
-pub(crate) type Frames = PerTask<Frame>;
+/// Frames of a block: what one entry of a PMD table maps.
+pub(crate) const BLOCK_FRAMES: u64 = 512;
+/// The frame numbers of blocks begin here: a multiple of [`BLOCK_FRAMES`] far above what single frames reach.
+const FIRST_BLOCK: u64 = 1 << 39;
+/// The huge zero page: mapped by reads of untouched memory that wants huge pages; never counted, never freed.
+pub const HUGE_ZERO_PAGE: Pfn = Pfn(FIRST_BLOCK);
+
+/// 512 frames in a row.
+#[derive(Debug, Default)]
+pub(crate) struct Block {
+    /// Empty when the block is free.
+    pages: Vec<Frame>,
+    /// Frames in use after a split; 0 while it is one folio.
+    split: u32,
+    /// Entries of PMD tables that map it (`_entire_mapcount`).
+    pub(crate) entire: u32,
+    /// Entries that map it or a part of it, by address space, exactly (the kernel tells two apart: `_mm_id`).
+    by_mm: SmallVec<[(MmId, u32); 2]>,
+}
+
+impl Block {
+    /// Entries that map it or a part of it (`folio_mapcount()`).
+    pub(crate) fn mapcount(&self) -> u32 {
+        self.by_mm.iter().map(|(_, n)| n).sum()
+    }
+
+    /// Whether all of those are one address space's (`!folio_maybe_mapped_shared()`).
+    pub(crate) fn is_mapped_by(&self, mm: MmId) -> bool {
+        self.by_mm.iter().all(|(id, n)| *id == mm || *n == 0)
+    }
+
+    fn count_mapping(&mut self, mm: MmId, more: bool) {
+        match self.by_mm.iter_mut().find(|(id, _)| *id == mm) {
+            Some((_, n)) if more => *n += 1,
+            Some((_, n)) => *n = n.saturating_sub(1),
+            None if more => self.by_mm.push((mm, 1)),
+            None => {}
+        }
+        self.by_mm.retain(|(_, n)| *n > 0);
+    }
+}
+
+/// The frames of a machine: single ones, and blocks.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    single: PerTask<Frame>,
+    blocks: PerTask<Block>,
+}
+
+impl Frames {
+    pub(crate) const fn new() -> Frames {
+        Frames { single: PerTask::new(), blocks: PerTask::new() }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.single.clear();
+        self.blocks.clear();
+    }
+
+    fn get(&self, pfn: Pfn) -> Option<&Frame> {
+        match pfn.0.checked_sub(FIRST_BLOCK) {
+            None => self.single.get(pfn.0),
+            Some(at) => self.blocks.get(at / BLOCK_FRAMES)?.pages.get((at % BLOCK_FRAMES) as usize),
+        }
+    }
+
+    fn get_mut(&mut self, pfn: Pfn) -> Option<&mut Frame> {
+        match pfn.0.checked_sub(FIRST_BLOCK) {
+            None => self.single.get_mut(pfn.0),
+            Some(at) => self.blocks.get_mut(at / BLOCK_FRAMES)?.pages.get_mut((at % BLOCK_FRAMES) as usize),
+        }
+    }
+
+    /// The block that `pfn` is a part of, while that is one folio.
+    pub(crate) fn folio(&self, pfn: Pfn) -> Option<&Block> {
+        let at = pfn.0.checked_sub(FIRST_BLOCK)?;
+        self.blocks.get(at / BLOCK_FRAMES).filter(|b| b.split == 0 && !b.pages.is_empty())
+    }
+
+    fn folio_mut(&mut self, pfn: Pfn) -> Option<&mut Block> {
+        let at = pfn.0.checked_sub(FIRST_BLOCK)?;
+        self.blocks.get_mut(at / BLOCK_FRAMES).filter(|b| b.split == 0 && !b.pages.is_empty())
+    }
+
+    /// The frame that counts for `pfn`: the first of its folio (`compound_head()`).
+    pub(crate) fn head(&self, pfn: Pfn) -> Pfn {
+        if self.folio(pfn).is_some() { Pfn(pfn.0 / BLOCK_FRAMES * BLOCK_FRAMES) } else { pfn }
+    }
+
+    /// What is known of a frame: of one in a huge page with the references and pins of all of it, and with the entries
+    /// of PMD tables among those that map it.
+    fn view(&self, pfn: Pfn) -> Option<Frame> {
+        let frame = *self.get(pfn)?;
+        let Some(block) = self.folio(pfn) else { return Some(frame) };
+        let head = block.pages[0];
+        Some(Frame { refcount: head.refcount, pins: head.pins, mapcount: frame.mapcount + block.entire, ..frame })
+    }
+
+    /// Every frame ever given out; of a huge page the first only.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Pfn, &Frame)> {
+        let single = self.single.iter().map(|(key, frame)| (Pfn(key), frame));
+        let blocks = self.blocks.iter().flat_map(|(key, block)| {
+            let shown = if block.split == 0 { block.pages.len().min(1) } else { block.pages.len() };
+            let first = FIRST_BLOCK + key * BLOCK_FRAMES;
+            block.pages.iter().take(shown).zip(first..).map(|(frame, pfn)| (Pfn(pfn), frame))
+        });
+        single.chain(blocks)
+    }
+
+    fn take(&mut self, task: TaskId) -> Pfn {
+        let key = self.single.take(task);
+        if let Some(frame) = self.single.get_mut(key) {
+            *frame = Frame { refcount: 1, ..Frame::default() };
+        }
+        Pfn(key)
+    }
+
+    fn take_block(&mut self, task: TaskId) -> Pfn {
+        let key = self.blocks.take(task);
+        if let Some(block) = self.blocks.get_mut(key) {
+            block.pages.resize(BLOCK_FRAMES as usize, Frame::default());
+            block.pages[0].refcount = 1;
+        }
+        Pfn(FIRST_BLOCK + key * BLOCK_FRAMES)
+    }
+
+    /// Puts a frame, or a huge page named by its first, back. Gives how many frames that are.
+    fn give(&mut self, task: TaskId, pfn: Pfn) -> u64 {
+        let Some(at) = pfn.0.checked_sub(FIRST_BLOCK) else {
+            if let Some(frame) = self.single.get_mut(pfn.0) {
+                *frame = Frame::default();
+            }
+            self.single.give(task, pfn.0);
+            return 1;
+        };
+        let key = at / BLOCK_FRAMES;
+        let Some(block) = self.blocks.get_mut(key) else { return 0 };
+        let freed = if block.split == 0 { BLOCK_FRAMES } else { 1 };
+        if block.split > 1 {
+            block.split -= 1;
+            block.pages[(at % BLOCK_FRAMES) as usize] = Frame::default();
+        } else {
+            block.pages.clear();
+            (block.split, block.entire) = (0, 0);
+            block.by_mm.clear();
+            self.blocks.give(task, key);
+        }
+        freed
+    }
+}
 
 /// Counts of a machine's frames, for accounting checks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,22 +236,27 @@ impl Machine {
     /// ([`crate::alloc`] sees to the watermarks).
     pub(crate) fn take_frame(&self, k: &Kernel) -> Pfn {
         self.nr_free.fetch_sub(1, Ordering::Relaxed);
-        let pfn = {
-            let mut frames = self.frames.lock();
-            let key = frames.take(k.current_task());
-            if let Some(frame) = frames.get_mut(key) {
-                *frame = Frame { refcount: 1, ..Frame::default() };
-            }
-            Pfn(key)
-        };
+        let pfn = self.frames.lock().take(k.current_task());
         k.visible_write(frame_obj(pfn));
         k.emit(EventKind::FrameAlloc { pfn });
         pfn
     }
 
+    /// Takes a free block: a huge page with one reference, contents 0. As [`Machine::take_frame`].
+    pub(crate) fn take_huge_frame(&self, k: &Kernel) -> Pfn {
+        self.nr_free.fetch_sub(BLOCK_FRAMES.cast_signed(), Ordering::Relaxed);
+        let head = self.frames.lock().take_block(k.current_task());
+        k.visible_write(frame_obj(head));
+        if k.observing() {
+            (0..BLOCK_FRAMES).for_each(|i| k.emit(EventKind::FrameAlloc { pfn: Pfn(head.0 + i) }));
+        }
+        head
+    }
+
     /// `get_page()`: one reference more. The caller knows that the frame is in use.
     pub(crate) fn get_page(&self, k: &Kernel, pfn: Pfn) {
         if pfn != ZERO_PAGE {
+            let pfn = self.head(pfn);
             k.visible_write(frame_obj(pfn));
             self.with_frame(pfn, |f| f.refcount += 1);
         }
@@ -103,6 +264,7 @@ impl Machine {
 
     /// `folio_try_get()`: a reference unless the frame is free.
     pub(crate) fn try_get_page(&self, k: &Kernel, pfn: Pfn) -> bool {
+        let pfn = self.head(pfn);
         k.visible_write(frame_obj(pfn));
         self.with_frame(pfn, |f| {
             let used = f.refcount > 0;
@@ -116,6 +278,7 @@ impl Machine {
         if pfn == ZERO_PAGE {
             return;
         }
+        let pfn = self.head(pfn);
         k.visible_write(frame_obj(pfn));
         let left = self.with_frame(pfn, |f| {
             // A driver that puts a page twice is a finding from the events; the count must not wrap.
@@ -128,30 +291,111 @@ impl Machine {
         }
     }
 
-    /// Frees a frame whose references are gone.
+    /// Frees a frame whose references are gone, or a huge page by its first.
     pub(crate) fn free_frame(&self, k: &Kernel, pfn: Pfn) {
-        k.emit(EventKind::FrameFree { pfn });
-        self.folio_locks.lock().remove(&pfn);
-        {
-            let mut frames = self.frames.lock();
-            if let Some(frame) = frames.get_mut(pfn.0) {
-                debug_assert!(frame.mapcount == 0 || k.quiet(), "frame {pfn} is freed while mapped");
-                *frame = Frame::default();
-            }
-            frames.give(k.current_task(), pfn.0);
+        if k.observing() && self.is_huge(pfn) {
+            (0..BLOCK_FRAMES).for_each(|i| k.emit(EventKind::FrameFree { pfn: Pfn(pfn.0 + i) }));
+        } else {
+            k.emit(EventKind::FrameFree { pfn });
         }
-        self.nr_free.fetch_add(1, Ordering::Relaxed);
+        {
+            // A bit of the page: it goes with it.
+            let mut locks = self.folio_locks.lock();
+            if !locks.is_empty() {
+                locks.remove(&pfn);
+            }
+        }
+        let freed = {
+            let mut frames = self.frames.lock();
+            let mapped = frames.view(pfn).is_some_and(|f| f.mapcount > 0);
+            debug_assert!(!mapped || k.quiet(), "frame {pfn} is freed while mapped");
+            frames.give(k.current_task(), pfn)
+        };
+        self.nr_free.fetch_add(freed.cast_signed(), Ordering::Relaxed);
+    }
+
+    /// The frame that counts references for `pfn` (`compound_head()`).
+    pub(crate) fn head(&self, pfn: Pfn) -> Pfn {
+        if pfn.0 < FIRST_BLOCK { pfn } else { self.frames.lock().head(pfn) }
+    }
+
+    /// Whether a frame is a part of a huge page (`folio_test_large()`).
+    pub(crate) fn is_huge(&self, pfn: Pfn) -> bool {
+        pfn.0 >= FIRST_BLOCK && self.frames.lock().folio(pfn).is_some()
+    }
+
+    /// Looks at the block of a huge page; `None` for a frame that is in none.
+    pub(crate) fn with_block<R>(&self, pfn: Pfn, f: impl FnOnce(&Block) -> R) -> Option<R> {
+        if pfn.0 < FIRST_BLOCK { None } else { self.frames.lock().folio(pfn).map(f) }
+    }
+
+    /// Alters what is known of every frame of a huge page, each with its place in it.
+    pub(crate) fn with_subpages(&self, head: Pfn, mut f: impl FnMut(u64, &mut Frame)) {
+        if let Some(block) = self.frames.lock().folio_mut(head) {
+            block.pages.iter_mut().zip(0..).for_each(|(frame, i)| f(i, frame));
+        }
+    }
+
+    /// One entry of a PMD table more maps a huge page (`folio_add_anon_rmap_pmd()`).
+    pub(crate) fn add_rmap_pmd(&self, head: Pfn, mm: MmId) {
+        if let Some(block) = self.frames.lock().folio_mut(head) {
+            block.entire += 1;
+            block.count_mapping(mm, true);
+        }
+    }
+
+    /// One entry of a PMD table less does (`folio_remove_rmap_pmd()`).
+    pub(crate) fn remove_rmap_pmd(&self, head: Pfn, mm: MmId) {
+        if let Some(block) = self.frames.lock().folio_mut(head) {
+            debug_assert!(block.entire > 0, "huge page {head} is not mapped");
+            block.entire = block.entire.saturating_sub(1);
+            block.count_mapping(mm, false);
+        }
+    }
+
+    /// The pages of a huge page are mapped by 512 entries where one mapped all: counts and references follow.
+    pub(crate) fn split_rmap(&self, head: Pfn, mm: MmId) {
+        if let Some(block) = self.frames.lock().folio_mut(head) {
+            block.entire = block.entire.saturating_sub(1);
+            block.count_mapping(mm, false);
+            for frame in &mut block.pages {
+                frame.mapcount += 1;
+            }
+            (0..BLOCK_FRAMES).for_each(|_| block.count_mapping(mm, true));
+            block.pages[0].refcount += BLOCK_FRAMES as u32 - 1;
+        }
+    }
+
+    /// A huge page that is mapped by leaf tables only becomes 512 pages (`__split_folio_to_order()`): each keeps its
+    /// mappings as references, those that nothing maps are freed. `extra` references are the caller's, to the first page,
+    /// and stay there.
+    pub(crate) fn split_block(&self, k: &Kernel, head: Pfn, extra: u32) {
+        let unused: Vec<Pfn> = {
+            let mut frames = self.frames.lock();
+            let Some(block) = frames.folio_mut(head) else { return };
+            debug_assert_eq!(block.entire, 0, "huge page {head} is split while a PMD entry maps it");
+            block.split = BLOCK_FRAMES as u32;
+            block.by_mm.clear();
+            let lru = block.pages[0].flags & FrameFlags::LRU;
+            for (frame, i) in block.pages.iter_mut().zip(0_u32..) {
+                frame.refcount = frame.mapcount + if i == 0 { extra } else { 0 };
+                frame.flags |= lru;
+            }
+            let unused = block.pages.iter().zip(head.0..).filter(|(f, _)| f.refcount == 0);
+            unused.map(|(_, pfn)| Pfn(pfn)).collect()
+        };
+        unused.into_iter().for_each(|pfn| self.free_frame(k, pfn));
     }
 
     /// What is known of a frame.
     pub(crate) fn frame(&self, pfn: Pfn) -> Frame {
-        self.frames.lock().get(pfn.0).copied().unwrap_or_default()
+        self.frames.lock().view(pfn).unwrap_or_default()
     }
 
-    /// Alters what is known of a frame. No visible operation: the caller holds what protects it.
+    /// Alters what is known of a frame; of one in a huge page, what is its own. No visible operation: the caller holds what protects it.
     pub(crate) fn with_frame<R>(&self, pfn: Pfn, f: impl FnOnce(&mut Frame) -> R) -> R {
         let mut frames = self.frames.lock();
-        let Some(frame) = frames.get_mut(pfn.0) else { panic!("no frame {pfn} was ever given out") };
+        let Some(frame) = frames.get_mut(pfn) else { panic!("no frame {pfn} was ever given out") };
         f(frame)
     }
 
@@ -166,12 +410,39 @@ impl Machine {
         });
     }
 
-    /// One page-table entry less maps the frame (`folio_remove_rmap_pte()`).
-    pub(crate) fn remove_rmap(&self, pfn: Pfn) {
-        self.with_frame(pfn, |f| {
-            debug_assert!(f.mapcount > 0, "frame {pfn} is not mapped");
-            f.mapcount = f.mapcount.saturating_sub(1);
+    /// A huge page is new and mapped once, exclusively, by an entry of a PMD table (`folio_add_new_anon_rmap()`).
+    pub(crate) fn map_new_huge_anon(&self, k: &Kernel, head: Pfn, mm: MmId, anon_vma: AnonVmaId, index: Pgoff) {
+        k.visible_read(machine_obj(MachineObj::Lru));
+        self.with_subpages(head, |i, f| {
+            f.flags = FrameFlags::ANON | FrameFlags::EXCLUSIVE;
+            f.flags.set(FrameFlags::LRU, i == 0);
+            f.anon_vma = Some(anon_vma);
+            f.index = index + i;
         });
+        self.add_rmap_pmd(head, mm);
+    }
+
+    /// One entry of a leaf table more, of `mm`, maps the frame (`folio_dup_anon_rmap_pte()`, `folio_add_file_rmap_pte()`).
+    pub(crate) fn add_rmap(&self, pfn: Pfn, mm: MmId) {
+        let mut frames = self.frames.lock();
+        if let Some(frame) = frames.get_mut(pfn) {
+            frame.mapcount += 1;
+        }
+        if let Some(block) = frames.folio_mut(pfn) {
+            block.count_mapping(mm, true);
+        }
+    }
+
+    /// One entry of a leaf table less maps the frame (`folio_remove_rmap_pte()`).
+    pub(crate) fn remove_rmap(&self, pfn: Pfn, mm: MmId) {
+        let mut frames = self.frames.lock();
+        if let Some(frame) = frames.get_mut(pfn) {
+            debug_assert!(frame.mapcount > 0, "frame {pfn} is not mapped");
+            frame.mapcount = frame.mapcount.saturating_sub(1);
+        }
+        if let Some(block) = frames.folio_mut(pfn) {
+            block.count_mapping(mm, false);
+        }
     }
 
     /// Reads a frame's contents; without a reference that is a use after free, which the oracles judge by the events.
@@ -190,11 +461,12 @@ impl Machine {
             pinned: 0,
             mapped: 0,
         };
-        for (_, frame) in frames.iter().filter(|(_, f)| f.refcount > 0) {
-            counts.allocated += 1;
+        for (pfn, frame) in frames.iter().filter(|(_, f)| f.refcount > 0) {
+            let block = frames.folio(pfn);
+            counts.allocated += if block.is_some() { BLOCK_FRAMES } else { 1 };
             counts.page_cache += u64::from(frame.flags.contains(FrameFlags::FILE));
             counts.pinned += u64::from(frame.pins);
-            counts.mapped += u64::from(frame.mapcount);
+            counts.mapped += u64::from(block.map_or(frame.mapcount, Block::mapcount));
         }
         counts
     }

@@ -2,11 +2,13 @@
 
 use crate::fault::Handled;
 use crate::frames::ZERO_PAGE;
+use crate::huge;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::obj::frame_obj;
+use crate::page_table::{PMD_PAGES, Pmd};
 use ksync::{Kernel, current};
-use mm_types::{Errno, PageRange, Pfn, VmFlags, Vpn};
+use mm_types::{Errno, PageRange, Pfn, Pte, VmFlags, Vpn};
 use trace::EventKind;
 
 /// How the pages are held.
@@ -65,13 +67,39 @@ impl Mm {
 
     /// The page of an entry that allows the access, held under the entry's lock.
     fn follow_page_pte(&self, k: &Kernel, vpn: Vpn, write: bool, hold: Hold) -> Option<Pfn> {
-        let leaf = self.tables.walk(vpn)?;
-        let ptes = leaf.lock();
-        let pte = ptes.get(vpn);
+        match self.tables.pmd(vpn) {
+            Pmd::None => None,
+            Pmd::Table(leaf) => {
+                let ptes = leaf.lock();
+                self.hold_page(k, ptes.get(vpn), write, hold)
+            }
+            // `follow_huge_pmd()`
+            Pmd::Huge(_) => self.with_pmd(vpn, |pmd| {
+                let pte = huge::subpage(pmd.huge()?, vpn.0 % PMD_PAGES);
+                self.hold_page(k, pte, write, hold)
+            }),
+        }
+    }
+
+    /// Whether an entry allows the access (`follow_page_mask()`).
+    pub(crate) fn allows(&self, k: &Kernel, vpn: Vpn, write: bool) -> bool {
+        let pte = match self.tables.pmd(vpn) {
+            Pmd::None => return false,
+            Pmd::Table(leaf) => leaf.lock().get(vpn),
+            Pmd::Huge(_) => match self.peek_huge(k, vpn) {
+                Some(pmd) => pmd,
+                None => return false,
+            },
+        };
+        pte.is_present() && (!write || pte.is_writable())
+    }
+
+    fn hold_page(&self, k: &Kernel, pte: Pte, write: bool, hold: Hold) -> Option<Pfn> {
         let pfn = pte.pfn().filter(|_| !write || pte.is_writable())?;
         self.machine.get_page(k, pfn);
         if hold == Hold::Pin && pfn != ZERO_PAGE {
-            self.machine.with_frame(pfn, |f| f.pins += 1);
+            let head = self.machine.head(pfn);
+            self.machine.with_frame(head, |f| f.pins += 1);
         }
         k.emit(EventKind::PagePin { pfn });
         Some(pfn)
@@ -87,7 +115,8 @@ impl Machine {
         }
         k.emit(EventKind::PageUnpin { pfn });
         if hold == Hold::Pin && pfn != ZERO_PAGE {
-            self.with_frame(pfn, |f| f.pins = f.pins.saturating_sub(1));
+            let head = self.head(pfn);
+            self.with_frame(head, |f| f.pins = f.pins.saturating_sub(1));
         }
         self.put_page(k, pfn);
     }

@@ -7,24 +7,34 @@
 //! | `PAGEOUT` | the pages are reclaimed | CLEAR per page; `mmap_lock` R, `anon_vma` R |
 //! | `COLD` | entries become old | none |
 //! | `POPULATE_READ`, `POPULATE_WRITE` | faults | those of the faults |
+//! | `REMOVE` | a hole in the file ([`Machine::punch_hole`](crate::Machine::punch_hole)) | those of the hole; no `mmap_lock` |
+//! | `GUARD_INSTALL`, `GUARD_REMOVE` | `guard.rs` | CLEAR of the range if something was there; `mmap_lock` R |
+//! | `COLLAPSE` | `collapse.rs` | CLEAR of 512 pages; `mmap_lock` W |
 //! | `WILLNEED` | nothing: there is no read-ahead here | none |
 //! | those about flags | [`VmaTree::modify_flags`](crate::vma::VmaTree::modify_flags) | none; `mmap_lock` W |
 
 use crate::frames::FrameFlags;
+use crate::gup::MmapLock;
+use crate::huge::is_pmd_range;
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::page_table::{Leaf, PteGuard};
+use crate::page_table::{Leaf, PMD_PAGES, Pmd, PteGuard};
 use crate::tlb::MmuGather;
-use crate::vma::{Vma, VmaKind};
+use crate::vma::{FileId, Vma, VmaKind};
+use crate::zap::Zap;
 use ksync::{Kernel, current};
 use mm_types::{Errno, Gfp, PAGE_SIZE, PageRange, Pfn, Pte, PteKind, VirtAddr, VmFlags, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
 
 macro_rules! advices {
     ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// The advice argument of `madvise`, of those that 6.12 knows or whose refusal by it matters.
+        /// The advice argument of `madvise`.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-        pub enum Advice { $($(#[$doc])* $name,)* }
+        pub enum Advice {
+            $($(#[$doc])* $name,)*
+            /// A number that means nothing.
+            Unknown,
+        }
 
         impl Advice {
             /// The advice by its name in C, such as `MADV_DONTNEED`; `None` when it is not known here.
@@ -36,7 +46,7 @@ macro_rules! advices {
             /// Its name in C.
             #[must_use]
             pub const fn word(self) -> &'static str {
-                match self { $(Advice::$name => $word,)* }
+                match self { $(Advice::$name => $word,)* Advice::Unknown => "0" }
             }
         }
     };
@@ -89,9 +99,9 @@ advices! {
     NoHugePage = "MADV_NOHUGEPAGE",
     /// Make huge pages now.
     Collapse = "MADV_COLLAPSE",
-    /// Guard pages; unknown to 6.12.
+    /// The pages become guard pages. Since 6.13.
     GuardInstall = "MADV_GUARD_INSTALL",
-    /// Guard pages; unknown to 6.12.
+    /// Guard pages are such no more. Since 6.13.
     GuardRemove = "MADV_GUARD_REMOVE",
 }
 
@@ -110,11 +120,9 @@ impl Advice {
                 | Advice::PopulateRead
                 | Advice::PopulateWrite
                 | Advice::Collapse
+                | Advice::GuardInstall
+                | Advice::GuardRemove
         )
-    }
-
-    const fn is_valid(self) -> bool {
-        !matches!(self, Advice::GuardInstall | Advice::GuardRemove)
     }
 
     /// Contents are lost. Source: `is_madv_discard()`, mm/mseal.c, 6.12.
@@ -127,6 +135,7 @@ impl Advice {
                 | Advice::Remove
                 | Advice::DontFork
                 | Advice::WipeOnFork
+                | Advice::GuardInstall
         )
     }
 
@@ -139,6 +148,7 @@ impl Advice {
     /// only here, as on a machine where the merging task does not run.
     pub fn flags_for(self, vma: &Vma) -> Result<Option<VmFlags>, Errno> {
         let old = vma.flags();
+        let droppable = old.contains(VmFlags::DROPPABLE);
         let private_anon = vma.is_anonymous() && !old.intersects(VmFlags::SHARED);
         let (off, on, refused) = match self {
             Advice::Normal => (VmFlags::RAND_READ | VmFlags::SEQ_READ, VmFlags::empty(), false),
@@ -148,9 +158,9 @@ impl Advice {
             // VM_IO comes with VM_PFNMAP here.
             Advice::DoFork => (VmFlags::DONTCOPY, VmFlags::empty(), old.contains(VmFlags::PFNMAP)),
             Advice::WipeOnFork => (VmFlags::empty(), VmFlags::WIPEONFORK, !private_anon),
-            Advice::KeepOnFork => (VmFlags::WIPEONFORK, VmFlags::empty(), false),
+            Advice::KeepOnFork => (VmFlags::WIPEONFORK, VmFlags::empty(), droppable),
             Advice::DontDump => (VmFlags::empty(), VmFlags::DONTDUMP, false),
-            Advice::DoDump => (VmFlags::DONTDUMP, VmFlags::empty(), vma.is_special()),
+            Advice::DoDump => (VmFlags::DONTDUMP, VmFlags::empty(), vma.is_special() || droppable),
             Advice::Mergeable if is_ksm_compatible(vma) => (VmFlags::empty(), VmFlags::MERGEABLE, false),
             Advice::Mergeable => (VmFlags::empty(), VmFlags::empty(), false),
             Advice::Unmergeable => (VmFlags::MERGEABLE, VmFlags::empty(), false),
@@ -164,7 +174,7 @@ impl Advice {
 
 /// Source: `vma_ksm_compatible()`, mm/ksm.c, 6.12.
 fn is_ksm_compatible(vma: &Vma) -> bool {
-    !vma.is_special() && !vma.flags().intersects(VmFlags::SHARED | VmFlags::MAYSHARE)
+    !vma.is_special() && !vma.flags().intersects(VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::DROPPABLE)
 }
 
 /// The pages `madvise(addr, len)` means; `None` when there are none.
@@ -186,17 +196,17 @@ impl Mm {
     /// `madvise(addr, len, advice)`. Holes are passed over, and told of at the end.
     ///
     /// # Errors
-    /// `EINVAL` for an unaligned or wrapping range, advice unknown to 6.12, or advice that a VMA does not take: those
+    /// `EINVAL` for an unaligned or wrapping range, unknown advice, or advice that a VMA does not take: those
     /// below it are done. `ENOMEM` when part of the range is not mapped: all that is was done. `EAGAIN` when there would
-    /// be too many VMAs, `EPERM` for a sealed VMA, `EACCES` for a hole in a file that is not mapped writable and shared,
-    /// `EOPNOTSUPP` for one that is, which is not modelled. `POPULATE_*`: `EINVAL` where the access is not allowed.
+    /// be too many VMAs, `EPERM` for a sealed VMA, `EACCES` for a hole in a file that is not mapped writable and shared.
+    /// `POPULATE_*`: `EINVAL` where the access is not allowed, `EFAULT` where a fault fails.
     pub fn madvise(&self, addr: VirtAddr, len_bytes: u64, advice: Advice) -> Result<(), Errno> {
         let asked = PageRange::with_len(addr.vpn(), len_bytes.div_ceil(PAGE_SIZE));
         current(|k| self.call(k, NAMES.madvise, asked, || self.do_madvise(k, addr, len_bytes, advice)))
     }
 
     fn do_madvise(&self, k: &Kernel, addr: VirtAddr, len_bytes: u64, advice: Advice) -> Result<(), Errno> {
-        if !advice.is_valid() {
+        if advice == Advice::Unknown {
             return Err(Errno::EINVAL);
         }
         let Some(range) = advised_range(addr, len_bytes)? else { return Ok(()) };
@@ -205,14 +215,22 @@ impl Mm {
         }
         if advice.needs_mmap_write() {
             let _write = self.mmap_lock.write();
-            self.madvise_walk_vmas(k, range, advice)
+            self.madvise_walk_vmas(range, |vma, part| self.madvise_vma(k, vma, part, advice))
+        } else if matches!(advice, Advice::Remove | Advice::Collapse) {
+            // These let the lock go.
+            self.madvise_walk_vmas(range, |vma, part| self.madvise_unlocked(k, vma, part, advice))
         } else {
             let _read = self.mmap_lock.read();
-            self.madvise_walk_vmas(k, range, advice)
+            self.madvise_walk_vmas(range, |vma, part| self.madvise_vma(k, vma, part, advice))
         }
     }
 
-    fn madvise_walk_vmas(&self, k: &Kernel, range: PageRange, advice: Advice) -> Result<(), Errno> {
+    /// `visit` is given each VMA with the part of it that is meant, and gives the first page not done.
+    fn madvise_walk_vmas(
+        &self,
+        range: PageRange,
+        mut visit: impl FnMut(&Vma, PageRange) -> Result<Vpn, Errno>,
+    ) -> Result<(), Errno> {
         let mut whole = Ok(());
         let mut next = range.start();
         while next < range.end() {
@@ -220,20 +238,34 @@ impl Mm {
             let vma = found.ok_or(Errno::ENOMEM)?;
             if next < vma.start() {
                 whole = Err(Errno::ENOMEM);
+                if vma.start() >= range.end() {
+                    break;
+                }
                 next = vma.start();
             }
             let Ok(part) = PageRange::new(next, vma.end().min(range.end())) else { break };
-            next = self.madvise_vma(k, &vma, part, advice)?;
+            next = visit(&vma, part)?;
         }
         whole
     }
 
+    /// Advice for which `mmap_lock` is not held throughout.
+    fn madvise_unlocked(&self, k: &Kernel, vma: &Vma, part: PageRange, advice: Advice) -> Result<Vpn, Errno> {
+        check_sealed(vma, advice)?;
+        match advice {
+            Advice::Remove => {
+                let file = removable(vma)?;
+                let offset_bytes = vma.pgoff_at(part.start()).0 * PAGE_SIZE;
+                self.machine.punch_hole(file, offset_bytes, part.nr_pages() * PAGE_SIZE)?;
+            }
+            _ => self.madvise_collapse(k, vma, part)?,
+        }
+        Ok(part.end())
+    }
+
     /// One VMA, or a part of it. Gives the first page not done, which is beyond the part after a merge upwards.
     fn madvise_vma(&self, k: &Kernel, vma: &Vma, part: PageRange, advice: Advice) -> Result<Vpn, Errno> {
-        let read_only_anon = vma.is_anonymous() && !vma.flags().contains(VmFlags::WRITE);
-        if vma.flags().contains(VmFlags::SEALED) && advice.discards() && read_only_anon {
-            return Err(Errno::EPERM);
-        }
+        check_sealed(vma, advice)?;
         if let Some(flags) = advice.flags_for(vma)? {
             return self.madvise_update_vma(k, vma, part, flags);
         }
@@ -242,7 +274,7 @@ impl Mm {
                 let locked = VmFlags::LOCKED;
                 let forbidden = if advice == Advice::DontNeed { locked } else { VmFlags::empty() };
                 check_flags(vma, forbidden | VmFlags::PFNMAP)?;
-                self.zap_page_range_single(k, vma, part);
+                self.zap_page_range_single(k, vma, part, Zap::DONTNEED);
             }
             Advice::Free => {
                 check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP)?;
@@ -256,9 +288,14 @@ impl Mm {
                 check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP)?;
                 self.madvise_pageout(k, part);
             }
-            Advice::Remove => return Err(remove_error(vma)),
-            // There are no huge pages here: no range is fit for one.
-            Advice::Collapse => return Err(Errno::EINVAL),
+            Advice::GuardInstall => {
+                check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::DONTEXPAND)?;
+                self.guard_install(k, vma, part)?;
+            }
+            Advice::GuardRemove => {
+                check_flags(vma, VmFlags::PFNMAP | VmFlags::DONTEXPAND)?;
+                self.guard_remove(k, part);
+            }
             _ => {}
         }
         Ok(part.end())
@@ -284,11 +321,11 @@ impl Mm {
 
     /// `zap_page_range_single()`: clears the entries of `part`, inside one VMA, inside a CLEAR bracket; pages are freed
     /// after it. Sync point `mm.zap`.
-    pub(crate) fn zap_page_range_single(&self, k: &Kernel, vma: &Vma, part: PageRange) {
+    pub(crate) fn zap_page_range_single(&self, k: &Kernel, vma: &Vma, part: PageRange, zap: Zap) {
         let mut tlb = MmuGather::new(self);
         k.sync_reached(NAMES.mm_zap);
         let bracket = self.subs.invalidate_range_start(self.clear_of(part));
-        self.unmap_page_range(k, &mut tlb, vma, part);
+        self.unmap_page_range(k, &mut tlb, vma, part, zap);
         bracket.end();
         k.sync_passed(NAMES.mm_zap);
         tlb.finish(k);
@@ -305,15 +342,71 @@ impl Mm {
         }
         let mut tlb = MmuGather::new(self);
         let bracket = self.subs.invalidate_range_start(self.clear_of(part));
-        self.for_each_leaf(part, |leaf, part| {
-            let ptes = leaf.lock();
-            for vpn in part.iter() {
-                self.madvise_free_pte(k, &mut tlb, &ptes, vpn);
-            }
+        self.for_each_pmd(part, |pmd, part| match pmd {
+            Pmd::Table(leaf) => self.madvise_free_ptes(k, &mut tlb, &leaf, part),
+            Pmd::Huge(_) => self.madvise_free_huge(k, &mut tlb, part),
+            Pmd::None => {}
         });
         bracket.end();
         tlb.finish(k);
         Ok(())
+    }
+
+    /// `madvise_free_huge_pmd()`: a huge page that nobody else maps; one that is not meant as a whole is split.
+    fn madvise_free_huge(&self, k: &Kernel, tlb: &mut MmuGather<'_>, part: PageRange) {
+        let Some(head) = self.huge_page_of_ours(k, part) else { return };
+        if !is_pmd_range(part) {
+            self.machine.split_folio(k, head);
+            if let Pmd::Table(leaf) = self.tables.pmd(part.start()) {
+                self.madvise_free_ptes(k, tlb, &leaf, part);
+            }
+            return;
+        }
+        self.with_pmd(part.start(), |pmd| {
+            if pmd.huge().is_some_and(|pmd| pmd.is_young() || pmd.is_dirty()) {
+                pmd.update(k, |pmd| pmd.with_young(false).with_dirty(false));
+                self.flush_tlb_range(k, part);
+            }
+        });
+        self.machine.with_subpages(head, |_, f| f.flags |= FrameFlags::LAZYFREE);
+    }
+
+    /// The huge page that the PMD entry for `part` maps, if no other address space maps any of it.
+    fn huge_page_of_ours(&self, k: &Kernel, part: PageRange) -> Option<Pfn> {
+        let head = self.peek_huge(k, part.start()).filter(|pmd| pmd.is_present() && !pmd.is_special())?.pfn()?;
+        self.machine.with_block(head, |block| block.is_mapped_by(self.id))?.then_some(head)
+    }
+
+    fn madvise_free_ptes(&self, k: &Kernel, tlb: &mut MmuGather<'_>, leaf: &Leaf, part: PageRange) {
+        self.split_partial_folios(k, leaf, part);
+        let ptes = leaf.lock();
+        for vpn in part.iter() {
+            self.madvise_free_pte(k, tlb, &ptes, vpn);
+        }
+    }
+
+    /// Huge pages that a leaf table maps, and not as a whole inside `part`, are split: what is said of a part of one shall
+    /// not be about the rest. Those that another address space maps too are left.
+    ///
+    /// Source: `madvise_free_pte_range()`, `madvise_cold_or_pageout_pte_range()`, mm/madvise.c, 6.12.
+    fn split_partial_folios(&self, k: &Kernel, leaf: &Leaf, part: PageRange) {
+        let mut next = part.start();
+        while next < part.end() {
+            let pte = leaf.peek_now(next);
+            let page = pte.pfn().filter(|pfn| !pte.is_special() && self.machine.is_huge(*pfn));
+            let Some(page) = page else {
+                next = next + 1;
+                continue;
+            };
+            // A whole huge page is as many entries in a row; none fits into less than the table.
+            let in_row = |i: &u64| leaf.peek_now(next + *i).pfn() == Some(Pfn(page.0 + i));
+            let nr_pages = (0..part.end() - next).take_while(in_row).count() as u64;
+            let ours = self.machine.with_block(page, |block| block.is_mapped_by(self.id));
+            if nr_pages < PMD_PAGES && ours == Some(true) {
+                self.machine.split_folio(k, self.machine.head(page));
+            }
+            next = next + nr_pages.max(1);
+        }
     }
 
     /// One entry of `madvise_free_pte_range()`: swapped contents are forgotten at once, a page in memory is to be dropped
@@ -356,42 +449,84 @@ impl Mm {
 
     /// `madvise_cold()`: the pages look long unused. Announced to nobody, and (recorded) not flushed.
     fn madvise_cold(&self, k: &Kernel, part: PageRange) {
-        self.for_each_leaf(part, |leaf, part| {
-            let ptes = leaf.lock();
-            for vpn in part.iter() {
-                let pte = ptes.get(vpn);
-                if pte.is_young() && self.is_ours_alone(pte) {
-                    ptes.update(k, vpn, |pte| pte.with_young(false));
+        self.for_each_pmd(part, |pmd, part| match pmd {
+            Pmd::Table(leaf) => self.madvise_cold_ptes(k, &leaf, part),
+            Pmd::Huge(_) => {
+                let Some(head) = self.huge_page_of_ours(k, part) else { return };
+                if is_pmd_range(part) {
+                    self.with_pmd(part.start(), |pmd| pmd.update(k, |pmd| pmd.with_young(false)));
+                } else {
+                    self.machine.split_folio(k, head);
+                    if let Pmd::Table(leaf) = self.tables.pmd(part.start()) {
+                        self.madvise_cold_ptes(k, &leaf, part);
+                    }
                 }
             }
+            Pmd::None => {}
         });
+    }
+
+    fn madvise_cold_ptes(&self, k: &Kernel, leaf: &Leaf, part: PageRange) {
+        self.split_partial_folios(k, leaf, part);
+        let ptes = leaf.lock();
+        for vpn in part.iter() {
+            let pte = ptes.get(vpn);
+            if pte.is_young() && self.is_ours_alone(pte) {
+                ptes.update(k, vpn, |pte| pte.with_young(false));
+            }
+        }
     }
 
     /// `madvise_pageout()`: reclaims the pages that nobody else maps, table by table.
     fn madvise_pageout(&self, k: &Kernel, part: PageRange) {
-        self.for_each_leaf(part, |leaf, part| {
-            let victims: Vec<Pfn> = {
-                let ptes = leaf.lock();
-                let ours = part.iter().map(|vpn| ptes.get(vpn)).filter(|pte| self.is_ours_alone(*pte));
-                ours.filter_map(Pte::mapped_pfn).collect()
-            };
-            k.with_memalloc(|| {
-                k.emit(EventKind::ReclaimStart { direct: false });
-                let freed = victims.into_iter().map(|pfn| u64::from(self.machine.reclaim_folio(k, pfn, Gfp::KERNEL)));
-                k.emit(EventKind::ReclaimEnd { freed: freed.sum() });
-            });
+        self.for_each_pmd(part, |pmd, part| match pmd {
+            Pmd::Table(leaf) => self.madvise_pageout_ptes(k, &leaf, part),
+            Pmd::Huge(_) => {
+                let Some(head) = self.huge_page_of_ours(k, part) else { return };
+                if is_pmd_range(part) {
+                    self.pageout(k, vec![head]);
+                } else {
+                    self.machine.split_folio(k, head);
+                    if let Pmd::Table(leaf) = self.tables.pmd(part.start()) {
+                        self.madvise_pageout_ptes(k, &leaf, part);
+                    }
+                }
+            }
+            Pmd::None => {}
         });
     }
 
-    fn is_ours_alone(&self, pte: Pte) -> bool {
-        let page = pte.mapped_pfn().filter(|_| !pte.is_special());
-        page.is_some_and(|pfn| self.machine.frame(pfn).mapcount == 1)
+    fn madvise_pageout_ptes(&self, k: &Kernel, leaf: &Leaf, part: PageRange) {
+        self.split_partial_folios(k, leaf, part);
+        let victims: Vec<Pfn> = {
+            let ptes = leaf.lock();
+            let present =
+                part.iter().map(|vpn| ptes.get(vpn)).filter(|pte| !matches!(pte.kind(), PteKind::ProtNone { .. }));
+            present.filter(|pte| self.is_ours_alone(*pte)).filter_map(Pte::mapped_pfn).collect()
+        };
+        self.pageout(k, victims);
     }
 
-    fn for_each_leaf(&self, range: PageRange, mut body: impl FnMut(&Leaf, PageRange)) {
+    /// `reclaim_pages()`.
+    fn pageout(&self, k: &Kernel, victims: Vec<Pfn>) {
+        k.with_memalloc(|| {
+            k.emit(EventKind::ReclaimStart { direct: false });
+            let freed = victims.into_iter().map(|pfn| u64::from(self.machine.reclaim_folio(k, pfn, Gfp::KERNEL)));
+            k.emit(EventKind::ReclaimEnd { freed: freed.sum() });
+        });
+    }
+
+    /// A page with no other mapping; a huge page that only one leaf table maps, as a whole.
+    fn is_ours_alone(&self, pte: Pte) -> bool {
+        let Some(pfn) = pte.mapped_pfn().filter(|_| !pte.is_special()) else { return false };
+        let huge = self.machine.with_block(pfn, |block| u64::from(block.mapcount()) == PMD_PAGES);
+        huge.unwrap_or_else(|| self.machine.frame(pfn).mapcount == 1)
+    }
+
+    fn for_each_pmd(&self, range: PageRange, mut body: impl FnMut(Pmd, PageRange)) {
         let mut rest = Some(range);
-        while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
-            body(&leaf, part);
+        while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
+            body(pmd, part);
             rest = PageRange::new(part.end(), range.end()).ok();
         }
     }
@@ -407,24 +542,34 @@ impl Mm {
             if !vma.flags().contains(needs) || vma.flags().contains(VmFlags::PFNMAP) {
                 return Err(Errno::EINVAL);
             }
-            self.fault(k, vpn, write).map_err(|error| error.errno())?;
+            self.faultin_page(k, vpn, write, MmapLock::Take)?;
         }
         Ok(())
     }
+}
+
+/// Source: `can_madvise_modify()`, mm/madvise.c, 6.17.
+fn check_sealed(vma: &Vma, advice: Advice) -> Result<(), Errno> {
+    let read_only_anon = vma.is_anonymous() && !vma.flags().contains(VmFlags::WRITE);
+    let sealed = vma.flags().contains(VmFlags::SEALED) && advice.discards() && read_only_anon;
+    if sealed { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 fn check_flags(vma: &Vma, forbidden: VmFlags) -> Result<(), Errno> {
     if vma.flags().intersects(forbidden) { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
-/// Source: `madvise_remove()`, mm/madvise.c, 6.12.
-fn remove_error(vma: &Vma) -> Errno {
+/// The file that a hole may be made in by way of this mapping. Source: `madvise_remove()`, mm/madvise.c, 6.12.
+fn removable(vma: &Vma) -> Result<FileId, Errno> {
     let shared_writable = VmFlags::SHARED | VmFlags::MAYWRITE;
-    if vma.flags().contains(VmFlags::LOCKED) || !matches!(vma.kind(), VmaKind::File(_)) {
-        Errno::EINVAL
-    } else if !vma.flags().contains(shared_writable) {
-        Errno::EACCES
-    } else {
-        Errno::EOPNOTSUPP
+    match vma.kind() {
+        VmaKind::File(file) if !vma.flags().contains(VmFlags::LOCKED) => {
+            if vma.flags().contains(shared_writable) {
+                Ok(file)
+            } else {
+                Err(Errno::EACCES)
+            }
+        }
+        _ => Err(Errno::EINVAL),
     }
 }

@@ -142,7 +142,7 @@ impl Mm {
                     ptes.set(k, vpn, old);
                 } else {
                     ptes.set(k, vpn, old.to_migration());
-                    self.machine.remove_rmap(pfn);
+                    self.machine.remove_rmap(pfn, self.id);
                     self.machine.put_page(k, pfn);
                 }
             }
@@ -161,7 +161,7 @@ impl Mm {
         }
         let Some(vma) = self.find_vma(vpn) else { return };
         self.machine.get_page(k, new);
-        self.machine.with_frame(new, |f| f.mapcount += 1);
+        self.machine.add_rmap(new, self.id);
         let writable = pte.from_migration(new).is_writable() && vma.flags().contains(VmFlags::WRITE);
         let mapped = pte.from_migration(new).with_write(writable).with_protnone(!vma.is_accessible());
         ptes.set(k, vpn, mapped);

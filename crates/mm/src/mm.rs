@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use trace::EventKind;
 
 /// One address space. Made by [`Machine::new_mm`].
@@ -41,6 +42,8 @@ pub struct Mm {
     pub(crate) subs: Subscriptions,
     pub(crate) users: TrackedU64,
     pub(crate) count: TrackedU64,
+    /// Faults that were served.
+    faults: AtomicU64,
 }
 
 /// What `mmap_lock` protects.
@@ -54,6 +57,8 @@ pub(crate) struct MmInner {
     /// Heap and stack.
     pub(crate) names: MapsNames,
     pub(crate) placement: Placement,
+    /// What every new mapping has beside its own flags (`mm->def_flags`).
+    pub(crate) def_flags: VmFlags,
 }
 
 impl fmt::Debug for Mm {
@@ -81,6 +86,7 @@ impl Machine {
                 subs: Subscriptions::new(k, self.framework(), id),
                 users: TrackedU64::new(mm_obj(id, MmObj::Users), 1),
                 count: TrackedU64::new(mm_obj(id, MmObj::Count), 1),
+                faults: AtomicU64::new(0),
             })
         });
         k.emit(EventKind::MmCreated { mm: mm.id, name });
@@ -147,6 +153,21 @@ impl Mm {
     #[must_use]
     pub fn vmas(&self) -> Vec<Vma> {
         self.inner.lock().tree.iter().copied().collect()
+    }
+
+    /// How many faults were served, those of populating and of drivers included (`ru_minflt`).
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Replaces `vm.max_map_count`.
+    pub fn set_max_map_count(&self, max_map_count: usize) {
+        self.inner.lock().tree.set_max_map_count(max_map_count);
     }
 
     /// `mmget_not_zero()`: a user's hold, unless the last user has left.

@@ -4,7 +4,7 @@ use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::vma::{MapFlags, MmapArgs, MmapBacking, MmapPlan};
 use ksync::{Kernel, current};
-use mm_types::{Errno, PAGE_SIZE, PageRange, Prot, VirtAddr, VmFlags};
+use mm_types::{Errno, PAGE_SIZE, PageRange, Prot, VirtAddr};
 
 impl Mm {
     /// `mmap()`: maps, and faults in if `MAP_POPULATE` asks for it. What `MAP_FIXED` replaces is unmapped first, under
@@ -50,7 +50,7 @@ impl Mm {
                 self.mmap_region(k, args)?
             };
             if plan.populate {
-                self.populate(k, plan.mapping.range, plan.mapping.flags);
+                self.populate(k, plan.mapping.range);
             }
             Ok(plan.mapping.range.start().addr())
         })
@@ -59,7 +59,9 @@ impl Mm {
     fn mmap_region(&self, k: &Kernel, args: &MmapArgs) -> Result<MmapPlan, Errno> {
         let (plan, replaces) = {
             let inner = self.inner.lock();
-            let plan = args.plan(&inner.tree, &inner.placement, VmFlags::empty(), || self.machine.shmem_file())?;
+            let size_bytes = args.len_bytes.next_multiple_of(PAGE_SIZE);
+            let shmem = || self.machine.shmem_file(size_bytes);
+            let plan = args.plan(&inner.tree, &inner.placement, inner.def_flags, shmem)?;
             (plan, inner.tree.find_first_intersection(plan.mapping.range).is_some())
         };
         if replaces {
@@ -68,16 +70,5 @@ impl Mm {
         let mapped = self.inner.lock().tree.map_new(plan.mapping);
         self.vma_adjusted(k, &mapped.changes);
         Ok(plan)
-    }
-
-    /// `mm_populate()`: faults the pages in, for writing where a private copy would be made anyway. Errors are ignored,
-    /// as there.
-    pub(crate) fn populate(&self, k: &Kernel, range: PageRange, flags: VmFlags) {
-        let write = flags & (VmFlags::WRITE | VmFlags::SHARED) == VmFlags::WRITE;
-        for vpn in range.iter() {
-            if self.fault(k, vpn, write).is_err() {
-                return;
-            }
-        }
     }
 }

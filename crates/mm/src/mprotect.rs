@@ -1,13 +1,15 @@
 //! `mprotect`. Linux: `do_mprotect_pkey()`, `change_protection()`, mm/mprotect.c, 6.12.
 
 use crate::frames::FrameFlags;
+use crate::gup::MmapLock;
+use crate::huge::is_pmd_range;
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::page_table::Leaf;
+use crate::page_table::{Leaf, Pmd};
 use crate::tlb::MmuGather;
-use crate::vma::{Mprotect, Vma, VmaKind};
+use crate::vma::{Mprotect, ProtFlags, Vma, VmaKind};
 use ksync::{Kernel, current};
-use mm_types::{Errno, PAGE_SIZE, PageRange, Prot, Pte, PteKind, VirtAddr, VmFlags, Vpn};
+use mm_types::{Errno, PAGE_SIZE, PageRange, Pte, PteKind, VirtAddr, VmFlags, Vpn};
 use mmu_notifier::Bracket;
 use trace::{NotifyEvent, NotifyRange};
 
@@ -19,12 +21,14 @@ impl Mm {
     /// # Errors
     /// `EINVAL` for an unaligned address, `ENOMEM` at a hole or too many VMAs, `EACCES` for what the VMA may never allow,
     /// `EPERM` if sealed. VMAs below the offending one are changed.
-    pub fn mprotect(&self, addr: VirtAddr, len_bytes: u64, prot: Prot) -> Result<(), Errno> {
+    pub fn mprotect(&self, addr: VirtAddr, len_bytes: u64, prot: impl Into<ProtFlags>) -> Result<(), Errno> {
+        let prot = prot.into();
         let pages = PageRange::with_len(addr.vpn(), len_bytes.div_ceil(PAGE_SIZE));
         current(|k| {
             self.call(k, NAMES.mprotect, pages, || {
-                let Some(walk) = Mprotect::new(addr, len_bytes, prot)? else { return Ok(()) };
+                let Some(mut walk) = Mprotect::new(addr, len_bytes, prot)? else { return Ok(()) };
                 let _write = self.mmap_lock.write();
+                walk.begin(&self.inner.lock().tree)?;
                 let mut tlb = MmuGather::new(self);
                 let done = self.mprotect_vmas(k, &mut tlb, walk);
                 tlb.finish(k);
@@ -41,6 +45,10 @@ impl Mm {
                 Ok(Some(step)) => {
                     self.vma_adjusted(k, &step.changes);
                     self.change_protection(k, tlb, &step.vma, step.range);
+                    if step.becomes_writable_locked() {
+                        // Errors are ignored, as there.
+                        let _: Result<(), Errno> = self.populate_vma(k, &step.vma, step.range, MmapLock::Held);
+                    }
                 }
                 Err(error) => {
                     self.vma_resync(k);
@@ -80,10 +88,30 @@ impl Mm {
 
     fn change_pmd_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
         let mut rest = Some(range);
-        while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
-            self.change_pte_range(k, tlb, vma, &leaf, part);
+        while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
+            match pmd {
+                Pmd::Table(leaf) => self.change_pte_range(k, tlb, vma, &leaf, part),
+                Pmd::Huge(_) if is_pmd_range(part) => self.change_huge_pmd(k, tlb, vma, part),
+                Pmd::Huge(_) => {
+                    self.split_huge_pmd(k, part.start());
+                    continue;
+                }
+                Pmd::None => {}
+            }
             rest = PageRange::new(part.end(), range.end()).ok();
         }
+    }
+
+    /// `change_huge_pmd()`.
+    fn change_huge_pmd(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, part: PageRange) {
+        self.with_pmd(part.start(), |pmd| {
+            if pmd.huge().is_some_and(|old| self.pte_modify(vma, old) != old) {
+                let before = pmd.update(k, |now| self.pte_modify(vma, now));
+                if pte_needs_flush(before, self.pte_modify(vma, before)) {
+                    tlb.note_range(part);
+                }
+            }
+        });
     }
 
     fn change_pte_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, leaf: &Leaf, part: PageRange) {

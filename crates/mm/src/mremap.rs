@@ -13,16 +13,13 @@
 
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::page_table::{Leaf, PteGuard};
+use crate::page_table::{Leaf, PMD_PAGES, Pmd, PteGuard};
 use crate::rmap::AnonVma;
 use crate::vma::{Mremap, MremapFlags, MremapPlan, Vma, VmaKind};
 use ksync::{Kernel, current};
 use mm_types::{Errno, PAGE_SIZE, PageRange, VirtAddr, VmFlags, Vpn};
 use std::sync::Arc;
 use trace::{NotifyEvent, NotifyRange};
-
-/// Pages below one entry of a PMD table.
-const PMD_PAGES: u64 = 512;
 
 impl Mm {
     /// `mremap(old, old_len, new_len, flags, new_addr)`: shrinks, grows or moves a mapping with its pages. Gives where it
@@ -49,6 +46,10 @@ impl Mm {
 
     fn do_mremap(&self, k: &Kernel, call: &Mremap, recorded: Option<VirtAddr>) -> Result<VirtAddr, Errno> {
         let write = self.mmap_lock.write();
+        call.check_map_count(&self.inner.lock().tree)?;
+        if call.moves_only() {
+            return self.remap_move(k, call);
+        }
         let plan = call.plan(&self.inner.lock().tree, recorded)?;
         let (at, locked) = match plan {
             MremapPlan::Stay => return Ok(call.start().addr()),
@@ -61,30 +62,62 @@ impl Mm {
                 (behind, grown.vma.flags().contains(VmFlags::LOCKED).then_some(behind))
             }
             MremapPlan::Move { destination, tail } => {
-                for range in [destination, tail].into_iter().flatten() {
-                    self.do_munmap(k, range)?;
-                }
-                let to = {
-                    let inner = self.inner.lock();
-                    call.target(&inner.tree, &inner.placement, recorded)?
-                };
-                let moved = self.move_vma(k, call, to)?;
+                let (to, moved) = self.mremap_to(k, call, [destination, tail], recorded)?;
                 let new_pages = PageRange::with_len(Vpn(to.end().0 - call.growth()), call.growth());
                 (to, new_pages.filter(|_| moved.flags().contains(VmFlags::LOCKED)))
             }
         };
         drop(write);
         if let Some(new_pages) = locked {
-            self.populate_locked(k, new_pages);
+            self.populate(k, new_pages);
         }
         Ok(if matches!(plan, MremapPlan::Grow(_)) { call.start().addr() } else { at.start().addr() })
     }
 
-    /// Locked memory has its pages at once.
-    fn populate_locked(&self, k: &Kernel, pages: PageRange) {
-        if let Some(vma) = self.find_vma(pages.start()) {
-            self.populate(k, pages, vma.flags());
+    /// `remap_move()`: a move to a fixed place that keeps the length may be of several VMAs, whose gaps are kept. Those
+    /// before one that cannot be moved have moved then. Since 6.17.
+    fn remap_move(&self, k: &Kernel, call: &Mremap) -> Result<VirtAddr, Errno> {
+        let Some(old) = call.old_range() else { return Err(Errno::EFAULT) };
+        let mut next = old.start();
+        let mut last: Option<(Vpn, Vpn)> = None;
+        let mut first = Err(Errno::EFAULT);
+        loop {
+            let found = self.inner.lock().tree.find_at_or_above(next).copied();
+            // The VMA may have grown over what it moved to.
+            let Some(vma) = found.filter(|vma| next < old.end() && vma.start() < old.end()) else { return first };
+            let to = match last {
+                None if vma.start() > old.start() => return Err(Errno::EFAULT),
+                None => call.new_addr().vpn(),
+                Some((target, end)) => target + (vma.start() - end),
+            };
+            let part = PageRange::new(vma.start().max(old.start()), vma.end().min(old.end()));
+            let part = call.part(part.map_err(|_| Errno::EFAULT)?, to);
+            let plan = part.plan(&self.inner.lock().tree, None)?;
+            let MremapPlan::Move { destination, tail } = plan else { return Err(Errno::EINVAL) };
+            let (at, _) = self.mremap_to(k, &part, [destination, tail], None)?;
+            first = first.or(Ok(at.start().addr()));
+            last = Some((at.end(), vma.end()));
+            next = vma.end();
         }
+    }
+
+    /// `mremap_to()`, and the part of `mremap_at()` that moves: what is in the way is unmapped, then the VMA moves. Gives
+    /// where to, and the VMA that has the pages.
+    fn mremap_to(
+        &self,
+        k: &Kernel,
+        call: &Mremap,
+        in_the_way: [Option<PageRange>; 2],
+        recorded: Option<VirtAddr>,
+    ) -> Result<(PageRange, Vma), Errno> {
+        for range in in_the_way.into_iter().flatten() {
+            self.do_munmap(k, range)?;
+        }
+        let to = {
+            let inner = self.inner.lock();
+            call.target(&inner.tree, &inner.placement, recorded)?
+        };
+        Ok((to, self.move_vma(k, call, to)?))
     }
 
     /// `do_munmap()`: unmaps `range` with `mmap_lock` held for writing throughout.
@@ -100,10 +133,7 @@ impl Mm {
     /// `move_vma()`: gives the VMA that has the pages at `to` now.
     fn move_vma(&self, k: &Kernel, call: &Mremap, to: PageRange) -> Result<Vma, Errno> {
         let keep = call.flags().contains(MremapFlags::DONTUNMAP);
-        let mut source = call.source(&self.inner.lock().tree)?;
-        if let Some(old) = call.old_range().filter(|_| keep && source.flags().contains(VmFlags::LOCKED)) {
-            source = self.split_around(k, old)?;
-        }
+        let source = call.source(&self.inner.lock().tree)?;
         let copied = self.inner.lock().tree.copy_vma(&source, call.start(), to);
         self.vma_adjusted(k, &copied.changes);
         let Some(old) = call.old_range() else { return Ok(copied.vma) };
@@ -125,15 +155,6 @@ impl Mm {
         Ok(copied.vma)
     }
 
-    /// Splits so that `range`, inside one VMA, is one.
-    fn split_around(&self, k: &Kernel, range: PageRange) -> Result<Vma, Errno> {
-        for at in [range.start(), range.end()] {
-            let split = self.inner.lock().tree.split(at)?;
-            self.vma_adjusted(k, &split);
-        }
-        self.find_vma(range.start()).ok_or(Errno::EFAULT)
-    }
-
     /// The entries that moved before memory ran out move back; their tables are still there.
     fn move_back(&self, k: &Kernel, source: &Vma, copy: &Vma, moved: Option<PageRange>, from: Vpn) {
         let there = moved.and_then(|moved| Some((moved, PageRange::with_len(from, moved.nr_pages())?)));
@@ -142,10 +163,10 @@ impl Mm {
         }
     }
 
-    /// `MREMAP_DONTUNMAP`: the old VMA stays without pages. It is locked no more; if all of it moved, it has no anonymous
-    /// pages and leaves the reverse map.
+    /// `MREMAP_DONTUNMAP`: the old VMA stays without pages. It is locked no more, as a whole even if only a part moved; if all
+    /// of it moved, it has no anonymous pages and leaves the reverse map (`dontunmap_complete()`, 6.17).
     fn forget_moved(&self, k: &Kernel, source: &Vma, old: PageRange) {
-        self.inner.lock().tree.set_flags(old.start(), source.flags().difference(VmFlags::LOCKED));
+        self.inner.lock().tree.set_flags(old.start(), source.flags().difference(VmFlags::LOCKED_MASK));
         if source.range() == old {
             self.unlink_anon_vmas(k, &[*source]);
             self.inner.lock().tree.forget_pages(source.id(), old.start());
@@ -212,20 +233,48 @@ impl Mover<'_> {
     /// Table by table: a part never crosses a table's end, at neither place.
     fn move_all(&self, old: PageRange, to: Vpn) -> Result<(), Stopped> {
         let mut rest = Some(old);
-        while let Some((from, part)) = rest.and_then(|range| self.mm.tables.next_leaf(range)) {
+        while let Some((pmd, part)) = rest.and_then(|range| self.mm.tables.next_pmd(range)) {
             let done = part.start() - old.start();
             let target = to + done;
             let room = PMD_PAGES - target.0 % PMD_PAGES;
             let part = PageRange::with_len(part.start(), part.nr_pages().min(room)).unwrap_or(part);
-            if part.nr_pages() == PMD_PAGES && self.mm.tables.walk(target).is_none() {
-                self.move_normal_pmd(from, part, target).map_err(|_| Stopped { done })?;
-            } else {
-                let leaf = self.mm.pte_alloc(self.k, target).map_err(|_| Stopped { done })?;
-                self.move_ptes(&from, part, &leaf, target);
+            let whole = part.nr_pages() == PMD_PAGES && matches!(self.mm.tables.pmd(target), Pmd::None);
+            match pmd {
+                Pmd::Huge(_) if whole => self.move_huge_pmd(part, target),
+                Pmd::Huge(_) => {
+                    self.mm.split_huge_pmd(self.k, part.start());
+                    continue;
+                }
+                Pmd::Table(from) if whole => self.move_normal_pmd(from, part, target).map_err(|_| Stopped { done })?,
+                Pmd::Table(from) => {
+                    let leaf = self.mm.pte_alloc(self.k, target).map_err(|_| Stopped { done })?;
+                    self.move_ptes(&from, part, &leaf, target);
+                }
+                Pmd::None => {}
             }
             rest = PageRange::new(part.end(), old.end()).ok();
         }
         Ok(())
+    }
+
+    /// `move_huge_pmd()`: the entry of a huge page to where nothing is, flushed before the locks go.
+    fn move_huge_pmd(&self, part: PageRange, target: Vpn) {
+        let mm = self.mm;
+        self.with_rmap_locks(self.need_rmap_locks, || {
+            let one_lock = Arc::ptr_eq(&mm.pmd_lock(part.start()), &mm.pmd_lock(target));
+            mm.with_pmd(part.start(), |old| {
+                if old.huge().is_none() {
+                    return;
+                }
+                let pmd = old.clear(self.k);
+                if one_lock {
+                    mm.pmd_unlocked(target).set(self.k, pmd);
+                } else {
+                    mm.with_pmd_nested(target, |new| new.set(self.k, pmd));
+                }
+                mm.flush_tlb_range(self.k, part);
+            });
+        });
     }
 
     /// `move_ptes()`: a part of one leaf table to a part of one, flushed before the locks go if a CPU could know an entry.

@@ -16,11 +16,17 @@ const SLOT: u8 = 8;
 const MM: u8 = 9;
 const MAPPING: u8 = 10;
 const CACHED_PAGE: u8 = 11;
+const PMD: u8 = 12;
 
 /// The page-table entry of one page: what reading or changing it accesses.
 #[must_use]
 pub const fn pte_obj(mm: MmId, vpn: Vpn) -> ObjId {
     ObjId::keyed(PTE, ((mm.0 as u64) << 36) | vpn.0)
+}
+
+/// The entry of a PMD table for the 512 pages from `base` on: what reading or changing a huge page's entry accesses.
+pub(crate) const fn pmd_obj(mm: MmId, base: Vpn) -> ObjId {
+    ObjId::keyed(PMD, ((mm.0 as u64) << 36) | base.0)
 }
 
 /// A frame: what allocating, freeing, referencing, reading or writing it accesses.
@@ -41,6 +47,11 @@ pub(crate) const fn folio_lock_obj(pfn: Pfn) -> ObjId {
 
 pub(crate) const fn ptl_obj(mm: MmId, base: Vpn) -> ObjId {
     ObjId::keyed(PTL, ((mm.0 as u64) << 36) | base.0)
+}
+
+/// The lock of a PMD table; `base` is the first page it covers, so that the lowest bit is free to tell it from a leaf's.
+pub(crate) const fn pmd_lock_obj(mm: MmId, base: Vpn) -> ObjId {
+    ObjId::keyed(PTL, ((mm.0 as u64) << 36) | base.0 | 1)
 }
 
 pub(crate) const fn anon_vma_obj(id: u32) -> ObjId {

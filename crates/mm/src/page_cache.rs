@@ -16,7 +16,7 @@ use crate::mm::{Mm, MmInner};
 use crate::obj::{cached_page_obj, frame_obj};
 use crate::vma::{FileId, Vma, VmaChange, VmaChanges, VmaId, VmaKind};
 use ksync::{Kernel, RwSem};
-use mm_types::{Errno, Gfp, MmId, PageRange, Pfn, Pgoff, Vpn};
+use mm_types::{Errno, Gfp, MmId, PageRange, Pfn, Pgoff, Pte, Vpn};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +41,19 @@ impl Mappings {
         near.filter(|(offset, _, range)| *offset < range.nr_pages())
             .map(|(offset, mm, range)| (mm, range.start() + offset))
             .collect()
+    }
+
+    /// Where pages of `[first, end)` may be mapped.
+    pub(crate) fn walk_range(&self, first: Pgoff, end: Pgoff) -> Vec<(MmId, PageRange)> {
+        let lowest = (Pgoff(first.0.saturating_sub(self.longest)), MmId(0), VmaId(0));
+        let near = self.listed.range(lowest..(end, MmId(0), VmaId(0)));
+        let part = |(key, range): (&(Pgoff, MmId, VmaId), &PageRange)| {
+            let (at, mm, _) = *key;
+            let from = range.start() + first.0.saturating_sub(at.0);
+            let to = Vpn(range.start().0.saturating_add(end.0 - at.0)).min(range.end());
+            Some((mm, PageRange::new(from, to).ok()?))
+        };
+        near.filter_map(part).collect()
     }
 }
 
@@ -92,6 +105,48 @@ impl Machine {
                 self.put_page(k, pfn);
             }
         }
+    }
+
+    /// The page of a file for a fault (`shmem_fault()`, `filemap_fault()`).
+    ///
+    /// # Errors
+    /// `EINVAL` beyond the end of the file, `ENOMEM`.
+    pub(crate) fn file_fault(&self, k: &Kernel, id: FileId, pgoff: Pgoff) -> Result<Pfn, Errno> {
+        if pgoff.0 >= self.file_pages(id) { Err(Errno::EINVAL) } else { self.file_page(k, id, pgoff) }
+    }
+
+    /// The pages that are in memory of the `nr_pages` from `first` on, inside the file.
+    pub(crate) fn cached_pages(&self, id: FileId, first: Pgoff, nr_pages: u64) -> SmallVec<[(Pgoff, Pfn); 16]> {
+        let end = Pgoff(self.file_pages(id).min(first.0 + nr_pages));
+        if end <= first {
+            return SmallVec::new();
+        }
+        let mut files = self.files.lock();
+        let inode = files.inode(id);
+        files.pages(inode).cached.range(first..end).map(|(pgoff, pfn)| (*pgoff, *pfn)).collect()
+    }
+
+    /// Whether a page that was seen in the cache is still there, as a scheduling point.
+    pub(crate) fn is_cached(&self, k: &Kernel, id: FileId, pgoff: Pgoff, pfn: Pfn) -> bool {
+        let inode = self.inode(id);
+        k.visible_read(cached_page_obj(inode, pgoff));
+        self.cached(inode, pgoff) == Some(pfn)
+    }
+
+    /// An entry is gone: a page of a file that was written through it is dirty (`folio_mark_dirty()`).
+    pub(crate) fn transfer_dirty(&self, pfn: Pfn, old: Pte) {
+        if old.is_dirty() {
+            self.with_frame(pfn, |f| {
+                if f.flags.contains(FrameFlags::FILE) {
+                    f.flags |= FrameFlags::DIRTY;
+                }
+            });
+        }
+    }
+
+    /// Whether the page of a file is in memory (`mincore_page()`).
+    pub(crate) fn is_resident(&self, id: FileId, pgoff: Pgoff) -> bool {
+        self.cached(self.inode(id), pgoff).is_some()
     }
 
     fn cached(&self, inode: Inode, pgoff: Pgoff) -> Option<Pfn> {

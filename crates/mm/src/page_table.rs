@@ -1,7 +1,8 @@
 //! Page tables: four levels, and the one accessor of leaf entries.
 //!
 //! Key types: `PageTables`, the levels of one address space; `Leaf`, one table of 512 entries with its split lock;
-//! `PteGuard`, that lock held, through which every entry is read and changed. The accessor makes the visible operation
+//! `PteGuard`, that lock held, through which every entry is read and changed; [`Pmd`], what an entry one level up holds: a
+//! table, or a huge page, which is read and changed through `PmdGuard` (`huge.rs`). The accessor makes the visible operation
 //! and emits `PteSet`, so that no path can forget.
 //!
 //! # Protocol
@@ -10,24 +11,29 @@
 //! |---|---|
 //! | change an entry | the leaf's `ptlock_ptr(ptdesc)` ([`Leaf::lock`]) |
 //! | look at an entry without deciding by it (a fault's first look) | none ([`Leaf::peek`]); look again under the lock |
+//! | change an entry that maps a huge page | the PMD table's `ptlock_ptr(ptdesc)` ([`Mm::pmd_lock`]) |
 //! | add a table | `&mm->page_table_lock`, and `mmap_lock` or an rmap lock so that it stays |
 //! | take a table away | nothing maps its region any more: no VMA, no reverse map |
 //!
 //! The storage lock around the upper levels protects memory only. A walker that holds an `Arc<Leaf>` of a table that was
 //! taken away finds it empty, as the kernel's walker would by RCU.
 
+use crate::huge;
 use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::obj::{pte_obj, ptl_obj};
+use crate::obj::{pmd_lock_obj, pte_obj, ptl_obj};
 use ksync::{ClassIdx, Kernel, LockNested, NestedGuard, RawSpinLock, SpinLock, SpinLockGuard};
 use mm_types::{Errno, Gfp, MmId, PageRange, Pte, Vpn};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use trace::EventKind;
 
-const ENTRIES: usize = 512;
+/// Pages that one table of leaf entries, or one huge page, maps.
+pub(crate) const PMD_PAGES: u64 = 512;
+const ENTRIES: usize = PMD_PAGES as usize;
 /// log2 of the pages one entry covers, by level: leaf table, PMD table, PUD table.
 const PMD: u32 = 9;
 const PUD: u32 = 18;
@@ -45,7 +51,7 @@ pub(crate) struct Leaf {
 }
 
 impl Leaf {
-    fn new(machine: &Machine, mm: MmId, base: Vpn) -> Leaf {
+    pub(crate) fn new(machine: &Machine, mm: MmId, base: Vpn) -> Leaf {
         let pooled = machine.leaf_pool.lock().pop();
         let ptes = pooled.unwrap_or_else(|| Box::new([const { AtomicU64::new(0) }; ENTRIES]));
         let ptl = SpinLock::from_raw(RawSpinLock::new(machine.classes.ptl, ptl_obj(mm, base)), ());
@@ -65,6 +71,16 @@ impl Leaf {
     pub(crate) fn peek(&self, k: &Kernel, vpn: Vpn) -> Pte {
         k.visible_read(pte_obj(self.mm, vpn));
         self.load(vpn)
+    }
+
+    /// Gives a table that nobody knows yet its entry for `vpn`.
+    pub(crate) fn fill(&self, vpn: Vpn, pte: Pte) {
+        self.slot(vpn).store(pte.0, Ordering::Relaxed);
+    }
+
+    /// Whether no entry is used. Its lock held.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ptes.iter().all(|p| p.load(Ordering::Relaxed) == 0)
     }
 
     /// Reads an entry at a scheduling point that the caller made for it.
@@ -149,13 +165,31 @@ impl PteGuard<'_> {
 
 type Dir = Box<[u32; ENTRIES]>;
 
-/// The upper levels. An entry is 0 for none, else the index of a directory (never 0, that is the PGD), or of a leaf + 1.
+/// An entry of a PMD table with this bit maps a huge page: the rest is where its value is.
+const HUGE: u32 = 1 << 31;
+
+/// What an entry of a PMD table holds.
+#[derive(Clone)]
+pub(crate) enum Pmd {
+    None,
+    /// A table of leaf entries.
+    Table(Arc<Leaf>),
+    /// A huge page: 512 pages mapped by this entry.
+    Huge(Pte),
+}
+
+/// The upper levels. An entry is 0 for none, else the index of a directory (never 0, that is the PGD), or of a leaf + 1,
+/// or, with [`HUGE`], of a huge page's entry.
 #[derive(Default)]
 struct Upper {
     dirs: Vec<Dir>,
     free_dirs: Vec<u32>,
     leaves: Vec<Option<Arc<Leaf>>>,
     free_leaves: Vec<u32>,
+    huge: Vec<Pte>,
+    free_huge: Vec<u32>,
+    /// The locks of PMD tables, made when first needed; by the first page that a table covers.
+    pmd_locks: BTreeMap<Vpn, Arc<SpinLock<()>>>,
 }
 
 const fn index(vpn: Vpn, shift: u32) -> usize {
@@ -185,6 +219,9 @@ impl Upper {
     }
 
     fn leaf(&self, entry: u32) -> Option<&Arc<Leaf>> {
+        if entry & HUGE != 0 {
+            return None;
+        }
         self.leaves.get((entry as usize).checked_sub(1)?)?.as_ref()
     }
 
@@ -200,8 +237,16 @@ impl Upper {
         (self.dirs.len() - 1) as u32
     }
 
-    fn install(&mut self, leaf: Arc<Leaf>) {
-        let vpn = leaf.base;
+    fn pmd(&self, vpn: Vpn) -> Pmd {
+        match self.find(vpn) {
+            Err(_) => Pmd::None,
+            Ok(entry) if entry & HUGE != 0 => Pmd::Huge(self.huge[(entry & !HUGE) as usize]),
+            Ok(entry) => self.leaf(entry).map_or(Pmd::None, |leaf| Pmd::Table(Arc::clone(leaf))),
+        }
+    }
+
+    /// The PMD table of `vpn`, with the tables above it, made if they are missing.
+    fn pmd_table(&mut self, vpn: Vpn) -> u32 {
         if self.dirs.is_empty() {
             self.new_dir();
         }
@@ -214,6 +259,12 @@ impl Upper {
             }
             dir = next;
         }
+        dir
+    }
+
+    fn install(&mut self, leaf: Arc<Leaf>) {
+        let vpn = leaf.base;
+        let dir = self.pmd_table(vpn);
         let slot = self.free_leaves.pop().unwrap_or_else(|| {
             self.leaves.push(None);
             (self.leaves.len() - 1) as u32
@@ -222,9 +273,34 @@ impl Upper {
         self.dirs[dir as usize][index(vpn, PMD)] = slot + 1;
     }
 
+    /// Replaces what the entry holds if that is nothing or a huge page. Gives the huge page's entry before.
+    fn set_huge(&mut self, base: Vpn, new: Option<Pte>) -> Option<Pte> {
+        let dir = self.pmd_table(base);
+        let at = index(base, PMD);
+        let entry = self.dirs[dir as usize][at];
+        let old = (entry & HUGE != 0).then(|| self.huge[(entry & !HUGE) as usize]);
+        match (entry, new) {
+            (0, Some(pte)) => {
+                let slot = self.free_huge.pop().unwrap_or_else(|| {
+                    self.huge.push(Pte::NONE);
+                    (self.huge.len() - 1) as u32
+                });
+                self.huge[slot as usize] = pte;
+                self.dirs[dir as usize][at] = slot | HUGE;
+            }
+            (entry, Some(pte)) if entry & HUGE != 0 => self.huge[(entry & !HUGE) as usize] = pte,
+            (entry, None) if entry & HUGE != 0 => {
+                self.dirs[dir as usize][at] = 0;
+                self.free_huge.push(entry & !HUGE);
+            }
+            _ => {}
+        }
+        old
+    }
+
     /// Takes the leaf table of the region at `base` away.
     fn remove_leaf(&mut self, base: Vpn) -> Option<Arc<Leaf>> {
-        let entry = self.find(base).ok()?;
+        let entry = self.find(base).ok().filter(|entry| entry & HUGE == 0)?;
         let dir = self.entry(self.entry(0, base, PGD), base, PUD);
         self.dirs[dir as usize][index(base, PMD)] = 0;
         self.free_leaves.push(entry - 1);
@@ -267,20 +343,53 @@ impl PageTables {
         }
     }
 
-    /// The first leaf table with a page in `range`, and the pages of `range` it covers. Empty regions are skipped whole.
-    pub(crate) fn next_leaf(&self, range: PageRange) -> Option<(Arc<Leaf>, PageRange)> {
+    /// What the PMD entry of `vpn` holds, without a scheduling point.
+    pub(crate) fn pmd(&self, vpn: Vpn) -> Pmd {
+        self.upper.lock().pmd(vpn)
+    }
+
+    /// The first entry of a PMD table that holds something for a page in `range`, and the pages of `range` it covers.
+    /// Empty regions are skipped whole.
+    pub(crate) fn next_pmd(&self, range: PageRange) -> Option<(Pmd, PageRange)> {
         let upper = self.upper.lock();
         let mut vpn = range.start();
         while vpn < range.end() {
             match upper.find(vpn) {
-                Ok(entry) => {
+                Ok(_) => {
                     let part = PageRange::new(vpn, next_region(vpn, PMD).min(range.end())).ok()?;
-                    return Some((Arc::clone(upper.leaf(entry)?), part));
+                    return Some((upper.pmd(vpn), part));
                 }
                 Err(shift) => vpn = next_region(vpn, shift),
             }
         }
         None
+    }
+
+    /// Whether there is a PMD table for `vpn` (`mm_find_pmd()`).
+    pub(crate) fn has_pmd_table(&self, vpn: Vpn) -> bool {
+        !matches!(self.upper.lock().find(vpn), Err(PUD | PGD))
+    }
+
+    /// Replaces the entry of a huge page, or puts one where nothing is. Gives the one before. The PMD table's lock held.
+    pub(crate) fn set_huge(&self, base: Vpn, new: Option<Pte>) -> Option<Pte> {
+        self.upper.lock().set_huge(base, new)
+    }
+
+    /// Puts a table where nothing is. The PMD table's lock held.
+    pub(crate) fn install(&self, leaf: Leaf) -> Arc<Leaf> {
+        let leaf = Arc::new(leaf);
+        self.upper.lock().install(Arc::clone(&leaf));
+        leaf
+    }
+
+    /// The lock of the PMD table that has the entry of `vpn`.
+    pub(crate) fn pmd_lock(&self, machine: &Machine, mm: MmId, vpn: Vpn) -> Arc<SpinLock<()>> {
+        let base = Vpn(vpn.0 >> PUD << PUD);
+        let mut upper = self.upper.lock();
+        let lock = upper.pmd_locks.entry(base).or_insert_with(|| {
+            Arc::new(SpinLock::from_raw(RawSpinLock::new(machine.classes.ptl, pmd_lock_obj(mm, base)), ()))
+        });
+        Arc::clone(lock)
     }
 
     /// The first part of `range` below one PUD entry that leads somewhere: at most a GiB, of one that has a PMD table.
@@ -335,20 +444,29 @@ impl Mm {
     /// `pte_alloc()`: the leaf table of `vpn`, made if it is missing. May sleep and reclaim.
     ///
     /// # Errors
-    /// `ENOMEM`.
+    /// `ENOMEM`; `EAGAIN` when a huge page is there.
     pub(crate) fn pte_alloc(&self, k: &Kernel, vpn: Vpn) -> Result<Arc<Leaf>, Errno> {
-        if let Some(leaf) = self.tables.walk(vpn) {
-            return Ok(leaf);
+        match self.tables.pmd(vpn) {
+            Pmd::Table(leaf) => return Ok(leaf),
+            Pmd::Huge(_) => return Err(Errno::EAGAIN),
+            Pmd::None => {}
         }
         k.kmalloc(Gfp::KERNEL, self.tables.missing(vpn).max(1))?;
         let _lock = self.page_table_lock.lock();
-        if let Some(leaf) = self.tables.walk(vpn) {
+        match self.tables.pmd(vpn) {
             // Another task was faster while this one allocated.
-            return Ok(leaf);
+            Pmd::Table(leaf) => Ok(leaf),
+            Pmd::Huge(_) => Err(Errno::EAGAIN),
+            Pmd::None => Ok(self.tables.install(Leaf::new(&self.machine, self.id, Vpn(vpn.0 >> PMD << PMD)))),
         }
-        let leaf = Arc::new(Leaf::new(&self.machine, self.id, Vpn(vpn.0 >> PMD << PMD)));
-        self.tables.upper.lock().install(Arc::clone(&leaf));
-        Ok(leaf)
+    }
+
+    /// Takes away a leaf table if it is empty (`try_get_and_clear_pmd()`, mm/pt_reclaim.c, 6.14), and if nobody but the
+    /// caller is about to use it: here a walker would not notice.
+    pub(crate) fn free_empty_table(&self, leaf: &Arc<Leaf>) {
+        if Arc::strong_count(leaf) == 2 && leaf.is_empty() {
+            self.tables.upper.lock().remove_leaf(leaf.base);
+        }
     }
 
     /// Takes away the leaf table of the region at `base`, whose entries have moved.
@@ -375,6 +493,10 @@ impl Mm {
     /// The entry of a page, without lock or scheduling point: for tests and snapshots.
     #[must_use]
     pub fn pte(&self, vpn: Vpn) -> Pte {
-        self.tables.walk(vpn).map_or(Pte::NONE, |leaf| leaf.peek_now(vpn))
+        match self.tables.pmd(vpn) {
+            Pmd::None => Pte::NONE,
+            Pmd::Table(leaf) => leaf.peek_now(vpn),
+            Pmd::Huge(pmd) => huge::subpage(pmd, vpn.0 % PMD_PAGES),
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::frames::{Frame, FrameFlags};
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
+use crate::page_table::Pmd;
 use ksync::{FsReclaim, Kernel, current};
 use mm_types::{Gfp, PageRange, Pfn, Pte, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
@@ -39,7 +40,7 @@ impl Machine {
     /// The frames reclaim may take, in order of their numbers.
     pub(crate) fn reclaimable(&self) -> Vec<Pfn> {
         let frames = self.frames.lock();
-        frames.iter().filter(|(_, f)| is_reclaimable(f)).map(|(key, _)| Pfn(key)).collect()
+        frames.iter().filter(|(_, f)| is_reclaimable(f)).map(|(pfn, _)| pfn).collect()
     }
 
     /// Frees up to `nr_pages`, going on where it stopped the last time.
@@ -87,6 +88,9 @@ impl Machine {
     /// One folio of `shrink_folio_list()`, locked and with a reference of this caller, which is gone when it was freed.
     fn shrink_folio(&self, k: &Kernel, pfn: Pfn, gfp: Gfp) -> bool {
         let frame = self.frame(pfn);
+        if is_memory_of_file(&frame) && frame.pins == 0 {
+            return self.shrink_shmem_folio(k, pfn);
+        }
         if !is_reclaimable(&frame) || frame.pins > 0 {
             return false;
         }
@@ -114,6 +118,14 @@ impl Machine {
         }
         self.swap_writepage(k, pfn, slot);
         self.remove_mapping(k, pfn)
+    }
+
+    /// A page of shared memory loses its entries. It has no room in swap here: only one that was never written goes.
+    fn shrink_shmem_folio(&self, k: &Kernel, pfn: Pfn) -> bool {
+        self.try_to_unmap(k, pfn, None);
+        let frame = self.frame(pfn);
+        let clean = !frame.flags.contains(FrameFlags::DIRTY);
+        clean && frame.mapcount == 0 && self.remove_from_page_cache(k, pfn)
     }
 
     /// A page that `MADV_FREE` was said of: unmapped and freed without a copy, if it is not written or held meanwhile.
@@ -183,6 +195,11 @@ impl Machine {
     }
 }
 
+/// A page of a file in memory, which reclaim under pressure does not look at.
+fn is_memory_of_file(frame: &Frame) -> bool {
+    frame.flags.contains(FrameFlags::FILE) && !frame.flags.contains(FrameFlags::LRU) && frame.mapping.is_some()
+}
+
 /// On the list; an anonymous page must be mapped.
 fn is_reclaimable(frame: &Frame) -> bool {
     let useful = frame.mapping.is_some() || (frame.flags.contains(FrameFlags::ANON) && frame.mapcount > 0);
@@ -204,9 +221,18 @@ impl Mm {
     pub(crate) fn mapped_frames(&self, k: &Kernel, pages: PageRange) -> Vec<Pfn> {
         let mut found = Vec::new();
         let mut rest = Some(pages);
-        while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
-            let ptes = part.iter().map(|vpn| leaf.peek(k, vpn));
-            found.extend(ptes.filter(|p| !p.is_special()).filter_map(Pte::mapped_pfn));
+        while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
+            match pmd {
+                Pmd::Table(leaf) => {
+                    let ptes = part.iter().map(|vpn| leaf.peek(k, vpn));
+                    found.extend(ptes.filter(|p| !p.is_special()).filter_map(Pte::mapped_pfn));
+                }
+                Pmd::Huge(_) => {
+                    let huge = self.peek_huge(k, part.start()).filter(|p| !p.is_special());
+                    found.extend(huge.and_then(Pte::mapped_pfn));
+                }
+                Pmd::None => {}
+            }
             rest = PageRange::new(part.end(), pages.end()).ok();
         }
         found
@@ -236,7 +262,8 @@ impl Mm {
                         self.machine.swap_duplicate(slot);
                         ptes.set(k, vpn, Pte::swap(slot));
                     }
-                    self.machine.remove_rmap(pfn);
+                    self.machine.transfer_dirty(pfn, old);
+                    self.machine.remove_rmap(pfn, self.id);
                     self.machine.put_page(k, pfn);
                 }
             }

@@ -12,6 +12,7 @@
 //! Sources: mm/rmap.c; `vma_prepare()`, `vma_complete()`, mm/vma.c, 6.12.
 
 use crate::frames::Frame;
+use crate::huge::{pmd_base, pmd_range};
 use crate::machine::Machine;
 use crate::mm::{Mm, MmInner};
 use crate::obj::anon_vma_obj;
@@ -264,6 +265,7 @@ impl MmInner {
 impl Mm {
     /// The reverse map follows alterations of VMAs (`vma_complete()`). `mmap_lock` held for writing.
     pub(crate) fn vma_adjusted(&self, k: &Kernel, changes: &VmaChanges) {
+        self.split_huge_at_ends(k, changes);
         self.file_vmas_adjusted(changes);
         let mut edits = Edits::new();
         {
@@ -284,6 +286,26 @@ impl Mm {
             }
         }
         self.machine.apply(k, self.id, edits);
+    }
+
+    /// A VMA that ends inside of what one PMD entry maps, and went beyond it before, has that entry split: announced
+    /// whenever there is a PMD table, whether a huge page is there or not.
+    ///
+    /// Source: `vma_adjust_trans_huge()`, `split_huge_pmd_if_needed()`, mm/huge_memory.c, 6.12.
+    fn split_huge_at_ends(&self, k: &Kernel, changes: &VmaChanges) {
+        for change in changes {
+            let VmaChange::Resized { vma, from, to } = *change else { continue };
+            for at in [to.start(), to.end()] {
+                let inside = from.start() < at && at < from.end() && pmd_base(at) != at;
+                if !inside || !from.covers(pmd_range(at)) || !self.tables.has_pmd_table(at) {
+                    continue;
+                }
+                let own = self.inner.lock().links.get(&vma).map(|link| link.own);
+                let anon_vma = own.and_then(|id| self.machine.anon_vma(id));
+                let _family = anon_vma.as_ref().map(|anon_vma| anon_vma.rwsem.write());
+                self.split_huge_pmd(k, at);
+            }
+        }
     }
 
     /// The reverse map follows all VMAs: after an error that left alterations untold.

@@ -55,6 +55,12 @@ impl<'m> MmuGather<'m> {
         self.range = Some((start.min(vpn), end.max(vpn + 1)));
     }
 
+    /// The flush must cover these pages (`tlb_flush_pmd_range()`).
+    pub(crate) fn note_range(&mut self, pages: PageRange) {
+        self.note(pages.start());
+        self.note(Vpn(pages.end().0 - 1));
+    }
+
     /// The page's reference is dropped after the flush. True when the gather is full and must be flushed first
     /// (`__tlb_remove_page()`).
     pub(crate) fn remove_page(&mut self, pfn: Pfn) -> bool {

@@ -1,14 +1,16 @@
 //! Clearing the entries of VMAs. Linux: `unmap_vmas()`, `zap_pte_range()`, `free_pgtables()`.
 
 use crate::frames::FrameFlags;
+use crate::huge::is_pmd_range;
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::page_table::{Leaf, PteGuard};
+use crate::page_table::{Leaf, Pmd, PteGuard};
 use crate::quirks::Quirks;
 use crate::tlb::MmuGather;
 use crate::vma::Vma;
 use ksync::Kernel;
 use mm_types::{PAGE_SIZE, PageRange, Pte, PteKind, TASK_SIZE, VmFlags, Vpn};
+use std::sync::Arc;
 use trace::{NotifyEvent, NotifyRange};
 
 /// Pages of user space: tables may go up to here when nothing is mapped above (`USER_PGTABLES_CEILING`).
@@ -28,6 +30,28 @@ impl TableBounds {
     pub(crate) const ALL: TableBounds = TableBounds { floor: Vpn(0), ceiling: CEILING };
 }
 
+/// Which entries go (`struct zap_details`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Zap {
+    /// Guard pages too (`ZAP_FLAG_DROP_MARKER`).
+    markers: bool,
+    /// Private copies of a file's pages too.
+    even_cows: bool,
+    /// A table of leaf entries that all went is freed at once (`reclaim_pt`).
+    tables: bool,
+}
+
+impl Zap {
+    /// The mapping goes.
+    pub(crate) const UNMAP: Zap = Zap { markers: true, even_cows: true, tables: false };
+    /// The contents go, the mapping stays.
+    pub(crate) const DISCARD: Zap = Zap { markers: false, even_cows: true, tables: false };
+    /// The same by `MADV_DONTNEED`. Source: `madvise_dontneed_single_vma()`, mm/madvise.c, since 6.14.
+    pub(crate) const DONTNEED: Zap = Zap { markers: false, even_cows: true, tables: true };
+    /// The file has a hole; private copies stay.
+    pub(crate) const HOLE: Zap = Zap { markers: false, even_cows: false, tables: false };
+}
+
 impl Mm {
     /// The bounds for unmapping `range`, whose VMAs are out of the tree.
     pub(crate) fn table_bounds(&self, range: PageRange) -> TableBounds {
@@ -43,7 +67,7 @@ impl Mm {
     pub(crate) fn unmap_region(&self, k: &Kernel, range: PageRange, vmas: &[Vma], bounds: TableBounds) {
         let mut tlb = MmuGather::new(self);
         if self.machine.config.quirks.contains(Quirks::MUNMAP_FREES_BEFORE_START) {
-            vmas.iter().for_each(|vma| self.unmap_page_range(k, &mut tlb, vma, vma.range()));
+            vmas.iter().for_each(|vma| self.unmap_page_range(k, &mut tlb, vma, vma.range(), Zap::UNMAP));
             tlb.flush(k);
         }
         self.unmap_vmas(k, &mut tlb, range, vmas);
@@ -57,7 +81,7 @@ impl Mm {
         let quirks = self.machine.config.quirks;
         k.sync_reached(NAMES.mm_zap);
         if quirks.contains(Quirks::MUNMAP_CLEARS_BEFORE_START) {
-            vmas.iter().for_each(|vma| self.unmap_page_range(k, tlb, vma, vma.range()));
+            vmas.iter().for_each(|vma| self.unmap_page_range(k, tlb, vma, vma.range(), Zap::UNMAP));
         }
         let bracket = self.subs.invalidate_range_start(NotifyRange {
             mm: self.id,
@@ -67,7 +91,7 @@ impl Mm {
             owner: None,
         });
         for vma in vmas {
-            self.unmap_page_range(k, tlb, vma, vma.range());
+            self.unmap_page_range(k, tlb, vma, vma.range(), Zap::UNMAP);
         }
         if quirks.contains(Quirks::MUNMAP_UNPAIRED_END) {
             drop(bracket);
@@ -77,23 +101,62 @@ impl Mm {
         k.sync_passed(NAMES.mm_zap);
     }
 
-    /// `unmap_page_range()`: clears the entries of `range`, a part of `vma`.
-    pub(crate) fn unmap_page_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
+    /// `unmap_page_range()`: clears the entries of `range`, a part of `vma`. A huge page of which only a part is in it is
+    /// split.
+    pub(crate) fn unmap_page_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange, zap: Zap) {
         let mut rest = Some(range);
-        while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
-            let done = self.zap_pte_range(k, tlb, vma, &leaf, part);
+        while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
+            let done = match pmd {
+                Pmd::None => part.end(),
+                Pmd::Huge(_) if is_pmd_range(part) => {
+                    self.zap_huge_pmd(k, tlb, part);
+                    part.end()
+                }
+                Pmd::Huge(_) => {
+                    self.split_huge_pmd(k, part.start());
+                    part.start()
+                }
+                Pmd::Table(leaf) => self.zap_pte_range(k, tlb, vma, &leaf, part, zap),
+            };
             rest = PageRange::new(done, range.end()).ok();
         }
     }
 
+    /// `zap_huge_pmd()`: one entry of a PMD table that maps a huge page.
+    fn zap_huge_pmd(&self, k: &Kernel, tlb: &mut MmuGather<'_>, part: PageRange) {
+        let old = self.with_pmd(part.start(), |pmd| pmd.huge().map(|_| pmd.clear(k)));
+        let Some(old) = old else { return };
+        tlb.note_range(part);
+        let head = old.mapped_pfn().filter(|_| !old.is_special());
+        if let Some(head) = head {
+            self.machine.remove_rmap_pmd(head, self.id);
+            if tlb.remove_page(head) {
+                tlb.flush(k);
+            }
+        }
+    }
+
     /// `zap_pte_range()`: one leaf table. Gives the first page not done: a full gather lets the lock go to flush.
-    fn zap_pte_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, leaf: &Leaf, part: PageRange) -> Vpn {
+    fn zap_pte_range(
+        &self,
+        k: &Kernel,
+        tlb: &mut MmuGather<'_>,
+        vma: &Vma,
+        leaf: &Arc<Leaf>,
+        part: PageRange,
+        zap: Zap,
+    ) -> Vpn {
         let ptes = leaf.lock();
         let mut force_flush = false;
         let mut full = None;
+        let mut skipped = false;
         for vpn in part.iter() {
             let old = ptes.get(vpn);
             if old.is_none() {
+                continue;
+            }
+            if !self.should_zap(old, zap) {
+                skipped = true;
                 continue;
             }
             force_flush |= vma.flags().contains(VmFlags::SHARED) && old.is_dirty();
@@ -112,7 +175,23 @@ impl Mm {
         if flush_now {
             tlb.flush(k);
         }
+        if zap.tables && is_pmd_range(part) && !skipped && full.is_none() {
+            self.free_empty_table(leaf);
+        }
         full.unwrap_or(part.end())
+    }
+
+    /// Whether an entry goes. Source: `should_zap_folio()`, `zap_drop_markers()`, mm/memory.c, 6.12.
+    fn should_zap(&self, old: Pte, zap: Zap) -> bool {
+        match old.kind() {
+            PteKind::Guard => zap.markers,
+            PteKind::Swap { .. } | PteKind::Migration { .. } => zap.even_cows,
+            PteKind::Present | PteKind::ProtNone { .. } if !zap.even_cows => {
+                let page = old.mapped_pfn().filter(|_| !old.is_special());
+                page.is_none_or(|pfn| !Mm::is_anon_frame(self.machine.frame(pfn).flags))
+            }
+            _ => true,
+        }
     }
 
     /// Clears one entry. True when the gather is full.
@@ -122,14 +201,15 @@ impl Mm {
             PteKind::Present | PteKind::ProtNone { .. } => {
                 tlb.note(vpn);
                 let Some(pfn) = old.mapped_pfn().filter(|_| !old.is_special()) else { return false };
-                self.machine.remove_rmap(pfn);
+                self.machine.transfer_dirty(pfn, old);
+                self.machine.remove_rmap(pfn, self.id);
                 tlb.remove_page(pfn)
             }
             PteKind::Swap { slot } => {
                 self.machine.free_swap_and_cache(k, slot);
                 false
             }
-            PteKind::Migration { .. } | PteKind::None => false,
+            PteKind::Migration { .. } | PteKind::Guard | PteKind::None => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The first anonymous page of a VMA. Linux: `anon_vma_prepare()`, `find_mergeable_anon_vma()`.
 
+use super::merge::STICKY;
 use super::{AnonLink, AnonVmaId, Vma, VmaTree};
 use mm_types::{VmFlags, Vpn};
 
@@ -36,7 +37,7 @@ fn reusable(neighbour: Option<Vma>) -> Option<AnonVmaId> {
 
 /// Neighbours that `mprotect` alone could make mergeable.
 fn anon_vma_compatible(below: &Vma, above: &Vma) -> bool {
-    let access = VmFlags::READ | VmFlags::WRITE | VmFlags::EXEC | VmFlags::SOFTDIRTY;
+    let access = VmFlags::READ | VmFlags::WRITE | VmFlags::EXEC | STICKY;
     below.kind == above.kind
         && (below.flags ^ above.flags).difference(access).is_empty()
         && below.pgoff + below.range.nr_pages() == above.pgoff

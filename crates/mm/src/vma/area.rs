@@ -141,6 +141,11 @@ impl Vma {
         self.flags.intersects(VM_SPECIAL)
     }
 
+    /// Its pages, if they are locked.
+    pub(super) const fn locked_pages(&self) -> u64 {
+        if self.flags.contains(VmFlags::LOCKED) { self.range.nr_pages() } else { 0 }
+    }
+
     /// The lowest page placement must leave free below it (`vm_start_gap()`): the guard gap of a stack.
     #[must_use]
     pub fn start_gap(&self) -> Vpn {

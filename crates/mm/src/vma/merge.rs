@@ -1,6 +1,6 @@
 //! Merging with neighbours. Linux: `vma_merge_new_range()`, `vma_merge_existing_range()`.
 //!
-//! Neighbours merge when nothing tells them apart: flags (soft-dirty aside), object, continuing object pages, and
+//! Neighbours merge when nothing tells them apart: flags (sticky ones aside, which the merged VMA has if a part had them), object, continuing object pages, and
 //! anonymous pages that one `anon_vma` can answer for. Mappings with `VM_PFNMAP` or `VM_DONTEXPAND` never do.
 //!
 //! The kernel merges only where something was just mapped or altered. Two neighbours that *became* alike by other means
@@ -14,14 +14,18 @@ use mm_types::{PageRange, Pgoff, VmFlags};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum AnonMergeRule {
     /// Whichever of the two has them, if they were not inherited over a fork. Source: `is_mergeable_anon_vma()`,
-    /// mm/vma.c, since about 6.16. The recordings of 6.18 agree with it as far as they are followed, and with the
-    /// other rule too: the operations that tell them apart come after moves and forks.
+    /// mm/vma.c, since about 6.16. The recordings of 6.18 agree with it.
     #[default]
     EitherSide,
     /// Only when the neighbour has them; an altered VMA that has them stays apart from a neighbour without.
     /// Source: the same function in 6.12.
     NeighbourOnly,
 }
+
+/// Flags that neighbours may differ in, and that what they merge into has if one of them had.
+///
+/// Source: `VM_STICKY`, include/linux/mm.h, of later releases of 6.18.
+pub(super) const STICKY: VmFlags = VmFlags::SOFTDIRTY.union(VmFlags::MAYBE_GUARD);
 
 /// The pages that look for neighbours to merge with.
 pub(super) struct Candidate {
@@ -35,7 +39,7 @@ pub(super) struct Candidate {
 impl Candidate {
     /// Everything but the anonymous pages and the offsets (`is_mergeable_vma()`).
     fn looks_like(&self, vma: &Vma) -> bool {
-        (self.flags ^ vma.flags).difference(VmFlags::SOFTDIRTY).is_empty() && self.kind == vma.kind
+        (self.flags ^ vma.flags).difference(STICKY).is_empty() && self.kind == vma.kind
     }
 
     /// `can_vma_merge_after()` for a VMA that ends where this starts.
@@ -94,14 +98,17 @@ impl VmaTree {
             (None, None) => None,
             (Some(prev), None) => {
                 let prev = self.share_anon(prev, candidate.anon, changes);
+                let prev = self.stick(prev, candidate.flags);
                 Some(self.resize(prev, join(prev.range, candidate.range), changes))
             }
             (None, Some(next)) => {
                 let next = self.share_anon(next, candidate.anon, changes);
+                let next = self.stick(next, candidate.flags);
                 Some(self.resize(next, join(candidate.range, next.range), changes))
             }
             (Some(prev), Some(next)) => {
                 let prev = self.share_anon(prev, next.anon.or(candidate.anon), changes);
+                let prev = self.stick(prev, candidate.flags | next.flags);
                 self.remove_one(next, changes);
                 Some(self.resize(prev, join(prev.range, next.range), changes))
             }
@@ -120,17 +127,20 @@ impl VmaTree {
             (None, None) => None,
             (Some(prev), Some(next)) => {
                 let prev = self.share_anon(prev, next.anon.or(vma.anon), changes);
+                let prev = self.stick(prev, candidate.flags | next.flags);
                 self.remove_one(vma, changes);
                 self.remove_one(next, changes);
                 Some(self.resize(prev, join(prev.range, next.range), changes))
             }
             (Some(prev), None) => {
                 let prev = self.share_anon(prev, vma.anon, changes);
+                let prev = self.stick(prev, candidate.flags);
                 self.give_up(vma, candidate.range, whole, changes);
                 Some(self.resize(prev, join(prev.range, candidate.range), changes))
             }
             (None, Some(next)) => {
                 let next = self.share_anon(next, vma.anon, changes);
+                let next = self.stick(next, candidate.flags);
                 self.give_up(vma, candidate.range, whole, changes);
                 Some(self.resize(next, join(candidate.range, next.range), changes))
             }
@@ -149,6 +159,15 @@ impl VmaTree {
         };
         let rest = rest.unwrap_or_else(|e| panic!("{range} is no proper part of {}: {e}", vma.range));
         self.resize(vma, rest, changes);
+    }
+
+    /// Gives `vma` the sticky ones among `flags`.
+    fn stick(&mut self, vma: Vma, flags: VmFlags) -> Vma {
+        let sticky = Vma { flags: vma.flags | (flags & STICKY), ..vma };
+        if sticky != vma {
+            self.store(sticky);
+        }
+        sticky
     }
 
     /// Gives `vma` the link `from` if it has none (`dup_anon_vma()`).

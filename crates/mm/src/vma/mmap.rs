@@ -140,8 +140,8 @@ impl MmapArgs {
     /// overflows; `ENOMEM` above [`VmaTree::max_map_count`]; `ENOMEM`, `EINVAL`, `EPERM` for the place
     /// ([`Placement`]); `EEXIST` something is mapped (`MAP_FIXED_NOREPLACE`); `EOVERFLOW` offset too large; `EACCES`
     /// file opened otherwise; `EINVAL` no type, or a stack that is not private anonymous; `EOPNOTSUPP` what is not
-    /// modelled (`MAP_DROPPABLE`, `MAP_HUGETLB`) and flags
-    /// unknown to `MAP_SHARED_VALIDATE`. Limits on locked memory are the caller's.
+    /// modelled (`MAP_HUGETLB`) and flags unknown to `MAP_SHARED_VALIDATE`; `EAGAIN` when more would be locked than may
+    /// be, `EPERM` when nothing may be.
     ///
     /// Source: `ksys_mmap_pgoff()`, `do_mmap()`, mm/mmap.c, 6.12.
     pub fn plan(
@@ -167,6 +167,12 @@ impl MmapArgs {
         }
         let range = self.place(tree, placement, nr_pages)?;
         let common = self.common_flags() | def_flags;
+        if self.flags.contains(MapFlags::LOCKED) && tree.memlock_pages() == 0 {
+            return Err(Errno::EPERM);
+        }
+        if !tree.mlock_future_ok(common, nr_pages) {
+            return Err(Errno::EAGAIN);
+        }
         let mut mapping = match self.backing {
             MmapBacking::File { file, readable, writable } if !anonymous => {
                 self.file_mapping(range, common, file, readable, writable)?
@@ -262,7 +268,12 @@ impl MmapArgs {
             return Ok(NewMapping { range, flags, kind: VmaKind::Anon, pgoff: Pgoff(range.start().0) });
         }
         if kind == MapFlags::DROPPABLE {
-            return Err(Errno::EOPNOTSUPP);
+            if flags.intersects(VmFlags::LOCKED | VmFlags::GROWSDOWN) {
+                return Err(Errno::EINVAL);
+            }
+            let droppable = VmFlags::DROPPABLE | VmFlags::NORESERVE | VmFlags::WIPEONFORK | VmFlags::DONTDUMP;
+            let flags = flags | droppable;
+            return Ok(NewMapping { range, flags, kind: VmaKind::Anon, pgoff: Pgoff(range.start().0) });
         }
         if kind != MapFlags::SHARED || flags.contains(VmFlags::GROWSDOWN) {
             return Err(Errno::EINVAL);

@@ -24,11 +24,11 @@
 //! so that a reverse map or a lock table can follow.
 //!
 //! # Not modelled
-//! Memory policies, userfaultfd contexts, names of anonymous VMAs, `vm_ops->close`, shadow stacks, huge TLB mappings and
-//! `MAP_DROPPABLE`: none of them occurs in the recordings this is checked against, apart from the last.
+//! Memory policies, userfaultfd contexts, names of anonymous VMAs, `vm_ops->close`, shadow stacks, huge TLB mappings: none of
+//! them occurs in the recordings this is checked against.
 //!
-//! Source of the rules: mm/vma.c, mm/mmap.c and mm/mprotect.c of Linux 6.12, but for [`AnonMergeRule`], whose default is
-//! that of later kernels; checked against recordings of 6.18 (`tests/recorded.rs`).
+//! Source of the rules: mm/vma.c, mm/mmap.c and mm/mprotect.c of Linux 6.12, and of later kernels where an item says so;
+//! checked against recordings of 6.18 (`shootdown mm check`).
 
 mod anon;
 mod area;
@@ -57,7 +57,7 @@ pub use maps::{FileText, LoadError, Loaded, MapsLine, MapsNames};
 pub use merge::AnonMergeRule;
 pub use mmap::{MapFlags, Mapped, MmapArgs, MmapBacking, MmapPlan, NewMapping};
 pub use modify::Modified;
-pub use mprotect::{Mprotect, MprotectStep};
+pub use mprotect::{Mprotect, MprotectStep, ProtFlags};
 pub use mremap::{Copied, Mremap, MremapFlags, MremapPlan};
 pub use munmap::{Gathered, munmap_range};
 pub use placement::Placement;

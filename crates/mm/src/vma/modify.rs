@@ -1,6 +1,6 @@
 //! Altering the flags of a part of a VMA. Linux: `vma_modify_flags()`.
 
-use super::merge::Candidate;
+use super::merge::{Candidate, STICKY};
 use super::split::NewPart;
 use super::{Vma, VmaChanges, VmaTree};
 use mm_types::{Errno, PageRange, VmFlags};
@@ -37,8 +37,8 @@ impl VmaTree {
             Some(merged) => merged,
             None => self.isolate(vma, range, &mut changes)?,
         };
-        // A merge ignores soft-dirty, so the flags are set in both cases.
-        now.flags = flags;
+        // A merge ignores sticky flags, and keeps them; so the flags are set in both cases.
+        now.flags = flags | (now.flags & STICKY);
         self.store(now);
         Ok(Modified { vma: now, changes })
     }

@@ -1,7 +1,41 @@
 //! Changing protections. Linux: `do_mprotect_pkey()`, `mprotect_fixup()`.
 
 use super::{Modified, Vma, VmaChanges, VmaTree};
+use bitflags::bitflags;
 use mm_types::{Errno, PageRange, Prot, VirtAddr, VmFlags, Vpn};
+
+bitflags! {
+    /// The protection argument of `mprotect` (include/uapi/asm-generic/mman-common.h).
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+    pub struct ProtFlags: u32 {
+        /// `PROT_READ`.
+        const READ = 1;
+        /// `PROT_WRITE`.
+        const WRITE = 2;
+        /// `PROT_EXEC`.
+        const EXEC = 4;
+        /// `PROT_SEM`; without effect.
+        const SEM = 8;
+        /// `PROT_GROWSDOWN`: down to the start of a stack.
+        const GROWSDOWN = 0x0100_0000;
+        /// `PROT_GROWSUP`: up to the end of a mapping that grows up, which x86 has none of.
+        const GROWSUP = 0x0200_0000;
+    }
+}
+
+impl ProtFlags {
+    /// The access bits.
+    #[must_use]
+    pub fn prot(self) -> Prot {
+        Prot::from_bits_truncate((self.bits() & 7) as u8)
+    }
+}
+
+impl From<Prot> for ProtFlags {
+    fn from(prot: Prot) -> ProtFlags {
+        ProtFlags::from_bits_retain(u32::from(prot.bits()))
+    }
+}
 
 /// The walk of one `mprotect` over the VMAs of its range.
 ///
@@ -10,6 +44,8 @@ use mm_types::{Errno, PageRange, Prot, VirtAddr, VmFlags, Vpn};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mprotect {
     prot: Prot,
+    /// With `PROT_GROWSDOWN`, with `PROT_GROWSUP`.
+    grows: (bool, bool),
     range: PageRange,
     /// First page not yet done.
     next: Vpn,
@@ -30,15 +66,26 @@ pub struct MprotectStep {
     pub changes: VmaChanges,
 }
 
+impl MprotectStep {
+    /// Locked memory that a write may reach now has its private copies at once.
+    #[must_use]
+    pub fn becomes_writable_locked(&self) -> bool {
+        self.old & (VmFlags::WRITE | VmFlags::SHARED | VmFlags::LOCKED) == VmFlags::LOCKED
+            && self.new.contains(VmFlags::WRITE)
+    }
+}
+
 impl Mprotect {
     /// `mprotect(addr, len, prot)`; `None` when the length is 0 and nothing is to be done.
     ///
     /// # Errors
-    /// `EINVAL` when `addr` is not page aligned, `ENOMEM` when the range is beyond the address space.
+    /// `EINVAL` for both ways of growing, an `addr` that is not page aligned, or an unknown bit of `prot`; `ENOMEM` when
+    /// the range is beyond the address space.
     ///
     /// Source: `do_mprotect_pkey()`, mm/mprotect.c, 6.12.
-    pub fn new(addr: VirtAddr, len_bytes: u64, prot: Prot) -> Result<Option<Mprotect>, Errno> {
-        if !addr.is_page_aligned() {
+    pub fn new(addr: VirtAddr, len_bytes: u64, prot: ProtFlags) -> Result<Option<Mprotect>, Errno> {
+        let grows = (prot.contains(ProtFlags::GROWSDOWN), prot.contains(ProtFlags::GROWSUP));
+        if grows == (true, true) || !addr.is_page_aligned() {
             return Err(Errno::EINVAL);
         }
         if len_bytes == 0 {
@@ -47,7 +94,40 @@ impl Mprotect {
         let len = VirtAddr(len_bytes).page_align_up().ok_or(Errno::ENOMEM)?;
         let end = VirtAddr(addr.0.checked_add(len.0).ok_or(Errno::ENOMEM)?);
         let range = PageRange::new(addr.vpn(), end.vpn()).map_err(|_| Errno::ENOMEM)?;
-        Ok(Some(Mprotect { prot, range, next: range.start() }))
+        if ProtFlags::from_bits(prot.bits()).is_none() {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Some(Mprotect { prot: prot.prot(), grows, range, next: range.start() }))
+    }
+
+    /// Looks at the first VMA: a stack may be meant from its start on.
+    ///
+    /// # Errors
+    /// `ENOMEM` when nothing is mapped there, `EINVAL` when it grows in no such way.
+    pub fn begin(&mut self, tree: &VmaTree) -> Result<(), Errno> {
+        let (down, up) = self.grows;
+        let first = tree.find_at_or_above(self.range.start()).ok_or(Errno::ENOMEM)?;
+        let start = if down {
+            // The start of a stack may lie above the address.
+            if first.start() >= self.range.end() {
+                return Err(Errno::ENOMEM);
+            }
+            if !first.flags.contains(VmFlags::GROWSDOWN) {
+                return Err(Errno::EINVAL);
+            }
+            first.start()
+        } else {
+            if first.start() > self.range.start() {
+                return Err(Errno::ENOMEM);
+            }
+            if up {
+                return Err(Errno::EINVAL);
+            }
+            self.range.start()
+        };
+        self.range = PageRange::new(start, self.range.end()).map_err(|_| Errno::ENOMEM)?;
+        self.next = start;
+        Ok(())
     }
 
     /// Alters the next VMA whose flags differ; `None` when the range is done.

@@ -128,21 +128,46 @@ impl Mremap {
         self.new_pages.saturating_sub(self.old_pages)
     }
 
+    /// Where to, with `MREMAP_FIXED`.
+    #[must_use]
+    pub const fn new_addr(&self) -> VirtAddr {
+        self.new_addr
+    }
+
+    /// A move to a fixed place that keeps the length: it may be of several VMAs (`vrm_move_only()`, since 6.17).
+    #[must_use]
+    pub fn moves_only(&self) -> bool {
+        self.flags.contains(MremapFlags::FIXED) && self.old_pages == self.new_pages
+    }
+
+    /// The same call for a part of the pages, to another place.
+    #[must_use]
+    pub const fn part(&self, pages: PageRange, to: Vpn) -> Mremap {
+        let nr_pages = pages.nr_pages();
+        Mremap { start: pages.start(), old_pages: nr_pages, new_pages: nr_pages, new_addr: to.addr(), ..*self }
+    }
+
+    /// A move to a place that was asked for could leave four VMAs more.
+    ///
+    /// # Errors
+    /// `ENOMEM` near [`VmaTree::max_map_count`].
+    ///
+    /// Source: `check_mremap_params()`, mm/mremap.c, 6.17.
+    pub fn check_map_count(&self, tree: &VmaTree) -> Result<(), Errno> {
+        let near_limit = tree.map_count() + 2 >= tree.max_map_count().saturating_sub(3);
+        if self.flags.intersects(MremapFlags::NEW_ADDR) && near_limit { Err(Errno::ENOMEM) } else { Ok(()) }
+    }
+
     /// What is to be done, without altering anything. `recorded` is where a recorded kernel left the mapping: growing in
     /// place is planned only if it did.
     ///
     /// # Errors
     /// `EFAULT` when nothing is mapped at the start, the old range is not in one VMA, or the VMA may not grow; `EINVAL`
     /// for an old length of 0 of private memory, one beyond user space, or offsets that would overflow; `EPERM` for a sealed VMA; `ENOMEM` when
-    /// it may not move and cannot grow, or near [`VmaTree::max_map_count`].
+    /// it may not move and cannot grow; `EAGAIN` when more would be locked than may be.
     ///
-    /// Source: `mremap()`, `vma_to_resize()`, mm/mremap.c, 6.12; the VMA is looked at before the destination is unmapped,
-    /// as in later kernels. Limits on locked memory are the caller's.
+    /// Source: `check_prep_vma()`, mm/mremap.c, 6.17.
     pub fn plan(&self, tree: &VmaTree, recorded: Option<VirtAddr>) -> Result<MremapPlan, Errno> {
-        let near_limit = tree.map_count() + 2 >= tree.max_map_count().saturating_sub(3);
-        if self.flags.intersects(MremapFlags::NEW_ADDR) && near_limit {
-            return Err(Errno::ENOMEM);
-        }
         let vma = self.source(tree)?;
         if vma.flags.contains(VmFlags::SEALED) {
             return Err(Errno::EPERM);
@@ -150,7 +175,7 @@ impl Mremap {
         let range = |start: Vpn, nr_pages| PageRange::with_len(start, nr_pages);
         let tail = self.tail()?;
         if self.flags.intersects(MremapFlags::NEW_ADDR) {
-            self.check_resize(&vma)?;
+            self.check_resize(tree, &vma)?;
             let fixed = self.flags.contains(MremapFlags::FIXED);
             let destination = range(self.new_addr.vpn(), self.new_pages).filter(|_| fixed);
             return Ok(MremapPlan::Move { destination, tail });
@@ -161,7 +186,7 @@ impl Mremap {
         if self.old_pages == self.new_pages {
             return Ok(MremapPlan::Stay);
         }
-        self.check_resize(&vma)?;
+        self.check_resize(tree, &vma)?;
         let stays = recorded.is_none_or(|at| at == self.start.addr());
         let behind = range(self.start + self.old_pages, self.growth());
         if let Some(behind) = behind.filter(|b| stays && b.start() == vma.end() && tree.may_expand_into(*b)) {
@@ -195,7 +220,7 @@ impl Mremap {
     }
 
     /// Whether the VMA may be moved or grown so. Source: `vma_to_resize()`, mm/mremap.c, 6.12.
-    fn check_resize(&self, vma: &Vma) -> Result<(), Errno> {
+    fn check_resize(&self, tree: &VmaTree, vma: &Vma) -> Result<(), Errno> {
         let special = vma.flags.intersects(VM_SPECIAL);
         let shared = vma.flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE);
         if (self.old_pages == 0 && !shared) || (self.flags.contains(MremapFlags::DONTUNMAP) && special) {
@@ -211,7 +236,13 @@ impl Mremap {
         if vma.pgoff_at(self.start).checked_add(self.new_pages).is_none() {
             return Err(Errno::EINVAL);
         }
-        if special { Err(Errno::EFAULT) } else { Ok(()) }
+        if special {
+            return Err(Errno::EFAULT);
+        }
+        if !tree.mlock_future_ok(vma.flags, self.growth()) {
+            return Err(Errno::EAGAIN);
+        }
+        Ok(())
     }
 
     /// Where a [`MremapPlan::Move`] goes, once what was in the way is unmapped: to `recorded` if there is one, since

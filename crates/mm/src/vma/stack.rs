@@ -17,7 +17,7 @@ impl VmaTree {
     /// # Errors
     /// `EFAULT` when no VMA is above or it does not grow down, `EPERM` below `min`, `ENOMEM` when an accessible
     /// neighbour that is no stack itself would be closer than [`STACK_GUARD_GAP`], or the stack would be larger than
-    /// `max_pages`. Nothing has happened.
+    /// `max_pages`, or more would be locked than may be. Nothing has happened.
     ///
     /// Source: `expand_downwards()` and `acct_stack_growth()`, mm/mmap.c, 6.12.
     pub fn expand_downwards(&mut self, to: Vpn, min: Vpn, max_pages: u64) -> Result<Modified, Errno> {
@@ -35,7 +35,11 @@ impl VmaTree {
         let too_close = self.find_prev(to).is_some_and(|prev| {
             !prev.flags.contains(VmFlags::GROWSDOWN) && prev.is_accessible() && to - prev.end() < STACK_GUARD_GAP
         });
-        if too_close || vma.end() - to > max_pages || vma.start() - to > vma.pgoff.0 {
+        if too_close
+            || vma.end() - to > max_pages
+            || vma.start() - to > vma.pgoff.0
+            || !self.mlock_future_ok(vma.flags, vma.start() - to)
+        {
             return Err(Errno::ENOMEM);
         }
         let range = PageRange::new(to, vma.end()).map_err(|_| Errno::EFAULT)?;

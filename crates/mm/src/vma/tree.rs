@@ -20,6 +20,10 @@ pub struct VmaTree {
     next_id: u32,
     max_map_count: usize,
     anon_merge: AnonMergeRule,
+    /// Pages of VMAs with `VM_LOCKED` (`mm->locked_vm`).
+    locked_pages: u64,
+    /// How many there may be (`RLIMIT_MEMLOCK`).
+    memlock_pages: u64,
 }
 
 impl Default for VmaTree {
@@ -32,7 +36,52 @@ impl VmaTree {
     /// An empty tree. `max_map_count` is `vm.max_map_count`: above it nothing is mapped, at it nothing is split.
     #[must_use]
     pub const fn new(max_map_count: usize, anon_merge: AnonMergeRule) -> VmaTree {
-        VmaTree { vmas: BTreeMap::new(), next_id: 0, max_map_count, anon_merge }
+        VmaTree {
+            vmas: BTreeMap::new(),
+            next_id: 0,
+            max_map_count,
+            anon_merge,
+            locked_pages: 0,
+            memlock_pages: u64::MAX,
+        }
+    }
+
+    /// An empty tree with the same limits.
+    #[must_use]
+    pub fn emptied(&self) -> VmaTree {
+        let mut tree = VmaTree::new(self.max_map_count, self.anon_merge);
+        tree.memlock_pages = self.memlock_pages;
+        tree
+    }
+
+    /// Replaces `vm.max_map_count`.
+    pub const fn set_max_map_count(&mut self, max_map_count: usize) {
+        self.max_map_count = max_map_count;
+    }
+
+    /// Replaces the number of pages that may be locked (`RLIMIT_MEMLOCK` of one without `CAP_IPC_LOCK`).
+    pub const fn set_memlock_pages(&mut self, pages: u64) {
+        self.memlock_pages = pages;
+    }
+
+    /// The number of pages that may be locked.
+    #[must_use]
+    pub const fn memlock_pages(&self) -> u64 {
+        self.memlock_pages
+    }
+
+    /// Pages of VMAs with `VM_LOCKED`.
+    #[must_use]
+    pub const fn locked_pages(&self) -> u64 {
+        self.locked_pages
+    }
+
+    /// Whether `nr_pages` more of a mapping with `flags` may be had, as far as the limit of locked pages goes.
+    ///
+    /// Source: `mlock_future_ok()`, mm/mmap.c, 6.12.
+    #[must_use]
+    pub const fn mlock_future_ok(&self, flags: VmFlags, nr_pages: u64) -> bool {
+        !flags.contains(VmFlags::LOCKED) || self.locked_pages.saturating_add(nr_pages) <= self.memlock_pages
     }
 
     /// How many VMAs there are (`mm->map_count`).
@@ -120,7 +169,10 @@ impl VmaTree {
 
     /// Replaces the flags of the VMA that maps `vpn`, in place: no split, no merge. Gives the flags before.
     pub fn set_flags(&mut self, vpn: Vpn, flags: VmFlags) -> Option<VmFlags> {
-        self.find_mut(vpn).map(|vma| std::mem::replace(&mut vma.flags, flags))
+        let mut vma = *self.find(vpn)?;
+        let old = std::mem::replace(&mut vma.flags, flags);
+        self.store(vma);
+        Some(old)
     }
 
     /// Replaces the link of the VMA that maps `vpn`. Gives the link before.
@@ -132,6 +184,7 @@ impl VmaTree {
     pub fn clear(&mut self) {
         self.vmas.clear();
         self.next_id = 0;
+        self.locked_pages = 0;
     }
 
     /// Checks what must hold between VMAs (`validate_mm()`).
@@ -158,11 +211,14 @@ impl VmaTree {
     }
 
     pub(super) fn store(&mut self, vma: Vma) {
-        self.vmas.insert(vma.start(), vma);
+        let replaced = self.vmas.insert(vma.start(), vma);
+        self.locked_pages = self.locked_pages + vma.locked_pages() - replaced.map_or(0, |old| old.locked_pages());
     }
 
     pub(super) fn take(&mut self, start: Vpn) -> Vma {
-        self.vmas.remove(&start).unwrap_or_else(|| panic!("no VMA starts at {start}"))
+        let vma = self.vmas.remove(&start).unwrap_or_else(|| panic!("no VMA starts at {start}"));
+        self.locked_pages -= vma.locked_pages();
+        vma
     }
 
     /// The VMA that ends exactly at `vpn`.
@@ -185,7 +241,7 @@ impl VmaTree {
         };
         let resized = Vma { range: to, pgoff, ..vma };
         if to.start() == vma.start() {
-            *self.vmas.get_mut(&to.start()).unwrap_or_else(|| panic!("no VMA starts at {}", to.start())) = resized;
+            self.store(resized);
         } else {
             self.take(vma.start());
             self.store(resized);

@@ -149,11 +149,11 @@ impl Process {
     fn relocate(&mut self, start: u64, len: u64, to: u64, keep: bool) {
         let mut flags = MremapFlags::MAYMOVE | MremapFlags::FIXED;
         flags.set(MremapFlags::DONTUNMAP, keep);
-        let whole = self.is_one_vma(start, len);
+        let mapped = self.pages.contains_key(&start);
         let done = self.mm.mremap(addr(start), bytes(len), bytes(len), flags, Some(addr(to)), None);
         let expected = if start < to + len && to < start + len {
             Err(Errno::EINVAL)
-        } else if !whole {
+        } else if !mapped {
             Err(Errno::EFAULT)
         } else {
             Ok(addr(to))
@@ -162,8 +162,9 @@ impl Process {
         if done.is_err() {
             return;
         }
+        // Holes in the range are kept where they are: what is mapped at their places is not replaced.
         for n in start..start + len {
-            let page = self.pages.remove(&n).expect("mapped");
+            let Some(page) = self.pages.remove(&n) else { continue };
             self.pages.insert(to + n - start, page);
             if keep {
                 self.pages.insert(n, Page { tag: 0, lazy: false, ..page });

@@ -239,6 +239,7 @@ impl Reconstruction {
             let pte = self.ptes.get(&(mm, Vpn(vpn))).copied().unwrap_or(Pte::NONE);
             match pte.kind() {
                 PteKind::None => '.',
+                PteKind::Guard => 'g',
                 PteKind::Swap { .. } => 's',
                 PteKind::Migration { .. } => 'm',
                 PteKind::ProtNone { .. } => 'n',

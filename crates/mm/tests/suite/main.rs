@@ -7,7 +7,6 @@ mod fork;
 mod migration;
 mod ops;
 mod recorded;
-mod recorded_calls;
 mod recorded_migration;
 mod recorded_moves;
 mod sharing;

@@ -81,7 +81,7 @@ impl Replay {
     }
 
     fn mprotect(&mut self, addr: VirtAddr, len_bytes: u64, prot: mm_types::Prot) -> Result<u64, Errno> {
-        if let Some(mut walk) = Mprotect::new(addr, len_bytes, prot)? {
+        if let Some(mut walk) = Mprotect::new(addr, len_bytes, prot.into())? {
             while walk.step(&mut self.tree)?.is_some() {}
         }
         Ok(0)

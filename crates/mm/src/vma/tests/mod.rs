@@ -1,8 +1,7 @@
-//! Tests of the VMA arithmetic: table cases, property tests against shadow models, recordings of Linux.
+//! Tests of the VMA arithmetic: table cases, property tests against shadow models.
 
 mod cases;
 mod maps;
 mod placement;
 mod property;
-mod recorded;
 mod test_utils;

@@ -123,7 +123,7 @@ impl World {
     }
 
     pub(super) fn mprotect_bytes(&mut self, at: VirtAddr, len_bytes: u64, prot: Prot) -> Result<(), Errno> {
-        let Some(mut walk) = Mprotect::new(at, len_bytes, prot)? else { return Ok(()) };
+        let Some(mut walk) = Mprotect::new(at, len_bytes, prot.into())? else { return Ok(()) };
         while let Some(step) = walk.step(&mut self.tree)? {
             assert!(step.vma.range().covers(step.range));
             assert_eq!(self.tree.find(step.range.start()), Some(&step.vma));

@@ -1,0 +1,186 @@
+//! Huge pages at PMD level: one entry of a PMD table maps 512 pages. The accessor of such entries, and their splits.
+//!
+//! A split ([`Mm::split_huge_pmd`]) changes how the pages are mapped, one entry or a leaf table of 512, and nothing else:
+//! the same frames with the same access. Splitting the page itself is [`Machine::split_block`].
+//!
+//! # Protocol
+//! An entry is changed under the lock of its PMD table ([`Mm::pmd_lock`]); a split is announced by a CLEAR bracket of its
+//! 512 pages, and flushes them under that lock. An event is told for each page, as if each had an entry of its own, so
+//! that an observer need not know of huge pages; a split tells of none, since it changes none.
+//!
+//! Sources: `__split_huge_pmd()`, `__split_huge_pmd_locked()`, mm/huge_memory.c, 6.12.
+
+use crate::frames::ZERO_PAGE;
+use crate::mm::Mm;
+use crate::obj::pmd_obj;
+use crate::page_table::{Leaf, PMD_PAGES, Pmd};
+use ksync::{Kernel, LockNested, SpinLock};
+use mm_types::{PageRange, Pte, Vpn};
+use std::sync::Arc;
+use trace::{EventKind, NotifyEvent, NotifyRange};
+
+/// What maps page `index` of a huge page's entry; all pages of the huge zero page are the zero page.
+pub(crate) fn subpage(pmd: Pte, index: u64) -> Pte {
+    if pmd.is_none() {
+        return Pte::NONE;
+    }
+    if pmd.is_special() {
+        return Pte::present(ZERO_PAGE).with_special(true).with_protnone(!pmd.is_present());
+    }
+    pmd.subpage(index)
+}
+
+/// First page of the 512 that one PMD entry maps, `vpn` among them.
+pub(crate) const fn pmd_base(vpn: Vpn) -> Vpn {
+    Vpn(vpn.0 / PMD_PAGES * PMD_PAGES)
+}
+
+/// The pages that the PMD entry of `vpn` maps.
+///
+/// # Panics
+/// Never for a user page.
+pub(crate) fn pmd_range(vpn: Vpn) -> PageRange {
+    let base = pmd_base(vpn);
+    PageRange::with_len(base, PMD_PAGES).unwrap_or_else(|| panic!("{vpn} is beyond user space"))
+}
+
+/// Whether a range is all that one PMD entry maps.
+pub(crate) const fn is_pmd_range(pages: PageRange) -> bool {
+    pages.nr_pages() == PMD_PAGES && pages.start().0.is_multiple_of(PMD_PAGES)
+}
+
+/// One entry of a PMD table, the table's lock held.
+pub(crate) struct PmdGuard<'a> {
+    mm: &'a Mm,
+    base: Vpn,
+}
+
+impl Mm {
+    /// `pmd_lock()`: runs `body` with the entry of `vpn`, under the lock of its table.
+    #[track_caller]
+    pub(crate) fn with_pmd<R>(&self, vpn: Vpn, body: impl FnOnce(&PmdGuard<'_>) -> R) -> R {
+        let lock = self.pmd_lock(vpn);
+        let _lock = lock.lock();
+        body(&PmdGuard { mm: self, base: pmd_base(vpn) })
+    }
+
+    /// The same under the subclass for the second page-table lock of its holder.
+    #[track_caller]
+    pub(crate) fn with_pmd_nested<R>(&self, vpn: Vpn, body: impl FnOnce(&PmdGuard<'_>) -> R) -> R {
+        let lock = self.pmd_lock(vpn);
+        let _lock = lock.lock_nested(self.machine.classes.ptl_nested);
+        body(&PmdGuard { mm: self, base: pmd_base(vpn) })
+    }
+
+    /// The entry of `vpn` for a caller who has the lock of its table already.
+    pub(crate) fn pmd_unlocked(&self, vpn: Vpn) -> PmdGuard<'_> {
+        PmdGuard { mm: self, base: pmd_base(vpn) }
+    }
+
+    pub(crate) fn pmd_lock(&self, vpn: Vpn) -> Arc<SpinLock<()>> {
+        self.tables.pmd_lock(&self.machine, self.id, vpn)
+    }
+
+    /// `split_huge_pmd()`: the pages of `vpn`'s PMD entry are mapped by a leaf table from now on, if a huge page is there.
+    /// Announced in any case.
+    pub(crate) fn split_huge_pmd(&self, k: &Kernel, vpn: Vpn) {
+        let pages = pmd_range(vpn);
+        let bracket = self.subs.invalidate_range_start(NotifyRange {
+            mm: self.id,
+            pages,
+            event: NotifyEvent::Clear,
+            blockable: true,
+            owner: None,
+        });
+        self.with_pmd(vpn, |pmd| pmd.split(k));
+        bracket.end();
+    }
+
+    /// Reads the entry of a huge page without its lock: a visible operation. `None` when there is no huge page.
+    pub(crate) fn peek_huge(&self, k: &Kernel, vpn: Vpn) -> Option<Pte> {
+        match self.tables.pmd(vpn) {
+            Pmd::Huge(_) => {}
+            _ => return None,
+        }
+        k.visible_read(pmd_obj(self.id, pmd_base(vpn)));
+        self.peek_huge_now(vpn)
+    }
+
+    /// The same at a scheduling point that the caller made for it.
+    pub(crate) fn peek_huge_now(&self, vpn: Vpn) -> Option<Pte> {
+        match self.tables.pmd(vpn) {
+            Pmd::Huge(pmd) => Some(pmd),
+            _ => None,
+        }
+    }
+
+    /// The CPU sets accessed and dirty bits of a huge page's entry by itself if it is still `seen`.
+    pub(crate) fn hardware_mark_huge(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) {
+        let marked = seen.with_young(true).with_dirty(seen.is_dirty() || write);
+        if marked != seen && self.peek_huge_now(vpn) == Some(seen) {
+            self.store_huge_now(k, pmd_base(vpn), marked);
+        }
+    }
+
+    /// Replaces the entry of a huge page, or nothing, at a scheduling point that was made for it.
+    fn store_huge_now(&self, k: &Kernel, base: Vpn, new: Pte) -> Pte {
+        let old = self.tables.set_huge(base, (!new.is_none()).then_some(new)).unwrap_or(Pte::NONE);
+        if old != new && k.observing() {
+            for i in 0..PMD_PAGES {
+                let (old, new) = (subpage(old, i), subpage(new, i));
+                if old != new {
+                    k.emit(EventKind::PteSet { mm: self.id, vpn: base + i, old, new });
+                }
+            }
+        }
+        old
+    }
+}
+
+impl PmdGuard<'_> {
+    /// What the entry holds. No scheduling point: the lock keeps it still.
+    pub(crate) fn get(&self) -> Pmd {
+        self.mm.tables.pmd(self.base)
+    }
+
+    /// The entry, if it maps a huge page.
+    pub(crate) fn huge(&self) -> Option<Pte> {
+        self.mm.peek_huge_now(self.base)
+    }
+
+    /// `set_pmd_at()` of a huge page, where nothing or a huge page is.
+    pub(crate) fn set(&self, k: &Kernel, new: Pte) -> Pte {
+        k.visible_write(pmd_obj(self.mm.id, self.base));
+        self.mm.store_huge_now(k, self.base, new)
+    }
+
+    /// Replaces the entry of a huge page by what `change` makes of it, bits that a CPU has set included. Gives the one before.
+    pub(crate) fn update(&self, k: &Kernel, change: impl FnOnce(Pte) -> Pte) -> Pte {
+        k.visible_write(pmd_obj(self.mm.id, self.base));
+        let now = self.huge().unwrap_or(Pte::NONE);
+        self.mm.store_huge_now(k, self.base, change(now))
+    }
+
+    /// `pmdp_huge_get_and_clear()`.
+    pub(crate) fn clear(&self, k: &Kernel) -> Pte {
+        self.set(k, Pte::NONE)
+    }
+
+    /// `__split_huge_pmd_locked()`: flushes, then 512 entries map what one did. Gives the table, if there was a huge page.
+    pub(crate) fn split(&self, k: &Kernel) -> Option<Arc<Leaf>> {
+        let mm = self.mm;
+        self.huge()?;
+        k.visible_write(pmd_obj(mm.id, self.base));
+        let old = self.huge()?;
+        mm.flush_tlb_range(k, pmd_range(self.base));
+        let leaf = Leaf::new(&mm.machine, mm.id, self.base);
+        for i in 0..PMD_PAGES {
+            leaf.fill(self.base + i, subpage(old, i));
+        }
+        if let Some(head) = old.mapped_pfn().filter(|_| !old.is_special()) {
+            mm.machine.split_rmap(head, mm.id);
+        }
+        mm.tables.set_huge(self.base, None);
+        Some(mm.tables.install(leaf))
+    }
+}
