@@ -33,6 +33,7 @@ pub mod listing;
 pub mod matrix;
 mod prove;
 mod pulse;
+pub mod mm_trace;
 mod registry;
 mod report;
 mod schedulers;
