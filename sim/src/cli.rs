@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::live::Profile;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -86,6 +87,12 @@ const AFTER_NEW: &str = "\
 Example:
   shootdown new driver my_gpu && cd my_gpu && cargo test";
 
+const AFTER_MM: &str = "\
+Examples:
+  shootdown mm check tests/data/mm/traces.jsonl.gz tests/data/mm/cases.jsonl.gz
+  shootdown mm check traces.jsonl --arena 0x200040000000
+  shootdown mm live --seed 1 --seeds 10 --ops 3000";
+
 const AFTER_LIST: &str = "\
 Example:
   shootdown list drivers";
@@ -127,6 +134,12 @@ pub(crate) enum Command {
     /// Run the conformance suite against a driver
     #[command(after_help = AFTER_CONFORMANCE)]
     Conformance(ConformanceArgs),
+    /// Compare the simulated memory manager with recorded system calls
+    #[command(after_help = AFTER_MM)]
+    Mm(MmArgs),
+    // The other end of `mm live`: not for people.
+    #[command(hide = true)]
+    MmHost,
     /// Name everything that a scenario can name, with one line each
     #[command(after_help = AFTER_LIST)]
     List(ListArgs),
@@ -336,6 +349,64 @@ pub(crate) struct LockdepCheckArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct MmArgs {
+    #[command(subcommand)]
+    pub(crate) command: MmCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum MmCommand {
+    /// Do recorded calls again and compare results, VMAs, pages, contents and faults after each
+    Check(MmCheckArgs),
+    /// Do random calls on this machine's kernel and in the simulation, and compare after each (Linux, root)
+    Live(MmLiveArgs),
+    /// Do random calls on this machine's kernel and print what came of them, as traces
+    Record(MmRecordArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MmLiveArgs {
+    /// Seed of the first program
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How many seeds, one after the other
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = one_or_more)]
+    pub(crate) seeds: u64,
+    /// Operations of each
+    #[arg(long, value_name = "N", default_value_t = 3000, value_parser = one_or_more)]
+    pub(crate) ops: u64,
+    /// What programs are mostly about
+    #[arg(long, value_enum, default_value = "all")]
+    pub(crate) profile: Profile,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MmRecordArgs {
+    /// Seed of the program
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Operations
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = one_or_more)]
+    pub(crate) ops: u64,
+    /// What the program is mostly about
+    #[arg(long, value_enum, default_value = "all")]
+    pub(crate) profile: Profile,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MmCheckArgs {
+    /// Traces (tests/data/mm/FORMAT.md), plain or compressed with gzip
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Where the arena begins: a multiple of 1 GiB
+    #[arg(long, value_name = "ADDRESS", default_value = "0x200000000000", value_parser = arena)]
+    pub(crate) arena: u64,
+    /// How results are printed: for people, or as one JSON object a line (docs/json.md)
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct LockdepGraphArgs {
     /// As for `check`
     #[arg(required = true, value_name = "FILE")]
@@ -443,6 +514,16 @@ fn one_or_more(word: &str) -> Result<u64, String> {
     }
 }
 
+/// An arena of at most 1 GiB fits between there and the end of user space, and there is room below it.
+fn arena(word: &str) -> Result<u64, String> {
+    const GIB: u64 = 1 << 30;
+    let address = word.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+    match address {
+        Some(at) if at % GIB == 0 && (GIB..=(1 << 47) - 3 * GIB).contains(&at) => Ok(at),
+        _ => Err("give a multiple of 1 GiB in user space, such as 0x200000000000".to_owned()),
+    }
+}
+
 fn threads(word: &str) -> Result<usize, String> {
     match word.parse() {
         Ok(n) if (1..=MAX_JOBS).contains(&n) => Ok(n),
@@ -464,6 +545,9 @@ mod tests {
     fn numbers_out_of_range_are_refused() {
         assert_eq!(one_or_more("1"), Ok(1));
         assert!(one_or_more("0").is_err() && one_or_more("-1").is_err() && one_or_more("x").is_err());
+        assert_eq!(arena("0x200000000000"), Ok(0x2000_0000_0000));
+        assert!(arena("0x200000001000").is_err() && arena("0x0").is_err() && arena("17").is_err());
+        assert!(arena("0x7fffffffffff").is_err());
         assert_eq!(threads("1024"), Ok(1024));
         assert!(threads("0").is_err() && threads("1025").is_err() && threads("").is_err());
     }

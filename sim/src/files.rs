@@ -1,6 +1,8 @@
 //! Reading input files, with one clear line when that is not possible.
 
+use flate2::read::GzDecoder;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The text of a file. A text file is UTF-8 without a NUL; names in a memory map may hold any other control character.
@@ -46,6 +48,33 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), String> {
 /// One line.
 pub(crate) fn whole_path(path: &Path) -> Result<PathBuf, String> {
     fs::canonicalize(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The same of a file that may be compressed with gzip, as its first bytes tell.
+///
+/// # Errors
+/// As [`read_text`].
+pub(crate) fn read_text_or_gz(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let bytes = fs::read(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?;
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return read_text(path);
+    }
+    let mut text = String::new();
+    GzDecoder::new(bytes.as_slice())
+        .read_to_string(&mut text)
+        .map_err(|e| format!("{shown}: damaged, or no text in it: {e}"))?;
+    Ok(text)
+}
+
+/// The release of the kernel this runs on.
+///
+/// # Errors
+/// One line, where the system is no Linux.
+pub(crate) fn kernel_release() -> Result<String, String> {
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map(|release| release.trim().to_owned())
+        .map_err(|e| format!("live runs need Linux: /proc/sys/kernel/osrelease cannot be read: {e}"))
 }
 
 /// The most memory this process has had, KiB, where the system tells.

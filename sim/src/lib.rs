@@ -11,6 +11,7 @@ mod commands;
 mod exit;
 mod files;
 mod interrupts;
+mod live;
 mod out;
 mod program;
 mod testing;
@@ -47,6 +48,8 @@ fn dispatch(registry: &Registry, command: &cli::Command) -> Exit {
         cli::Command::Matrix(args) => commands::matrix::matrix(registry, args),
         cli::Command::Lockdep(args) => commands::lockdep::lockdep(&args.command),
         cli::Command::Conformance(args) => commands::conformance::conformance(registry, args),
+        cli::Command::Mm(args) => commands::mm::mm(&args.command),
+        cli::Command::MmHost => commands::mm_live::play_host(),
         cli::Command::List(args) => commands::list::list(registry, args),
         cli::Command::Explain(args) => commands::explain::explain(registry, args),
         cli::Command::New(args) => commands::new::new(registry, args),

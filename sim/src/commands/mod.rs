@@ -6,6 +6,8 @@ pub(crate) mod explore;
 pub(crate) mod list;
 pub(crate) mod lockdep;
 pub(crate) mod matrix;
+pub(crate) mod mm;
+pub(crate) mod mm_live;
 pub(crate) mod new;
 pub(crate) mod replay;
 pub(crate) mod run;
