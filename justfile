@@ -16,7 +16,7 @@ ci:
 bench *ARGS:
     cargo bench --manifest-path bench/Cargo.toml -- {{ARGS}}
 
-# Fuzzes a reader (scenario, strace, maps): executions, coverage, and the input if one fails.
+# Fuzzes a reader (scenario, strace, maps, lockdep, locktrace): executions, coverage, and the input if one fails.
 fuzz TARGET SECONDS="60":
     fuzz/run {{TARGET}} {{SECONDS}}
 

@@ -5,6 +5,9 @@
 
 use harness::strace::{Maps, StraceLog, TextError, compare};
 use harness::{Experiment, Registry};
+use lockdep::kernel_trace::TraceJudge;
+use lockdep::recorded::{BadLine, Case, Player};
+use lockdep::{Lockdep, Run};
 use mm::vma::{AnonVmaId, FileId, VmaTree};
 
 /// A scenario: what was printed reads as what it was printed from; every diagnostic can be shown; what is read can be
@@ -91,6 +94,83 @@ fn load(maps: &Maps) {
     let shown: Vec<_> =
         maps.lines.iter().filter(|l| l.name != "[vsyscall]").map(|line| (line.range, line.prot)).collect();
     assert_eq!(loaded, shown);
+}
+
+/// Recorded operations, a case a line: what is read can be played, alone and after others with the same verdict, drawn and
+/// judged from its chains alone.
+pub fn lockdep(text: &str) {
+    let mut shared = Player::default();
+    for line in text.lines() {
+        match Case::parse(line) {
+            Ok(case) => play(&mut shared, &case),
+            Err(error) => one_line(&error),
+        }
+    }
+    drawn(shared.run_mut());
+    judged(shared.into_run());
+}
+
+fn play(shared: &mut Player, case: &Case) {
+    let mut alone = Player::default();
+    let first = alone.play(case, false);
+    assert_eq!(shared.play(case, false), first, "{case:?} after other cases");
+    assert_eq!(shared.play(case, true), first, "{case:?} played to its end");
+    if let Some(noticed) = &first {
+        assert!(noticed.op < case.ops.len(), "{noticed} of {} operations", case.ops.len());
+        assert!(!noticed.title.is_empty() && !noticed.title.contains('\n'), "{noticed}");
+    }
+    assert_eq!(shared.run().reports().is_empty(), first.is_none(), "{case:?}");
+}
+
+/// A trace: read and judged twice with the same reports, each of them once; nothing is held that was not taken.
+pub fn locktrace(text: &str) {
+    let (once, again) = (judge(text), judge(text));
+    let texts =
+        |judge: &TraceJudge| -> Vec<String> { judge.run().reports().iter().map(|r| r.to_text("fuzz")).collect() };
+    assert_eq!(texts(&once), texts(&again));
+    assert_eq!(once.summary(), again.summary());
+    let mut ids: Vec<u64> = once.run().reports().iter().map(|report| report.id.value()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), once.run().reports().len(), "a finding twice");
+    let mut run = once.into_run();
+    drawn(&mut run);
+    judged(run);
+}
+
+fn judge(text: &str) -> TraceJudge {
+    let mut judge = TraceJudge::new(Run::new(Lockdep::new()), "fuzz");
+    let mut reported = 0;
+    for (number, line) in (1..).zip(text.lines()) {
+        match judge.line(number, line) {
+            Ok(verdict) => reported += verdict.reports().len(),
+            Err(error) => one_line(&error),
+        }
+    }
+    assert_eq!(reported, judge.run().reports().len(), "a finding that no line made");
+    let summary = judge.summary();
+    assert!(summary.events <= text.lines().count() as u64 && summary.without_context <= summary.events, "{summary:?}");
+    judge
+}
+
+fn one_line(error: &BadLine) {
+    let text = error.to_string();
+    assert!(!text.is_empty() && !text.contains('\n'), "{text:?}");
+}
+
+/// The graph in its three forms says of every dependency.
+fn drawn(run: &mut Run) {
+    let (graph, stats) = (run.graph(), run.stats());
+    assert_eq!(graph.classes.len(), stats.lock_classes);
+    assert!(graph.edges.len() >= stats.direct_dependencies, "{stats}");
+    assert_eq!(graph.to_dot().lines().count(), 3 + graph.classes.len() + graph.edges.len());
+    assert!(run.proc_lockdep().matches("OPS:").count() >= stats.lock_classes);
+}
+
+/// What the chains alone say is sorted and each once.
+fn judged(run: Run) {
+    let judgement = run.lockdep().judge(&run.chains());
+    assert!(judgement.findings.windows(2).all(|pair| pair[0] < pair[1]), "{judgement:?}");
 }
 
 fn have_places(errors: &[TextError], text: &str) {

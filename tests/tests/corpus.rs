@@ -56,6 +56,16 @@ fn maps_snapshots() {
     replays_clean("maps", 8, check::maps);
 }
 
+#[test]
+fn recorded_locks() {
+    replays_clean("lockdep", 20, check::lockdep);
+}
+
+#[test]
+fn lock_traces() {
+    replays_clean("locktrace", 7, check::locktrace);
+}
+
 /// What fuzzing starts from must get beyond the first line of a reader.
 #[test]
 fn most_seeds_are_read() {
@@ -67,4 +77,6 @@ fn most_seeds_are_read() {
     read("scenario", |text| harness::Experiment::load(&harness::Registry::builtin(), "seed.mms", text).is_ok());
     read("strace", |text| harness::strace::StraceLog::parse(text).is_ok());
     read("maps", |text| harness::strace::Maps::parse(text).is_ok());
+    read("lockdep", |text| text.lines().all(|line| lockdep::recorded::Case::parse(line).is_ok()));
+    read("locktrace", |text| text.lines().all(|line| lockdep::kernel_trace::TraceLine::parse(line).is_ok()));
 }
