@@ -56,7 +56,7 @@ A workload is a scenario whose `expect` clause says which lock report is right. 
 const AFTER_LOCKDEP: &str = "\
 Examples:
   shootdown lockdep check tests/data/lockdep/locking_selftest.jsonl
-  trace-cmd report | shootdown lockdep check -
+  trace-cmd report -l | shootdown lockdep check -
   shootdown lockdep graph tests/data/lockdep/sample.trace --dot locks.dot
 
 docs/lockdep.md tells how to record a trace, and what of it can be judged.";

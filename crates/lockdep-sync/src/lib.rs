@@ -65,7 +65,7 @@
 //!
 //! A lock and unlock whose order is known looks at one line of a cache of the thread's own and at one shared word that is
 //! only ever read; nothing shared is written, nothing is locked or allocated. `just bench sync` measures it beside other
-//! validators. A lock is 48 bytes larger than parking_lot's.
+//! validators. A lock has 40 bytes beside parking_lot's.
 //!
 //! # Protocol
 //!

@@ -15,6 +15,9 @@ pub(crate) struct Tag {
     known: OnceLock<Known>,
 }
 
+/// As the documentation of the crate says.
+const _: () = assert!(size_of::<Tag>() == 40);
+
 #[derive(Clone, Copy, Debug)]
 enum Name {
     /// Where the lock was made.

@@ -91,7 +91,7 @@ impl<'t> TraceLine<'t> {
     /// The field (`task`, `cpu`, `flags`, `address`, `name`) of a lock event that is not what it should be; no field if the
     /// line is neither an event nor anything else that the three programs print.
     pub fn parse(line: &'t str) -> Parsed<Self> {
-        if line.contains(" EVENTS]") && line.contains("[LOST ") {
+        if ["EVENTS DROPPED]", "[LOST ", "PERF_RECORD_LOST"].iter().any(|lost| line.contains(lost)) {
             return Ok(Self::Lost);
         }
         if line.starts_with('#') {
@@ -114,7 +114,7 @@ fn is_noise(line: &str) -> bool {
     let indented = line.starts_with([' ', '\t']);
     let first = trimmed.split_whitespace().next().unwrap_or_default();
     trimmed.is_empty()
-        || ["cpus=", "version = ", "CPU ", "=> ", "<stack trace>", "trace.dat", "page: "]
+        || ["cpus=", "version = ", "CPU ", "CPU:", "=> ", "<stack trace>", "trace.dat", "page: "]
             .iter()
             .any(|start| trimmed.starts_with(start))
         || indented && u64::from_str_radix(first, 16).is_ok()
@@ -132,6 +132,7 @@ fn shortened(text: &str) -> String {
 struct Split<'t> {
     /// Before the CPU or, if that is not printed, before the time.
     task: &'t str,
+    /// Its digits.
     cpu: Option<&'t str>,
     flags: Option<&'t str>,
     /// Without system and colon.
@@ -155,14 +156,17 @@ impl<'t> Split<'t> {
         let before = line[..start].trim();
         let (before, last) = split_last(before);
         let whole = Split { task: line[..start].trim(), cpu: None, flags: None, event, args: args.trim() };
-        // `task [cpu] flags`, `task [cpu]` or `task`.
-        if is_cpu(last) {
-            return Some(Split { task: before, cpu: Some(last), ..whole });
+        // `task [cpu] flags` of the tracing file, `task cpuflags` of `trace-cmd report -l`, `task [cpu]` or `task`.
+        if let Some(cpu) = bracketed(last) {
+            return Some(Split { task: before, cpu: Some(cpu), ..whole });
+        }
+        if let Some((cpu, flags)) = cpu_with_flags(last) {
+            return Some(Split { task: before, cpu: Some(cpu), flags: Some(flags), ..whole });
         }
         let (task, cpu) = split_last(before);
-        match is_cpu(cpu) {
-            true => Some(Split { task, cpu: Some(cpu), flags: Some(last), ..whole }),
-            false => Some(whole),
+        match bracketed(cpu) {
+            Some(cpu) => Some(Split { task, cpu: Some(cpu), flags: Some(last), ..whole }),
+            None => Some(whole),
         }
     }
 
@@ -191,7 +195,7 @@ impl<'t> Split<'t> {
             _ => return Ok(TraceEvent { comm: "", pid: 0, cpu: None, context: None, kind: EventKind::Other }),
         };
         let (comm, pid) = self.comm_and_pid()?;
-        let cpu = match self.cpu.map(|cpu| (cpu, cpu[1..cpu.len() - 1].parse())) {
+        let cpu = match self.cpu.map(|cpu| (cpu, cpu.parse())) {
             None => None,
             Some((_, Ok(cpu))) => Some(cpu),
             Some((cpu, Err(_))) => return bad("cpu", format!("{cpu} is the number of no CPU")),
@@ -259,9 +263,16 @@ fn is_time(word: &str) -> bool {
     parts.is_some_and(|(seconds, fraction)| digits(seconds) && digits(fraction))
 }
 
-fn is_cpu(word: &str) -> bool {
-    let number = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+/// The digits of `[001]`.
+fn bracketed(word: &str) -> Option<&str> {
+    let number = word.strip_prefix('[')?.strip_suffix(']')?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(number)
+}
+
+/// The two parts of `1d.h1.`.
+fn cpu_with_flags(word: &str) -> Option<(&str, &str)> {
+    let (cpu, flags) = word.split_at(word.find(|c: char| !c.is_ascii_digit())?);
+    (!cpu.is_empty() && flags.starts_with(['.', 'd', 'b', 'D', 'X'])).then_some((cpu, flags))
 }
 
 /// The first three places: interrupts, rescheduling (which does not matter), handler.
@@ -349,6 +360,10 @@ mod tests {
         let one_task =
             event("bash  1200/1234  1234.567890: lock:lock_acquire: 0xffff888003f5a018 try read &mm->mmap_lock");
         assert_eq!(one_task, TraceEvent { context: None, cpu: None, ..expected.clone() });
+        let latency = event(
+            "    bash-1234    1d.s1.  1234.567890: lock_acquire:         0xffff888003f5a018 try read &mm->mmap_lock",
+        );
+        assert_eq!(latency, expected);
         let file = event(
             "bash-1234    (  1200) [001] d.s1. 1234.567890: lock_acquire: ffff888003f5a018 try read &mm->mmap_lock",
         );
@@ -405,7 +420,9 @@ mod tests {
         ] {
             assert_eq!(TraceLine::parse(line), Ok(TraceLine::Other), "{line}");
         }
-        assert_eq!(TraceLine::parse("CPU:0 [LOST 123 EVENTS]"), Ok(TraceLine::Lost));
+        for line in ["CPU:0 [LOST 123 EVENTS]", "CPU:1 [12 EVENTS DROPPED]", "CPU:1 [EVENTS DROPPED]"] {
+            assert_eq!(TraceLine::parse(line), Ok(TraceLine::Lost), "{line}");
+        }
         assert_eq!(TraceLine::parse("#    _-----=> irqs-off/BH-disabled"), Ok(TraceLine::TellsOfSoftirqs));
         assert_eq!(event("a-1 [000] 1.5: sched_switch: a:1 ==> b:2").kind, EventKind::Other);
         assert_eq!(event("a-1 [000] 1.5: irq:softirq_entry: vec=1").kind, EventKind::SoftirqEntry);

@@ -1,12 +1,13 @@
 //! The lock events of a running kernel, as text, judged afterwards.
 //!
-//! `trace-cmd report`, `/sys/kernel/tracing/trace` and `perf script` print the events `lock:lock_acquire` and
+//! `/sys/kernel/tracing/trace`, `trace-cmd report` (best with `-l`) and `perf script` print the events `lock:lock_acquire` and
 //! `lock:lock_release` of a kernel with `CONFIG_LOCKDEP`, a line each. [`TraceLine::parse`] reads one line of either, or
 //! says which field is wrong; [`TraceJudge`] tells a [`Run`](crate::Run) what it means.
 //!
 //! ```text
-//!     bash-1234  [001] d..1.  1234.567890: lock_acquire:      0xffff888003f5a018 try read &mm->mmap_lock   trace-cmd
-//!     bash  1234 [001]  1234.567890: lock:lock_acquire: 0xffff888003f5a018 try read &mm->mmap_lock         perf
+//!     bash-1234    [001] d..1.  1234.567890: lock_acquire: 00000000f5a018c4 try read &mm->mmap_lock          tracing file
+//!     bash-1234    1d..1.  1234.567890: lock_acquire:      0xffff888003f5a018 try read &mm->mmap_lock        trace-cmd -l
+//!     bash  1234 [001]  1234.567890: lock:lock_acquire: 0xffff888003f5a018 try read &mm->mmap_lock           perf
 //! ```
 //!
 //! # What an event does not say, and what is made of it
@@ -22,7 +23,7 @@
 //! | kind of shared | recursive and unchecked for `rcu_...`, recursive for names with `srcu` in them and in interrupts (a queued rwlock), else the kind that waits behind writers |
 //! | wait types | unchecked |
 //! | hardirqs | on or off as the flags column says; where there is none, nothing is said to be held with them on |
-//! | softirqs | the same, from the first line on whose column knows of them (`b`, `D`, or a header that names `BH-disabled`): kernels before 5.16 do not print it |
+//! | softirqs | the same, from the first line on whose column knows of them (`b`, `D`, or a header that names `BH-disabled`): neither old kernels nor trace-cmd print it |
 //! | context | the flags column; where there is none, `irq:irq_handler_entry`, `irq:softirq_entry` and their counterparts, if they were recorded. Without either, an interrupt's locks count as its victim's |
 //! | what was held when recording began | a release of a lock that may have been held then is counted, not reported |
 //! | lost events | nothing is known to be held after them |
