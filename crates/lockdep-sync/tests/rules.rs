@@ -57,7 +57,7 @@ fn a_cycle_over_three_locks_and_three_threads() {
 
 #[test]
 fn locks_of_one_place_are_one_class() {
-    let pair = [(), ()].map(|value| Mutex::new(value));
+    let pair: [Mutex<()>; 2] = std::array::from_fn(|_| Mutex::new(()));
     let line = line!() - 1;
     let _both = (pair[0].lock(), pair[1].lock());
     let site = format!("tests/rules.rs:{line}:");

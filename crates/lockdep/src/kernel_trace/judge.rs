@@ -251,9 +251,10 @@ impl TraceJudge {
         // Taking out another validates what is above it again.
         let site = if innermost { NO_PLACE } else { self.place_all(number, task) };
         let verdict = self.run.release_of(&mut task.held, lock.class(), address, site);
-        if task.held.locks().len() < task.lines.len() {
-            let at = task.lines.iter().rposition(|(held, _)| *held == address);
-            at.map(|at| task.lines.remove(at));
+        if task.held.locks().len() < task.lines.len()
+            && let Some(at) = task.lines.iter().rposition(|(held, _)| *held == address)
+        {
+            task.lines.remove(at);
         }
         verdict
     }
