@@ -71,6 +71,15 @@ impl Origin {
         }
     }
 
+    /// How choices are made, as far as that says what may happen: a schedule that is written out may take any option.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        match self {
+            Origin::Recipe(recipe) => recipe.mode,
+            Origin::Script { .. } => Mode::Random,
+        }
+    }
+
     /// The seed.
     #[must_use]
     pub const fn seed(&self) -> u64 {

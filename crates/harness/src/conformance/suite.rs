@@ -174,7 +174,7 @@ impl Suite {
 
         self.begin(pulse, case, Mode::Benign, 0, names());
         let recipe = Recipe { mode: Mode::Benign, seed: experiment.seed(), run: 0 };
-        let report = world.run(&mut RecipeScheduler::new(recipe), recipe);
+        let report = world.run(&mut RecipeScheduler::new(recipe), recipe.into());
         outcome.runs += 1;
         outcome.steps += report.steps;
         outcome.failures = self.judge(case, &report);
@@ -239,7 +239,7 @@ impl Suite {
             text: f.text.trim_end().to_owned(),
             replay: replay.clone(),
         });
-        let mode = report.token.recipe.mode;
+        let mode = report.token.origin.mode();
         let errors = report.notes.iter().filter(|note| not_allowed(case, mode, note)).map(|note| Failure {
             code: ERROR.to_owned(),
             title: note.clone(),

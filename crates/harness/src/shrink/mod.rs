@@ -146,16 +146,12 @@ impl Experiment {
         let target = Essence::of(&found).ok_or(ShrinkError::NothingFound)?;
         let ring = found.ring.clone().filter(|_| target.code() == Code::LdRecursive);
         let ring = Ring::of_deadlock(&report.end).filter(|_| target.code() == Code::ProgDeadlock).or(ring);
-        let mode = match &token.origin {
-            Origin::Recipe(Recipe { mode: Mode::Benign, .. }) => Mode::Benign,
-            _ => Mode::Random,
-        };
         let search = Search {
             registry: &self.registry,
             file: self.scenario().source.name(),
             target: &target,
             ring,
-            mode,
+            mode: token.origin.mode(),
             seed: token.origin.seed(),
             runs_left: plan.runs,
         };
