@@ -46,7 +46,9 @@ pub(crate) struct State {
     pub(crate) shut_out: Vec<TaskId>,
     /// Pending timeouts of blocked tasks, in order of arrival.
     pub(crate) deadlines: Vec<(u64, TaskId)>,
+    /// The choices made, and beyond `recorded` those of the run before that are to be made again.
     pub(crate) schedule: Vec<Choice>,
+    pub(crate) recorded: usize,
     /// The steps, while `logging`.
     pub(crate) log: RunLog,
     /// Chosen to be resumed next.
@@ -54,6 +56,14 @@ pub(crate) struct State {
     /// How the run ends, once that is known.
     pub(crate) ending: Option<Outcome>,
     pub(crate) stacks: StackPool,
+}
+
+impl State {
+    pub(crate) fn record(&mut self, choice: Choice) {
+        self.schedule.truncate(self.recorded);
+        self.schedule.push(choice);
+        self.recorded += 1;
+    }
 }
 
 impl Sched {
@@ -78,6 +88,7 @@ impl Sched {
                 shut_out: Vec::new(),
                 deadlines: Vec::new(),
                 schedule: Vec::new(),
+                recorded: 0,
                 log: RunLog::default(),
                 next: None,
                 ending: None,
@@ -103,8 +114,8 @@ impl Sched {
         state.waiters.clear();
         state.shut_out.clear();
         state.deadlines.clear();
-        state.schedule.clear();
-        state.log.clear();
+        state.recorded = 0;
+        state.log.rewind();
         state.next = None;
         state.ending = None;
         self.tearing_down.set(false);
@@ -188,7 +199,14 @@ impl Sched {
             return 0;
         }
         let taken = if self.logging.get() {
-            let step = self.state.borrow().log.steps().len().saturating_sub(1);
+            let state = &mut *self.state.borrow_mut();
+            if self.can_ask.get()
+                && let Some(taken) = state.log.kept_choice(options)
+            {
+                state.recorded += usize::from(self.config.record);
+                return taken;
+            }
+            let step = state.log.steps().len().saturating_sub(1);
             self.ask(|scheduler| scheduler.choose_in_step(step, kind, options))
         } else {
             self.ask(|scheduler| scheduler.choose(kind, options))
@@ -200,7 +218,7 @@ impl Sched {
         }
         let state = &mut *self.state.borrow_mut();
         if self.config.record {
-            state.schedule.push(Choice { kind, options, taken });
+            state.record(Choice { kind, options, taken });
         }
         if self.logging.get() {
             state.log.choice(Picked { options, taken });
@@ -237,7 +255,8 @@ impl Sched {
     /// The choices recorded so far.
     #[must_use]
     pub fn schedule(&self) -> Schedule {
-        Schedule(self.state.borrow().schedule.clone())
+        let state = self.state.borrow();
+        Schedule(state.schedule[..state.recorded].to_vec())
     }
 
     /// The name that `task` was spawned with; `setup` for task 0.

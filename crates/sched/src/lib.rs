@@ -58,7 +58,7 @@ pub use availability::Availability;
 pub use choice::{Choice, ChoiceKind};
 pub use config::Config;
 pub use engine::Sched;
-pub use log::{Effect, Picked, RunLog, Step, TASKS};
+pub use log::{Effect, Picked, RunId, RunLog, Step, TASKS};
 pub use op::{Access, Op};
 pub use outcome::{Outcome, StopReason};
 pub use panic_hook::install_panic_hook;

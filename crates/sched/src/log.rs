@@ -40,13 +40,30 @@ pub struct Picked {
     pub taken: u32,
 }
 
+/// Which run of which engine a log is of. Compared, never ordered.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RunId {
+    engine: usize,
+    run: u64,
+}
+
 /// The steps of a run in their order. Kept only for a scheduler that [wants it](crate::Scheduler::wants_log).
+///
+/// A scheduler that goes back to a prefix of the run before says how much of it it [keeps](crate::Scheduler::keeps): these
+/// steps are then done again without asking it, and are not written again, only compared.
 #[derive(Default, Debug)]
 pub struct RunLog {
+    /// Beyond `len`: what is kept of the run before and not yet done again.
     steps: Vec<Step>,
     more: Vec<Op>,
+    /// Beyond `made`: as `steps` beyond `len`.
     choices: Vec<Picked>,
+    len: usize,
+    made: usize,
+    kept: usize,
     opaque: bool,
+    begun: bool,
+    id: RunId,
 }
 
 impl RunLog {
@@ -54,11 +71,12 @@ impl RunLog {
     #[must_use]
     #[inline]
     pub fn steps(&self) -> &[Step] {
-        &self.steps
+        &self.steps[..self.len]
     }
 
     /// What step `at` accessed besides its `op`.
     #[must_use]
+    #[inline]
     pub fn more(&self, at: usize) -> &[Op] {
         let end = self.steps.get(at + 1).map_or(self.more.len(), |next| next.more as usize);
         &self.more[self.steps[at].more as usize..end]
@@ -79,44 +97,129 @@ impl RunLog {
         self.opaque
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.steps.clear();
-        self.more.clear();
-        self.choices.clear();
-        self.opaque = false;
+    /// Which run this is the log of.
+    #[must_use]
+    pub fn id(&self) -> RunId {
+        self.id
+    }
+
+    /// How many of the steps are those of the run before.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+
+    pub(crate) fn rewind(&mut self) {
+        (self.len, self.made) = (0, 0);
+        (self.opaque, self.begun) = (false, false);
+    }
+
+    /// Whether this run's first decision is still to come.
+    pub(crate) fn fresh(&self) -> bool {
+        !self.begun
+    }
+
+    /// A run of `engine` begins, which keeps `kept` steps of the one before.
+    pub(crate) fn begin(&mut self, engine: usize, kept: usize) {
+        self.begun = true;
+        self.id = RunId { engine, run: self.id.run + 1 };
+        self.kept = kept.min(self.steps.len());
+        self.forget_from(self.kept);
+    }
+
+    fn forget_from(&mut self, step: usize) {
+        if let Some(first) = self.steps.get(step) {
+            let (more, choices) = (first.more as usize, first.choices as usize);
+            self.more.truncate(more);
+            self.choices.truncate(choices);
+            self.steps.truncate(step);
+        }
+    }
+
+    /// Whether the next step is one that the run before did.
+    #[inline]
+    pub(crate) fn follows(&self) -> bool {
+        self.len < self.steps.len()
+    }
+
+    /// The task of the next step, where it is one that the run before did.
+    #[inline]
+    pub(crate) fn next_kept(&self) -> TaskId {
+        self.steps[self.len].task
+    }
+
+    /// The run does not do what the one before did, although it was to.
+    #[cold]
+    pub(crate) fn stray(&mut self) {
+        self.opaque = true;
+        self.kept = self.kept.min(self.len);
+        self.forget_from(self.len);
+        self.choices.truncate(self.made);
     }
 
     #[inline]
     pub(crate) fn step(&mut self, task: TaskId, op: Op, more: &[Op], woken_by: Option<u32>) {
+        if self.follows() {
+            let Step { task: t, op: o, choices, .. } = self.steps[self.len];
+            if (t, o, choices as usize) == (task, op, self.made) && self.more(self.len) == more {
+                self.len += 1;
+                return;
+            }
+            self.stray();
+        }
+        self.push(task, op, more, woken_by);
+    }
+
+    #[inline]
+    fn push(&mut self, task: TaskId, op: Op, more: &[Op], woken_by: Option<u32>) {
         let (from, choices) = (self.more.len() as u32, self.choices.len() as u32);
         self.steps.push(Step { task, op, effect: None, woken_by, more: from, choices });
+        self.len += 1;
         if !more.is_empty() {
             self.more.extend_from_slice(more);
         }
     }
 
+    /// The choice that the run before made here, if this one is to make the same.
+    pub(crate) fn kept_choice(&mut self, options: u32) -> Option<u32> {
+        if self.len == 0 && self.follows() && self.steps[0].task == crate::engine::SETUP {
+            self.len = 1;
+        }
+        let kept = *self.choices.get(self.made)?;
+        let of_this_step = self.steps.get(self.len).is_none_or(|next| self.made < next.choices as usize);
+        if kept.options != options || !of_this_step {
+            self.stray();
+            return None;
+        }
+        self.made += 1;
+        Some(kept.taken)
+    }
+
     pub(crate) fn choice(&mut self, picked: Picked) {
-        if self.steps.is_empty() {
+        if self.len == 0 {
             self.step(crate::engine::SETUP, Op::LOCAL, &[], None);
         }
         self.choices.push(picked);
+        self.made += 1;
     }
 
     #[inline]
     pub(crate) fn effect(&mut self, object: ObjId, effect: Effect) {
-        match self.steps.last_mut() {
-            Some(step) if step.op.object == object => {
-                let from = step.effect.map_or(effect.from, |before| before.from);
-                step.effect = Some(Effect { from, to: effect.to });
-            }
-            // Before the first step only the setup context acts: what it leaves is the state the run begins with.
-            None => {}
-            Some(_) => self.opaque = true,
+        if self.len <= self.kept {
+            // Known; or, before the first step, only the setup context acts: what it leaves is what the run begins with.
+            return;
+        }
+        let step = &mut self.steps[self.len - 1];
+        if step.op.object == object {
+            let from = step.effect.map_or(effect.from, |before| before.from);
+            step.effect = Some(Effect { from, to: effect.to });
+        } else {
+            self.opaque = true;
         }
     }
 
     pub(crate) fn spawned(&mut self) {
-        if self.steps.last().is_none_or(|step| step.op != Op::write(TASKS)) {
+        if self.steps().last().is_none_or(|step| step.op != Op::write(TASKS)) {
             self.opaque = true;
         }
     }

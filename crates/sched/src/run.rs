@@ -166,6 +166,12 @@ impl Sched {
             self.log_step(state, next);
             return next;
         }
+        if state.log.follows() {
+            if let Some(next) = self.follow(state) {
+                return Some(next);
+            }
+            state.log.stray();
+        }
         let view = SchedView {
             runnable: &state.runnable,
             current,
@@ -180,9 +186,20 @@ impl Sched {
         };
         if self.config.record {
             let (options, taken) = (options as u32, index as u32);
-            state.schedule.push(Choice { kind: ChoiceKind::Task, options, taken });
+            state.record(Choice { kind: ChoiceKind::Task, options, taken });
         }
         self.log_step(state, Some(next));
+        Some(next)
+    }
+
+    /// The task that did the next step of the run before, which is kept; `None` if it cannot do it now.
+    #[inline]
+    fn follow(&self, state: &mut State) -> Option<TaskId> {
+        let next = state.log.next_kept();
+        let task = state.tasks.get_mut(next.0 as usize).filter(|task| task.state == TaskState::Runnable)?;
+        let woken_by = task.woken_by.take();
+        state.log.step(next, task.op, &task.more, woken_by);
+        state.recorded += usize::from(self.config.record);
         Some(next)
     }
 
@@ -300,6 +317,16 @@ impl Sched {
         self.current.set(SETUP);
     }
 
+    /// The first decision of a run is near: the log begins, with what the scheduler keeps of the run before.
+    fn begin_log(&self) {
+        let state = &mut *self.state.borrow_mut();
+        if state.log.fresh() {
+            let last = state.log.id();
+            let kept = if self.logging.get() { self.ask(|scheduler| scheduler.keeps(last)) } else { None };
+            state.log.begin(ptr::from_ref(self).addr(), kept.unwrap_or(0));
+        }
+    }
+
     /// Asks the scheduler, if there is one. It is out of reach while it answers.
     #[inline]
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&mut dyn Scheduler) -> R) -> Option<R> {
@@ -369,6 +396,7 @@ impl<'a> Deciding<'a> {
             unsafe { std::mem::transmute::<*mut (dyn Scheduler + 'a), *mut (dyn Scheduler + 'static)>(scheduler) };
         let previous =
             (sched.scheduler.replace(scheduler), sched.can_ask.replace(true), sched.logging.replace(logging));
+        sched.begin_log();
         Deciding { sched, previous }
     }
 }

@@ -1,7 +1,7 @@
 //! The interface between the engine and what decides.
 
 use crate::engine::State;
-use crate::log::RunLog;
+use crate::log::{RunId, RunLog};
 use crate::task::Task;
 use crate::{ChoiceKind, Op, Outcome, TaskState};
 use mm_types::TaskId;
@@ -38,6 +38,14 @@ pub trait Scheduler {
     /// Whether the steps of the run are to be logged for it. Asked once, before the run.
     fn wants_log(&self) -> bool {
         false
+    }
+
+    /// How many steps of the run `last`, the one before in this engine, the next is to do again, choices included. Asked once,
+    /// before the run, and only where the log is wanted. The scheduler is not asked about these steps; should the run not
+    /// do them, its log is [opaque](RunLog::opaque).
+    fn keeps(&self, last: RunId) -> usize {
+        let _ = last;
+        0
     }
 
     /// The run is over, and its tasks are not yet unwound. Told only to a scheduler that wants the log.

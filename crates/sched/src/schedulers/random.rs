@@ -31,8 +31,9 @@ impl RandomScheduler {
         self.used = WORDS;
     }
 
+    /// A number in `0..options`, each equally likely; at most 2^32 options.
     #[inline]
-    fn below(&mut self, options: u64) -> u64 {
+    pub fn below(&mut self, options: u64) -> u64 {
         if self.used == WORDS {
             self.refill();
         }
