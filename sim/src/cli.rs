@@ -18,8 +18,9 @@ Examples:
   shootdown run sim/scenarios/userptr-reclaim.mms --set range_start=none";
 
 const AFTER_EXPLORE: &str = "\
-Example:
+Examples:
   shootdown explore sim/scenarios/userptr-reclaim.mms --executions 2000 --jobs 2
+  shootdown explore sim/scenarios/lost-invalidation-corrected.mms --strategy exhaustive
 
 Ctrl-C ends it with the results so far, and so do two; a third one ends it at once.";
 
@@ -194,8 +195,13 @@ pub(crate) struct RunArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
 pub(crate) enum StrategyArg {
-    // Its help would cost more lines than it tells.
+    // Their help would cost more lines than it tells.
     Random,
+    Pct,
+    Pos,
+    Surw,
+    Portfolio,
+    Exhaustive,
 }
 
 #[derive(Args, Debug)]
@@ -203,12 +209,17 @@ pub(crate) struct ExploreArgs {
     /// Scenario file (.mms)
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// How schedules are chosen: random takes every choice at random
+    /// How schedules are chosen: every choice at random; by priorities that change at few places
+    /// (pct) or where operations race (pos); the orders of one object uniformly (surw); by each of
+    /// these in turn (portfolio); or all, up to the order of operations that commute (exhaustive)
     #[arg(long, value_enum, default_value = "random")]
     pub(crate) strategy: StrategyArg,
-    /// How many runs
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = one_or_more)]
-    pub(crate) executions: u64,
+    /// How many runs, at most [default: 10000; exhaustive: all]
+    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    pub(crate) executions: Option<u64>,
+    /// Leave out schedules with more preemptions (exhaustive)
+    #[arg(long, value_name = "N")]
+    pub(crate) preemptions: Option<u32>,
     /// Stop after so many seconds, with what there is
     #[arg(long, value_name = "SECONDS", value_parser = one_or_more)]
     pub(crate) time: Option<u64>,

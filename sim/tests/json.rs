@@ -140,6 +140,18 @@ fn shrink() {
 }
 
 #[test]
+fn explore_exhaustively() {
+    let all = ["--strategy", "exhaustive"];
+    let explored = |file: &str, more: &[&str]| printed(&[&["explore", file], &all[..], more].concat());
+    let mut objects = explored("sim/scenarios/abba.mms", &[]);
+    objects.extend(explored("sim/scenarios/counter-2x10.mms", &["--preemptions", "1"]));
+    objects.extend(explored("sim/scenarios/lost-invalidation.mms", &["--stop-at-first"]));
+    agree("## `explore --strategy exhaustive`", &objects);
+    agree("### An element of `findings` of `explore --strategy exhaustive`", elements(&objects, "findings"));
+    strings(&objects, &["left_out", "across_runs", "problems"]);
+}
+
+#[test]
 fn strace() {
     let log = "tests/data/strace/cat_maps.strace";
     let mut objects = printed(&["strace", log, "--driver", "interval_mirror"]);

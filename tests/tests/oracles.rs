@@ -230,6 +230,14 @@ const ROWS: &[Row] = &[
         twin: &[Edit("        read_begin\n", ""), Edit("retry {", "retry { read_begin")],
     },
     Row {
+        code: "CHECK",
+        proof: "lost-invalidation.mms",
+        wrong: Shipped("lost-invalidation.mms"),
+        run: &["CHECK"],
+        also: &[],
+        twin: &[Edit("if now has 1 { return }", "if now not seq { return }")],
+    },
+    Row {
         code: "PANIC",
         proof: "panic",
         wrong: Here(

@@ -1,11 +1,12 @@
 //! Starting the jobs and merging what they send.
 
 use crate::worker::{Part, Shared, work};
-use crate::{Accumulate, Plan, Program, Progress};
+use crate::{Accumulate, Plan, Program, Progress, Sampler, profile};
 use crossbeam::channel::{Receiver, bounded};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 
 /// Why an exploration ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,18 +41,19 @@ pub struct Explored<A> {
 /// A panic of `program` goes through, after the other jobs have stopped.
 pub fn explore<P: Program, A: Accumulate<P::Report>>(
     program: &P,
-    plan: &Plan,
+    plan: &Plan<'_>,
     empty: &(impl Fn() -> A + Sync),
     progress: &dyn Fn(Progress) -> ControlFlow<()>,
 ) -> Explored<A> {
     let shared = Shared::new();
+    let profile = Arc::new(profile(program, plan.strategy, plan.seed));
     // Bounded, so that slow merging holds the jobs up instead of filling memory.
     let (sender, receiver) = bounded(4 * plan.threads());
     let scope = crossbeam::thread::scope(|scope| {
         let jobs: Vec<_> = (0..plan.threads())
             .map(|_| {
-                let (shared, sender) = (&shared, sender.clone());
-                scope.spawn(move |_| work(program, plan, empty, shared, &sender))
+                let (shared, profile, sender) = (&shared, Arc::clone(&profile), sender.clone());
+                scope.spawn(move |_| work(program, plan, Sampler::new(plan.strategy, &profile), empty, shared, &sender))
             })
             .collect();
         // The channel ends when the last job does.
@@ -67,7 +69,7 @@ pub fn explore<P: Program, A: Accumulate<P::Report>>(
 
 /// Takes the receiver, so that a panic here closes the channel and no job waits for room in it.
 fn collect<R, A: Accumulate<R>>(
-    plan: &Plan,
+    plan: &Plan<'_>,
     empty: A,
     shared: &Shared,
     parts: Receiver<Part<A>>,

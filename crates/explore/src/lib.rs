@@ -1,7 +1,8 @@
 //! Strategies that drive many runs of one program, on many cores, and merge what they report.
 //!
-//! A [`Program`] builds worlds and runs them; [`explore`] runs it under many schedules; an [`Accumulate`] keeps what the
-//! caller wants to know. [`replay`] runs one recorded schedule.
+//! A [`Program`] builds worlds and runs them; [`explore`] samples its schedules by a [`Strategy`]; an [`Accumulate`] keeps what
+//! the caller wants to know. [`exhaust`] runs it once for each trace ([`Exhaustive`]), and a [`Gather`] keeps. [`replay`] runs
+//! one recorded schedule.
 //!
 //! # The result does not depend on the number of jobs
 //!
@@ -15,17 +16,21 @@
 //! job 2:         runs 4..6, 6 finds    runs 12.. stops | runs 8.. are dropped: runs == 7, first == 6
 //! ```
 
+mod exhaust;
 mod exhaustive;
 mod explore;
 mod plan;
 mod program;
 mod progress;
 mod replay;
+mod strategy;
 mod worker;
 
-pub use exhaustive::{Bounds, Exhaustive, Tally};
+pub use exhaust::{ExhaustPlan, Exhausted, Gather, Remaining, exhaust};
+pub use exhaustive::{Bounds, Course, CourseScheduler, Exhaustive, Flaw, Tally};
 pub use explore::{Ended, Explored, explore};
-pub use plan::{Plan, Strategy};
+pub use plan::Plan;
 pub use program::{Accumulate, Program, Verdict};
 pub use progress::Progress;
 pub use replay::{Replayed, replay};
+pub use strategy::{PATIENCE, Pct, Portfolio, Pos, Profile, Sampler, Strategy, Surw, Uniform, Walk, profile};

@@ -1,19 +1,13 @@
 //! What to explore, and how much of it.
 
+use crate::Strategy;
 use std::ops::Range;
 
-/// How schedules are chosen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Strategy {
-    /// Every option of every choice with equal probability ([`sched::RandomScheduler`]).
-    Random,
-}
-
 /// How much is explored, by what, and on how many threads.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Plan {
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
     /// How schedules are chosen.
-    pub strategy: Strategy,
+    pub strategy: &'a dyn Strategy,
     /// Run `k` decides by the stream of (`seed`, `k`).
     pub seed: u64,
     /// Runs are numbered `0..runs`.
@@ -24,7 +18,7 @@ pub struct Plan {
     pub stop_at_first: bool,
 }
 
-impl Plan {
+impl Plan<'_> {
     /// How many consecutive runs a job takes at once: enough that handing them out costs nothing, few enough that no job
     /// is left alone with the last ones.
     fn chunk(&self) -> u64 {
@@ -51,11 +45,12 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Uniform;
 
     #[test]
     fn chunks_partition_the_runs() {
         for runs in [0, 1, 63, 64, 65, 1000, 16_384, 100_000, 100_001] {
-            let plan = Plan { strategy: Strategy::Random, seed: 0, runs, jobs: 1, stop_at_first: false };
+            let plan = Plan { strategy: &Uniform, seed: 0, runs, jobs: 1, stop_at_first: false };
             let mut next = 0;
             for index in 0..plan.chunks() {
                 let part = plan.runs_of(index);

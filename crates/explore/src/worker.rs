@@ -1,9 +1,8 @@
 //! What one job does.
 
-use crate::{Accumulate, Plan, Program, Strategy, Verdict};
+use crate::{Accumulate, Plan, Program, Sampler, Verdict};
 use crossbeam::channel::Sender;
 use crossbeam::utils::CachePadded;
-use sched::RandomScheduler;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What the jobs share. Touched once a chunk, except for the two words that say when to stop, which are only read.
@@ -45,14 +44,13 @@ pub(crate) struct Part<A> {
 /// Executes chunks until there are none or the others say that it is enough.
 pub(crate) fn work<P: Program, A: Accumulate<P::Report>>(
     program: &P,
-    plan: &Plan,
+    plan: &Plan<'_>,
+    mut sampler: Sampler,
     empty: &(impl Fn() -> A + Sync),
     shared: &Shared,
     parts: &Sender<Part<A>>,
 ) {
     let _stop_others = StopOnPanic(shared);
-    let Strategy::Random = plan.strategy;
-    let mut scheduler = RandomScheduler::new(plan.seed, 0);
     let mut world = None;
     while !shared.stopped() {
         // Relaxed: the numbers are all that is exchanged; accumulators go through the channel.
@@ -70,8 +68,7 @@ pub(crate) fn work<P: Program, A: Accumulate<P::Report>>(
                 // The finding is in an earlier chunk: ours will not be merged.
                 return;
             }
-            scheduler.begin(plan.seed, run);
-            let report = program.run(world, &mut scheduler, run);
+            let report = program.run(world, sampler.begin(plan.seed, run), run);
             part.runs += 1;
             if part.accumulated.add(run, report) == Verdict::Finding {
                 part.first.get_or_insert(run);

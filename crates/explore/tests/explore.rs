@@ -1,6 +1,6 @@
 //! Explorations of a program on real engines.
 
-use explore::{Accumulate, Ended, Explored, Plan, Program, Progress, Strategy, Verdict, explore, replay};
+use explore::{Accumulate, Ended, Explored, Plan, Program, Progress, Uniform, Verdict, explore, replay};
 use mm_types::{Name, ObjId, TaskId};
 use sched::{Config, Op, Outcome, Sched, Schedule, Scheduler};
 use std::cell::Cell;
@@ -84,15 +84,15 @@ impl Accumulate<Report> for All {
     }
 }
 
-fn plan(runs: u64, jobs: usize, stop_at_first: bool) -> Plan {
-    Plan { strategy: Strategy::Random, seed: 11, runs, jobs, stop_at_first }
+fn plan(runs: u64, jobs: usize, stop_at_first: bool) -> Plan<'static> {
+    Plan { strategy: &Uniform, seed: 11, runs, jobs, stop_at_first }
 }
 
 fn go_on(_: Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn explored(plan: Plan) -> Explored<All> {
+fn explored(plan: Plan<'_>) -> Explored<All> {
     explore(&Abba::default(), &plan, &All::default, &go_on)
 }
 

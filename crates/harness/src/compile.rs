@@ -1,10 +1,11 @@
 //! A scenario's tasks and inline drivers as operations: names resolved to indices, each step with the line it came from.
 
+use crate::globals::{GlobalSpec, GlobalStep, Registers};
 use ksync::{ChoiceKind, Pin, Steer};
 use mm_types::{Gfp, Name, PageRange, Pgoff, Prot, VirtAddr};
 use scenario::ast::{
-    Argument, Backing, Callback, Device, DeviceBody, DriverStatement, InlineDriver, InlineKind, Lock, LockKind,
-    LockMode, Mapping, OptionValue, RangeExpr, Sharing, Statement, SteeredChoice,
+    Argument, Backing, Callback, Device, DeviceBody, DriverStatement, GlobalStatement, InlineDriver, InlineKind, Lock,
+    LockKind, LockMode, Mapping, OptionValue, RangeExpr, Sharing, Statement, SteeredChoice,
 };
 use scenario::{Scenario, Span, Spanned, Word};
 
@@ -20,7 +21,10 @@ pub(crate) struct Step<T> {
 pub(crate) struct Code {
     pub(crate) mms: Vec<MmSpec>,
     pub(crate) devices: Vec<DeviceSpec>,
+    pub(crate) globals: GlobalSpec,
     pub(crate) tasks: Vec<TaskSpec>,
+    /// Whether anything in it needs memory, address spaces or devices.
+    pub(crate) needs_machine: bool,
     pub(crate) pins: Vec<Pin>,
     pub(crate) steers: Vec<Steer>,
     /// The frame of what happens before the tasks start.
@@ -74,6 +78,7 @@ pub(crate) struct InlineSpec {
 #[derive(Debug)]
 pub(crate) struct TaskSpec {
     pub(crate) name: Name,
+    pub(crate) registers: usize,
     pub(crate) body: Vec<Step<TaskStep>>,
 }
 
@@ -99,6 +104,7 @@ pub(crate) enum TaskStep {
     Sync { name: Name },
     Yield,
     Notify { nonblock: bool, mm: usize, pages: PageRange, body: Vec<Step<TaskStep>> },
+    Global(GlobalStep),
 }
 
 #[derive(Debug)]
@@ -127,7 +133,8 @@ pub(crate) enum DriverStep {
 /// A name that is not defined: the parser reports these with their place, so only a scenario that a program built can
 /// have one.
 pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
-    let names = Names { scenario };
+    let globals = GlobalSpec::of(scenario);
+    let names = Names { scenario, globals: &globals };
     let registered: Vec<&str> = scenario.tasks.iter().flat_map(|t| registered_in(&t.body)).collect();
     Ok(Code {
         mms: scenario.mms.iter().map(|m| mm_spec(m)).collect(),
@@ -137,7 +144,9 @@ pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
             .iter()
             .map(|t| {
                 let label = &t.name.node;
-                Ok(TaskSpec { name: Name::new(label), body: names.task_steps(&t.body, label)? })
+                let registers = Registers::default();
+                let body = names.task_steps(&t.body, label, &registers)?;
+                Ok(TaskSpec { name: Name::new(label), registers: registers.len(), body })
             })
             .collect::<Result<_, String>>()?,
         pins: scenario
@@ -150,6 +159,8 @@ pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
             .collect(),
         steers: scenario.steer.iter().map(|s| steer(s)).collect(),
         setup: Name::new(&format!("{} (setup)", scenario.source.name())),
+        needs_machine: needs_machine(scenario),
+        globals,
     })
 }
 
@@ -183,16 +194,49 @@ fn registered_in(body: &[Spanned<Statement>]) -> Vec<&str> {
     body.iter()
         .flat_map(|s| match &s.node {
             Statement::Register { device } => vec![device.node.as_str()],
-            Statement::With { body, .. } | Statement::Repeat { body, .. } | Statement::Notify { body, .. } => {
-                registered_in(body)
+            Statement::With { body, .. }
+            | Statement::Repeat { body, .. }
+            | Statement::Notify { body, .. }
+            | Statement::Global(GlobalStatement::With { body, .. }) => registered_in(body),
+            Statement::Global(GlobalStatement::If { then, otherwise, .. }) => {
+                [registered_in(then), registered_in(otherwise)].concat()
             }
             _ => Vec::new(),
         })
         .collect()
 }
 
+impl Code {
+    /// Whether no oracle relates what happens to locks: there are no pages, devices and callbacks, and no lock under which
+    /// sleeping is forbidden (what CTX is about). How the run ends is all there is to judge.
+    pub(crate) fn only_its_end_matters(&self) -> bool {
+        !self.needs_machine && !self.globals.has_spinlocks()
+    }
+}
+
+/// Whether something of `scenario` is more than locks and words.
+fn needs_machine(scenario: &Scenario) -> bool {
+    let kswapd = scenario.machine.kswapd.is_some_and(|on| on.node == scenario::ast::Switch::On);
+    kswapd || !scenario.mms.is_empty() || scenario.tasks.iter().any(|task| any_needs_machine(&task.body))
+}
+
+fn any_needs_machine(body: &[Spanned<Statement>]) -> bool {
+    body.iter().any(|s| match &s.node {
+        Statement::Sync { .. } | Statement::Yield => false,
+        Statement::Repeat { body, .. } | Statement::Global(GlobalStatement::With { body, .. }) => {
+            any_needs_machine(body)
+        }
+        Statement::Global(GlobalStatement::If { then, otherwise, .. }) => {
+            any_needs_machine(then) || any_needs_machine(otherwise)
+        }
+        Statement::Global(_) => false,
+        _ => true,
+    })
+}
+
 struct Names<'a> {
     scenario: &'a Scenario,
+    globals: &'a GlobalSpec,
 }
 
 impl Names<'_> {
@@ -251,13 +295,18 @@ impl Names<'_> {
         Ok(InlineSpec { kind, locks, handlers, operations })
     }
 
-    fn task_steps(&self, body: &[Spanned<Statement>], task: &str) -> Result<Vec<Step<TaskStep>>, String> {
+    fn task_steps(
+        &self,
+        body: &[Spanned<Statement>],
+        task: &str,
+        registers: &Registers,
+    ) -> Result<Vec<Step<TaskStep>>, String> {
         body.iter()
-            .map(|s| Ok(Step { frame: self.frame(s.span, task), what: self.task_step(&s.node, task)? }))
+            .map(|s| Ok(Step { frame: self.frame(s.span, task), what: self.task_step(&s.node, task, registers)? }))
             .collect()
     }
 
-    fn task_step(&self, statement: &Statement, task: &str) -> Result<TaskStep, String> {
+    fn task_step(&self, statement: &Statement, task: &str, registers: &Registers) -> Result<TaskStep, String> {
         Ok(match statement {
             Statement::Mmap { mm, range, prot, mapping } => {
                 TaskStep::Mmap { mm: self.mm(&mm.node)?, map: map(range.node, prot.node, mapping) }
@@ -290,16 +339,16 @@ impl Names<'_> {
                 device: self.device(&device.node)?,
                 lock: lock.node.clone(),
                 write: is_write(mode.as_ref()),
-                body: self.task_steps(body, task)?,
+                body: self.task_steps(body, task, registers)?,
             },
             Statement::Repeat { times, body } => {
-                TaskStep::Repeat { times: times.node, body: self.task_steps(body, task)? }
+                TaskStep::Repeat { times: times.node, body: self.task_steps(body, task, registers)? }
             }
             Statement::Notify { nonblock, mm, range, body } => TaskStep::Notify {
                 nonblock: *nonblock,
                 mm: self.mm(&mm.node)?,
                 pages: range.node,
-                body: self.task_steps(body, task)?,
+                body: self.task_steps(body, task, registers)?,
             },
             Statement::Call { device, operation, arguments } => TaskStep::Call {
                 device: self.device(&device.node)?,
@@ -310,6 +359,10 @@ impl Names<'_> {
             Statement::Unregister { device } => TaskStep::Unregister { device: self.device(&device.node)? },
             Statement::Sync { name } => TaskStep::Sync { name: user_point(&name.node) },
             Statement::Yield => TaskStep::Yield,
+            Statement::Global(statement) => {
+                let nested = |body: &[Spanned<Statement>]| self.task_steps(body, task, registers);
+                TaskStep::Global(self.globals.step(statement, registers, nested)?)
+            }
         })
     }
 

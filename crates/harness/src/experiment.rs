@@ -1,14 +1,16 @@
 //! A scenario ready to run: parsed, checked against a registry, bound to its drivers.
 
 use crate::compile::{Code, compile};
+use crate::exhaust::ExhaustReport;
 use crate::explore::{ExplorePlan, ExploreReport, ExploredFinding, Progress};
 use crate::prove::{Effort, prove};
 use crate::registry::Registry;
 use crate::report::RunReport;
-use crate::schedulers::{RecipeScheduler, scheduler_of};
+use crate::schedulers::scheduler_of;
 use crate::settings;
-use crate::token::{Origin, Recipe, Token};
+use crate::token::{Mode, Origin, Recipe, Token};
 use crate::world::{Brief, World};
+use explore::{ExhaustPlan, Remaining};
 use lockdep::Lockdep;
 use scenario::{Diagnostic, Scenario, Span};
 use std::fmt;
@@ -127,9 +129,9 @@ impl Experiment {
     }
 
     /// The run that `origin` names, in a world of its own.
-    fn run_of(&self, origin: Origin, events: bool) -> RunReport {
+    pub(crate) fn run_of(&self, origin: Origin, events: bool) -> RunReport {
         let mut world = World::new(self, Lockdep::new(), events);
-        world.run(&mut *scheduler_of(&origin), origin)
+        world.run(&mut *scheduler_of(self, &origin), origin)
     }
 
     /// The run of a token again.
@@ -167,10 +169,27 @@ impl Experiment {
         }
     }
 
+    /// One run of each trace: every schedule, up to the order of operations that commute.
+    #[must_use]
+    pub fn exhaust(&self, plan: &ExhaustPlan, progress: &dyn Fn(Remaining) -> ControlFlow<()>) -> ExhaustReport {
+        crate::exhaust::exhaust(self, plan, progress)
+    }
+
     /// Many runs, on `plan.jobs` threads. The report does not depend on the number of jobs.
     #[must_use]
     pub fn explore(&self, plan: &ExplorePlan, progress: &dyn Fn(Progress<'_>) -> ControlFlow<()>) -> ExploreReport {
-        crate::explore::explore(self, plan, progress)
+        crate::explore::explore(self, Mode::Random, plan, progress)
+    }
+
+    /// As [`Experiment::explore`], with schedules chosen as `mode` says.
+    #[must_use]
+    pub fn explore_by(
+        &self,
+        mode: Mode,
+        plan: &ExplorePlan,
+        progress: &dyn Fn(Progress<'_>) -> ControlFlow<()>,
+    ) -> ExploreReport {
+        crate::explore::explore(self, mode, plan, progress)
     }
 }
 
@@ -194,7 +213,8 @@ impl Soak {
 
     /// One run.
     pub fn run(&mut self, recipe: Recipe) -> Brief {
-        self.world.run_brief(&mut RecipeScheduler::new(recipe))
+        let mut scheduler = scheduler_of(self.world.experiment(), &recipe.into());
+        self.world.run_brief(&mut *scheduler)
     }
 }
 

@@ -3,10 +3,11 @@
 use crate::coverage::{Coverage, Covered};
 use crate::experiment::Experiment;
 use crate::report::{Found, conclusion};
+use crate::schedulers::strategy_of;
 use crate::token::{Mode, Recipe, Token};
 use crate::verdict::{self, Verdict};
 use crate::world::{Brief, World};
-use explore::{Accumulate, Ended, Plan, Program, Strategy};
+use explore::{Accumulate, Ended, Plan, Program};
 use lockdep::Lockdep;
 use properties::Code;
 use sched::Scheduler;
@@ -72,6 +73,7 @@ pub struct Progress<'a> {
     pub of: u64,
     /// The first run with a finding, as far as is known.
     pub first: Option<u64>,
+    mode: Mode,
     seed: u64,
     scenario: u64,
     coverage: &'a Coverage,
@@ -87,12 +89,12 @@ impl Progress<'_> {
     /// Each distinct finding so far: its code, and the token of a run that has it.
     #[must_use]
     pub fn found(&self) -> Vec<(Code, Token)> {
-        let found = self.coverage.found(Mode::Random, self.seed, self.scenario);
+        let found = self.coverage.found(self.mode, self.seed, self.scenario);
         found.into_iter().map(|(code, _, token)| (code, token)).collect()
     }
 }
 
-/// What an exploration found. Random exploration samples: a clean report proves nothing about the schedules it did not
+/// What a sampling exploration found: a clean report proves nothing about the schedules it did not
 /// run, and says so.
 #[derive(Clone, Debug)]
 pub struct ExploreReport {
@@ -100,6 +102,8 @@ pub struct ExploreReport {
     pub title: String,
     /// Its file.
     pub file: String,
+    /// How schedules were chosen.
+    pub strategy: &'static str,
     /// The seed.
     pub seed: u64,
     /// Runs counted.
@@ -130,7 +134,8 @@ impl ExploreReport {
         let ends: Vec<String> = self.ends.iter().map(|(word, n)| format!("{n} {word}")).collect();
         let _ = writeln!(
             text,
-            "  sampled (random, seed {}): {} runs, {} steps; {}",
+            "  sampled ({}, seed {}): {} runs, {} steps; {}",
+            self.strategy,
             self.seed,
             self.runs,
             self.steps,
@@ -189,7 +194,7 @@ impl ExploreReport {
             })
             .collect();
         serde_json::json!({
-            "scenario": self.title, "file": self.file, "strategy": "random", "coverage": "sampled", "seed": self.seed,
+            "scenario": self.title, "file": self.file, "strategy": self.strategy, "coverage": "sampled", "seed": self.seed,
             "runs": self.runs, "ended": self.ended.word(), "steps": self.steps, "ends": self.ends, "findings": findings,
             "across_runs": self.across_runs, "covered": self.covered,
             "as_expected": self.verdict.as_expected(), "problems": self.verdict.problems,
@@ -256,13 +261,15 @@ impl Accumulate<Brief> for Tally {
 
 pub(crate) fn explore(
     experiment: &Experiment,
+    mode: Mode,
     plan: &ExplorePlan,
     progress: &dyn Fn(Progress<'_>) -> ControlFlow<()>,
 ) -> ExploreReport {
     let lockdep = Lockdep::new();
     let program = Explored { experiment, coverage: Coverage::new(lockdep.clone()), lockdep };
+    let strategy = strategy_of(mode);
     let runs = Plan {
-        strategy: Strategy::Random,
+        strategy: &*strategy,
         seed: plan.seed,
         runs: plan.runs,
         jobs: plan.jobs,
@@ -270,18 +277,21 @@ pub(crate) fn explore(
     };
     let explored = explore::explore(&program, &runs, &Tally::default, &|explore::Progress { runs, of, first }| {
         let (seed, scenario, coverage) = (plan.seed, experiment.hash(), &program.coverage);
-        progress(Progress { runs, of, first, seed, scenario, coverage })
+        progress(Progress { runs, of, first, mode, seed, scenario, coverage })
     });
     let tally = explored.accumulated;
-    let findings = show(experiment, plan.seed, &tally);
+    let findings = show(experiment, mode, plan.seed, &tally);
     let ended = match explored.ended {
         Ended::AllRuns => ExploreEnd::AllRuns,
         Ended::FirstFinding => ExploreEnd::FirstFinding,
         Ended::Interrupted => ExploreEnd::Cut,
     };
     // Runs beyond the first finding, or beyond a cut, have left their chains too: which ones depends on the jobs.
-    let across_runs =
-        if ended == ExploreEnd::AllRuns { cycles_across_runs(&program.lockdep, &tally) } else { Vec::new() };
+    let across_runs = if ended == ExploreEnd::AllRuns {
+        cycles_across_runs(&program.lockdep, tally.found.keys())
+    } else {
+        Vec::new()
+    };
     let covered = (ended == ExploreEnd::AllRuns).then(|| program.coverage.covered());
     let codes: BTreeSet<Code> = tally.found.keys().map(|(code, _)| *code).collect();
     let scenario = experiment.scenario();
@@ -290,6 +300,7 @@ pub(crate) fn explore(
     ExploreReport {
         title: scenario.title.node.clone(),
         file: scenario.source.name().to_owned(),
+        strategy: mode.word(),
         seed: plan.seed,
         runs: explored.runs,
         steps: tally.steps,
@@ -303,11 +314,11 @@ pub(crate) fn explore(
 }
 
 /// Runs the first run of each distinct finding again, with everything written down.
-fn show(experiment: &Experiment, seed: u64, tally: &Tally) -> Vec<ExploredFinding> {
+fn show(experiment: &Experiment, mode: Mode, seed: u64, tally: &Tally) -> Vec<ExploredFinding> {
     let first_runs: BTreeSet<u64> = tally.found.values().map(|seen| seen.first).collect();
     let mut findings = Vec::new();
     for run in first_runs {
-        let report = experiment.run(Recipe { mode: Mode::Random, seed, run }, false);
+        let report = experiment.run(Recipe { mode, seed, run }, false);
         for found in &report.findings {
             let seen = found.code().and_then(|code| tally.found.get(&(code, found.key)));
             if let Some(seen) = seen.filter(|seen| seen.first == run) {
@@ -320,9 +331,9 @@ fn show(experiment: &Experiment, seed: u64, tally: &Tally) -> Vec<ExploredFindin
 }
 
 /// Cycles of the union of all runs' lock orders that no single run had.
-fn cycles_across_runs(lockdep: &Lockdep, tally: &Tally) -> Vec<String> {
+pub(crate) fn cycles_across_runs<'a>(lockdep: &Lockdep, found: impl Iterator<Item = &'a (Code, u64)>) -> Vec<String> {
     let judgement = lockdep.judge(&lockdep.merged());
-    let known: BTreeSet<u64> = tally.found.keys().map(|(_, key)| *key).collect();
+    let known: BTreeSet<u64> = found.map(|(_, key)| *key).collect();
     let mut lines: Vec<String> = judgement
         .findings
         .iter()

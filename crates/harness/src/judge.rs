@@ -21,6 +21,8 @@ pub(crate) struct Judge {
     /// Sync points reached in any run so far, and those that came since somebody asked.
     points: BTreeSet<Name>,
     pub(crate) new_points: Vec<Name>,
+    /// Only findings are wanted: nothing is hashed or counted.
+    pub(crate) only_findings: bool,
 }
 
 impl Judge {
@@ -34,6 +36,7 @@ impl Judge {
             witness: None,
             points: BTreeSet::new(),
             new_points: Vec::new(),
+            only_findings: false,
         }
     }
 
@@ -56,6 +59,9 @@ impl Observer for Judge {
             pulse.beat(event);
         }
         self.oracles.event(event);
+        if self.only_findings {
+            return;
+        }
         self.hash.event(event);
         self.counts.event(event);
         if let EventKind::SyncPoint { name } = event.kind
@@ -73,6 +79,9 @@ impl Observer for Judge {
 
     fn end(&mut self, end: &RunEnd) {
         self.oracles.end(end);
+        if self.only_findings {
+            return;
+        }
         self.hash.end(end);
         self.counts.end(end);
         if let Some(log) = &mut self.log {

@@ -50,7 +50,7 @@ pub(crate) fn kept(live: &Live, end: &RunEnd, step: u64) -> Vec<Finding> {
             );
         }
     }
-    let pinned = live.machine.frame_counts().pinned;
+    let pinned = live.pinned();
     if pinned > 0 && gone.devices.len() == live.devices.len() {
         finding("pages are pinned after every device was unregistered".to_owned(), vec![format!("{pinned} pins")]);
     }

@@ -1,11 +1,56 @@
 //! How a token decides.
 
+use crate::experiment::Experiment;
 use crate::script::ScriptReader;
 use crate::token::{Mode, Origin, Recipe};
 use crate::trail::plain_turn;
+use crate::world::World;
+use explore::{Pct, Portfolio, Pos, Program, Sampler, Strategy, Surw, Uniform};
+use lockdep::Lockdep;
 use sched::{ChoiceKind, DIVERGED, Divergence, RandomScheduler, SchedView, Scheduler};
+use std::sync::Arc;
 
-/// The scheduler of one run that is made from a seed.
+/// What a mode of exploration is called in `explore`.
+pub(crate) fn strategy_of(mode: Mode) -> Box<dyn Strategy> {
+    match mode {
+        Mode::Benign | Mode::Random => Box::new(Uniform),
+        Mode::Pct => Box::new(Pct::default()),
+        Mode::Pos => Box::new(Pos),
+        Mode::Surw => Box::new(Surw),
+        Mode::Portfolio => Box::new(Portfolio::default()),
+    }
+}
+
+/// What decides the run of a recipe. For a strategy that wants to know the program, its profiled runs are executed.
+fn scheduler_of_recipe(experiment: &Experiment, recipe: Recipe) -> Box<dyn Scheduler> {
+    let Recipe { mode, seed, run } = recipe;
+    if matches!(mode, Mode::Benign | Mode::Random) {
+        return Box::new(RecipeScheduler::new(recipe));
+    }
+    let strategy = strategy_of(mode);
+    let profile = Arc::new(explore::profile(&Profiled { experiment }, &*strategy, seed));
+    Sampler::new(&*strategy, &profile).into_run(seed, run)
+}
+
+/// The experiment, run to learn what it accesses.
+struct Profiled<'a> {
+    experiment: &'a Experiment,
+}
+
+impl Program for Profiled<'_> {
+    type World = World;
+    type Report = ();
+
+    fn build(&self) -> World {
+        World::for_findings(self.experiment, Lockdep::new())
+    }
+
+    fn run(&self, world: &mut World, scheduler: &mut dyn Scheduler, _run: u64) {
+        world.run_brief(scheduler);
+    }
+}
+
+/// The scheduler of one run that needs no knowledge of the program.
 pub(crate) struct RecipeScheduler {
     random: RandomScheduler,
     benign: bool,
@@ -65,9 +110,9 @@ impl Scheduler for ScriptScheduler {
 }
 
 /// What decides as the run did that `origin` names.
-pub(crate) fn scheduler_of(origin: &Origin) -> Box<dyn Scheduler> {
+pub(crate) fn scheduler_of(experiment: &Experiment, origin: &Origin) -> Box<dyn Scheduler> {
     match origin {
-        Origin::Recipe(recipe) => Box::new(RecipeScheduler::new(*recipe)),
+        Origin::Recipe(recipe) => scheduler_of_recipe(experiment, *recipe),
         Origin::Script { script, .. } => Box::new(ScriptScheduler::new(script.clone())),
     }
 }

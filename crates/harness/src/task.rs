@@ -2,19 +2,32 @@
 
 use crate::compile::{Map, Step, TaskStep};
 use crate::devices::{call_args, with_lock};
+use crate::globals::{GlobalStep, Held};
 use crate::world::{Live, touch};
 use ksync::{Kernel, current};
 use mm_types::{Gfp, Name, PageRange};
+use std::cell::Cell;
 use std::rc::Rc;
 use trace::{NotifyEvent, NotifyRange};
 
 /// Adds task `index` of the scenario.
 pub(crate) fn spawn(k: &Kernel, live: &Rc<Live>, index: usize) {
     let live = live.clone();
-    k.spawn(live.code.tasks[index].name, move || run(&live, &live.code.tasks[index].body));
+    k.spawn(live.code.tasks[index].name, move || {
+        let task = &live.code.tasks[index];
+        let held = vec![Cell::new(0); task.registers];
+        run(&live, &held, &task.body);
+    });
 }
 
-fn run(live: &Live, body: &[Step<TaskStep>]) {
+/// Whether a task goes on after a statement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    GoesOn,
+    Returns,
+}
+
+fn run(live: &Live, held: &Held, body: &[Step<TaskStep>]) -> Flow {
     for step in body {
         let before = current(|k| {
             if let Some(pulse) = &live.pulse {
@@ -22,11 +35,62 @@ fn run(live: &Live, body: &[Step<TaskStep>]) {
             }
             k.set_frame(Some(step.frame))
         });
-        if let Err(why) = execute(live, &step.what) {
+        let mut flow = Flow::GoesOn;
+        let done = match &step.what {
+            TaskStep::Global(global) => {
+                flow = execute_global(live, held, step.frame, global);
+                Ok(())
+            }
+            TaskStep::Repeat { times, body } => {
+                flow = repeat(live, held, *times, body);
+                Ok(())
+            }
+            TaskStep::With { device, lock, write, body } => {
+                with_lock(&live.devices[*device], lock, *write, || flow = run(live, held, body))
+            }
+            TaskStep::Notify { nonblock, mm, pages, body } => {
+                notify(live, *nonblock, *mm, *pages, || flow = run(live, held, body))
+            }
+            what => execute(live, what),
+        };
+        if let Err(why) = done {
             live.note(step.frame, &why);
         }
         current(|k| k.restore_frame(before));
+        if flow == Flow::Returns {
+            return flow;
+        }
     }
+    Flow::GoesOn
+}
+
+fn repeat(live: &Live, held: &Held, times: u32, body: &[Step<TaskStep>]) -> Flow {
+    let mut flow = Flow::GoesOn;
+    for _ in 0..times {
+        flow = run(live, held, body);
+        if flow == Flow::Returns {
+            break;
+        }
+    }
+    flow
+}
+
+fn execute_global(live: &Live, held: &Held, frame: Name, step: &GlobalStep) -> Flow {
+    match step {
+        GlobalStep::With { lock, write, body } => {
+            return live.globals.locks[*lock].with(*write, || run(live, held, body));
+        }
+        GlobalStep::If { condition, then, otherwise } => {
+            return run(live, held, if condition.holds(held) { then } else { otherwise });
+        }
+        GlobalStep::Load { register, word } => live.globals.load(held, *register, *word),
+        GlobalStep::Store { word, value } => live.globals.store(held, *word, *value),
+        GlobalStep::Add { word, value } => live.globals.add(held, *word, *value),
+        GlobalStep::Check { condition, text } if !condition.holds(held) => current(|k| live.failed(k, frame, text)),
+        GlobalStep::Check { .. } => {}
+        GlobalStep::Return => return Flow::Returns,
+    }
+    Flow::GoesOn
 }
 
 fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
@@ -60,15 +124,8 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
         }
         TaskStep::Alloc { nr_pages, gfp } => alloc(*gfp, *nr_pages),
         TaskStep::ReclaimRange { mm, pages } => enough(live.mms[*mm].reclaim_pages(*pages), pages.nr_pages()),
-        TaskStep::ReclaimPages { nr_pages } => enough(live.machine.shrink(*nr_pages), *nr_pages),
+        TaskStep::ReclaimPages { nr_pages } => enough(live.machine().shrink(*nr_pages), *nr_pages),
         TaskStep::Compact { mm, pages } => compact(live, *mm, *pages),
-        TaskStep::With { device, lock, write, body } => {
-            with_lock(&live.devices[*device], lock, *write, || run(live, body))
-        }
-        TaskStep::Repeat { times, body } => {
-            (0..*times).for_each(|_| run(live, body));
-            Ok(())
-        }
         TaskStep::Call { device, operation, arguments } => {
             let device = &live.devices[*device];
             let point = operation_point(device.driver.name(), *operation);
@@ -86,7 +143,6 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
             live.gone.borrow_mut().devices.insert(*device);
             Ok(())
         }
-        TaskStep::Notify { nonblock, mm, pages, body } => notify(live, *nonblock, *mm, *pages, body),
         TaskStep::Sync { name } => {
             current(|k| k.sync_point(*name));
             Ok(())
@@ -95,11 +151,14 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
             current(|k| k.visible_read(mm_types::ObjId::NONE));
             Ok(())
         }
+        TaskStep::With { .. } | TaskStep::Repeat { .. } | TaskStep::Notify { .. } | TaskStep::Global(_) => {
+            unreachable!("{step:?} has statements in it")
+        }
     }
 }
 
 /// `notify [nonblock] MM RANGE { .. }`: as a caller of the notifiers that finds nothing to clear.
-fn notify(live: &Live, nonblock: bool, mm: usize, pages: PageRange, body: &[Step<TaskStep>]) -> Result<(), String> {
+fn notify(live: &Live, nonblock: bool, mm: usize, pages: PageRange, body: impl FnOnce()) -> Result<(), String> {
     let subs = live.mms[mm].subscriptions();
     let id = live.mms[mm].id();
     let range = NotifyRange { mm: id, pages, event: NotifyEvent::Clear, blockable: !nonblock, owner: None };
@@ -108,7 +167,7 @@ fn notify(live: &Live, nonblock: bool, mm: usize, pages: PageRange, body: &[Step
     } else {
         subs.invalidate_range_start(range)
     };
-    run(live, body);
+    body();
     bracket.end();
     Ok(())
 }
@@ -129,7 +188,7 @@ fn compact(live: &Live, mm: usize, pages: PageRange) -> Result<(), String> {
 }
 
 fn mmap(live: &Live, mm: usize, map: &Map) -> Result<(), mm_types::Errno> {
-    live.mms[mm].mmap(&map.args(&live.machine)).map(|_| ())
+    live.mms[mm].mmap(&map.args(live.machine())).map(|_| ())
 }
 
 /// `alloc N GFP` of a task or of an inline driver.

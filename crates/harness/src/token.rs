@@ -23,6 +23,14 @@ pub enum Mode {
     Benign,
     /// `explore --strategy random`: every choice at random.
     Random,
+    /// `explore --strategy pct`: priorities that change at a few conflicting operations.
+    Pct,
+    /// `explore --strategy pos`: priorities of operations, drawn anew where they race.
+    Pos,
+    /// `explore --strategy surw`: the orders of the accesses to one object, uniformly.
+    Surw,
+    /// `explore --strategy portfolio`: each of several in its turn.
+    Portfolio,
 }
 
 impl Mode {
@@ -32,6 +40,10 @@ impl Mode {
         match self {
             Mode::Benign => "benign",
             Mode::Random => "random",
+            Mode::Pct => "pct",
+            Mode::Pos => "pos",
+            Mode::Surw => "surw",
+            Mode::Portfolio => "portfolio",
         }
     }
 }
@@ -279,6 +291,10 @@ impl std::str::FromStr for Token {
         let recipe = match mode {
             0 => Some(Mode::Benign),
             1 => Some(Mode::Random),
+            2 => Some(Mode::Pct),
+            3 => Some(Mode::Pos),
+            4 => Some(Mode::Surw),
+            5 => Some(Mode::Portfolio),
             SCRIPTED => None,
             other => return Err(TokenError::Mode(other)),
         };

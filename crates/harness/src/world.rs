@@ -3,12 +3,13 @@
 use crate::compile::{Code, MmSpec};
 use crate::devices::{Attached, build_device};
 use crate::experiment::Experiment;
+use crate::globals::Globals;
 use crate::judge::{Counts, Judge};
 use crate::life::{Gone, kept};
 use crate::matrix::LockCounts;
 use crate::prove::Witness;
 use crate::pulse::Pulse;
-use crate::report::{Found, RunReport};
+use crate::report::{Found, IDENT, RunReport};
 use crate::shrink::Essence;
 use crate::task;
 use crate::token::{Origin, Token};
@@ -18,7 +19,7 @@ use ksync::{AtPoint, Kernel, KernelConfig};
 use lockdep::{Lockdep, ReportKind};
 use mm::vma::{MapFlags, MmapArgs, MmapBacking};
 use mm::{Machine, MachineConfig, Mm};
-use mm_types::{Name, PAGE_SIZE, PageRange, Pgoff, VmFlags};
+use mm_types::{Name, PAGE_SIZE, PageRange, Pgoff, TaskId, VmFlags};
 use mmu_notifier::{Annotations, Framework};
 use properties::Code as Rule;
 use sched::Scheduler;
@@ -39,16 +40,46 @@ pub(crate) struct World {
 /// What the tasks of one run share.
 pub(crate) struct Live {
     pub(crate) code: Arc<Code>,
-    pub(crate) machine: Arc<Machine>,
+    /// None where nothing needs one.
+    machine: Option<Arc<Machine>>,
     pub(crate) mms: Vec<Arc<Mm>>,
     pub(crate) devices: Vec<Attached>,
+    pub(crate) globals: Globals,
     notes: RefCell<Vec<String>>,
+    checks: RefCell<Vec<FailedCheck>>,
     pub(crate) gone: RefCell<Gone>,
     /// Told of each statement that begins.
     pub(crate) pulse: Option<Arc<Pulse>>,
 }
 
+/// A check of the scenario that did not hold.
+struct FailedCheck {
+    frame: Name,
+    text: String,
+    step: u64,
+    task: TaskId,
+}
+
 impl Live {
+    /// The machine.
+    ///
+    /// # Panics
+    /// If the scenario is one of locks and words alone.
+    pub(crate) fn machine(&self) -> &Arc<Machine> {
+        self.machine.as_ref().expect("a scenario that needs a machine has one")
+    }
+
+    /// How often pages are pinned.
+    pub(crate) fn pinned(&self) -> u64 {
+        self.machine.as_ref().map_or(0, |machine| machine.frame_counts().pinned)
+    }
+
+    /// Writes down that a check of the scenario did not hold: its line, and what it is.
+    pub(crate) fn failed(&self, k: &Kernel, frame: Name, text: &str) {
+        let failed = FailedCheck { frame, text: text.to_owned(), step: k.steps(), task: k.current_task() };
+        self.checks.borrow_mut().push(failed);
+    }
+
     /// Writes down that an operation of a task failed: its scenario line, and why.
     pub(crate) fn note(&self, frame: Name, why: &str) {
         self.notes.borrow_mut().push(format!("{frame}: {why}"));
@@ -82,6 +113,14 @@ impl World {
         }
     }
 
+    /// As [`World::new`], for runs of which only the findings are wanted: their hashes and counts mean nothing.
+    pub(crate) fn for_findings(experiment: &Experiment, lockdep: Arc<Lockdep>) -> World {
+        let world = World::new(experiment, lockdep, false);
+        world.kernel.mute_locks(experiment.code.only_its_end_matters());
+        world.judge.borrow_mut().only_findings = true;
+        world
+    }
+
     pub(crate) fn experiment(&self) -> &Experiment {
         &self.experiment
     }
@@ -104,6 +143,7 @@ impl World {
         let mut findings: Vec<Found> = self.kernel.lock_reports().iter().map(Found::from_lockdep).collect();
         findings.extend(judge.oracles.findings().iter().map(Found::from_oracle));
         findings.extend(kept(&live, &end, self.kernel.steps()).iter().map(Found::from_oracle));
+        findings.extend(live.checks.borrow().iter().map(FailedCheck::found));
         findings.sort_by_key(|f| f.step);
         let edges = self.kernel.lock_edges();
         let facts =
@@ -198,6 +238,7 @@ impl World {
         let steps = self.kernel.steps();
         let kept = kept(&live, &end, steps);
         found.extend(judge.oracles.findings().iter().chain(&kept).map(|f| (f.code, f.key)));
+        found.extend(live.checks.borrow().iter().map(|check| (Rule::Check, check.key())));
         (Brief { found, end: end.word(), steps, hash: judge.hash.value() }, live.notes.take())
     }
 
@@ -222,7 +263,7 @@ impl World {
                 task::spawn(k, &live, index);
             }
             if self.experiment.scenario().machine.kswapd.is_some_and(|k| k.node == scenario::ast::Switch::On) {
-                live.machine.start_kswapd(k);
+                live.machine().start_kswapd(k);
             }
         });
         let end = k.run(scheduler);
@@ -238,10 +279,40 @@ pub(crate) fn lock_rule(kind: ReportKind) -> Rule {
     }
 }
 
+impl FailedCheck {
+    /// The same for the same check, whoever runs it and when.
+    fn key(&self) -> u64 {
+        let hash = blake3::hash(format!("{} {}", self.frame, self.text).as_bytes());
+        let (first, _) = hash.as_bytes().split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+        u64::from_le_bytes(*first)
+    }
+
+    fn found(&self) -> Found {
+        let title = format!("`check {}` does not hold", self.text);
+        Found {
+            code: Rule::Check.text().to_owned(),
+            text: format!("BUG: {}: {title}\n{IDENT}\n  at {}", Rule::Check, self.frame),
+            title,
+            step: self.step,
+            task: Some(self.task.0),
+            key: self.key(),
+            replay: String::new(),
+            proof: None,
+        }
+    }
+}
+
 /// Builds the machine, the address spaces with their pages, and the devices.
 fn build(k: &Kernel, experiment: &Experiment, pulse: Option<Arc<Pulse>>) -> Live {
     let code = experiment.code.clone();
     k.set_frame(Some(code.setup));
+    let globals = Globals::build(k, &code.globals);
+    let notes = RefCell::default();
+    let checks = RefCell::default();
+    let gone = RefCell::default();
+    if !code.needs_machine {
+        return Live { code, machine: None, mms: Vec::new(), devices: Vec::new(), globals, notes, checks, gone, pulse };
+    }
     let framework =
         Framework::with_quirks(k, annotations(experiment), quirks(experiment, mmu_notifier::Quirks::from_word));
     let machine = Machine::new(k, machine_config(experiment), framework);
@@ -252,7 +323,7 @@ fn build(k: &Kernel, experiment: &Experiment, pulse: Option<Arc<Pulse>>) -> Live
         .enumerate()
         .map(|(index, spec)| build_device(k, &experiment.registry, index, &mms[spec.mm], spec))
         .collect();
-    let live = Live { code, machine, mms, devices, notes: RefCell::default(), gone: RefCell::default(), pulse };
+    let live = Live { code, machine: Some(machine), mms, devices, globals, notes, checks, gone, pulse };
     for (device, spec) in live.devices.iter().zip(&live.code.devices) {
         if !spec.registered_by_task
             && let Err(errno) = device.driver.attach()

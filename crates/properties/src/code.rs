@@ -56,6 +56,8 @@ codes! {
     ProgDeadlock = "PROG-DEADLOCK": "tasks wait for each other, or for something that never comes",
     /// The run did not end within its bound.
     ProgLivelock = "PROG-LIVELOCK": "the run did not end within its bound",
+    /// A `check` of the scenario. Made by whoever runs scenarios.
+    Check = "CHECK": "a check of the scenario does not hold",
     /// A task panicked.
     Panic = "PANIC": "a task panicked",
 }

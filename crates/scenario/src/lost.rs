@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 pub(crate) enum Namespace {
     Mm,
     Device,
+    /// Locks and words that belong to no device.
+    Global,
     Task,
     /// Locks and operations of devices.
     Member,

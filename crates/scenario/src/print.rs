@@ -2,8 +2,9 @@
 //! reference, nothing that says what an absence says as well.
 
 use crate::ast::{
-    Annotations, Argument, Assertion, Backing, Counted, Device, DeviceBody, DriverStatement, InlineDriver, LockMode,
-    Machine, Mapping, Mm, NamedDriver, OptionValue, Pin, RangeExpr, Scenario, Sharing, Statement, Steer, Task,
+    Annotations, Argument, Assertion, Backing, Condition, Counted, Device, DeviceBody, DriverStatement, Global,
+    GlobalStatement, InlineDriver, LockMode, Machine, Mapping, Mm, NamedDriver, OptionValue, Pin, RangeExpr, Scenario,
+    Sharing, Statement, Steer, Task, Value,
 };
 use crate::parser::PROTS;
 use crate::span::Spanned;
@@ -58,6 +59,7 @@ impl Printer {
         self.annotations(&s.annotations);
         self.name_list("quirks", &s.quirks);
         s.mms.iter().for_each(|mm| self.mm(mm));
+        self.globals(&s.globals);
         s.devices.iter().for_each(|device| self.device(device));
         s.tasks.iter().for_each(|task| self.task(task));
         if !s.order.is_empty() {
@@ -156,6 +158,44 @@ impl Printer {
                 p.line(format_args!("touch {}", Range(touch.node)));
             }
         });
+    }
+
+    fn globals(&mut self, globals: &[Spanned<Global>]) {
+        if globals.is_empty() {
+            return;
+        }
+        self.block(format_args!("globals"), |p| {
+            for global in globals {
+                match &global.node {
+                    Global::Lock { name, kind } => p.line(format_args!("{} {}", kind.node, name.node)),
+                    Global::Word { name, value: 0 } => p.line(format_args!("word {}", name.node)),
+                    Global::Word { name, value } => p.line(format_args!("word {} {}", name.node, number(*value))),
+                }
+            }
+        });
+    }
+
+    fn global_statement(&mut self, statement: &GlobalStatement<Vec<Spanned<Statement>>>) {
+        match statement {
+            GlobalStatement::With { lock, mode, body } => {
+                let mode = mode_word(*mode);
+                self.task_block(format_args!("with {mode}{}", lock.node), body);
+            }
+            GlobalStatement::If { condition, then, otherwise } => {
+                self.task_block(format_args!("if {}", condition.node), then);
+                if !otherwise.is_empty() {
+                    // On a line of its own: an empty `then` ends in its own brace.
+                    self.task_block(format_args!("else"), otherwise);
+                }
+            }
+            GlobalStatement::Load { register, word } => {
+                self.line(format_args!("load {} {}", register.node, word.node));
+            }
+            GlobalStatement::Store { word, value } => self.line(format_args!("store {} {}", word.node, value.node)),
+            GlobalStatement::Add { word, value } => self.line(format_args!("add {} {}", word.node, value.node)),
+            GlobalStatement::Check { condition } => self.line(format_args!("check {}", condition.node)),
+            GlobalStatement::Return => self.line(format_args!("return")),
+        }
     }
 
     fn device(&mut self, d: &Device) {
@@ -269,6 +309,7 @@ impl Printer {
                 let nonblock = if *nonblock { "nonblock " } else { "" };
                 self.task_block(format_args!("notify {nonblock}{} {}", mm.node, Range(range.node)), body);
             }
+            Statement::Global(statement) => self.global_statement(statement),
             simple => self.line(format_args!("{}", Simple(simple))),
         }
     }
@@ -341,8 +382,25 @@ impl fmt::Display for Simple<'_> {
             Statement::Unregister { device } => write!(f, "unregister {}", device.node),
             Statement::Sync { name } => write!(f, "sync {}", name.node),
             Statement::Yield => f.write_str("yield"),
-            Statement::With { .. } | Statement::Repeat { .. } | Statement::Notify { .. } => Ok(()),
+            Statement::With { .. } | Statement::Repeat { .. } | Statement::Notify { .. } | Statement::Global(_) => {
+                Ok(())
+            }
         }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(n) => f.write_str(&number(*n)),
+            Value::Register(register) => f.write_str(register),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.register.node, self.relation, self.value.node)
     }
 }
 

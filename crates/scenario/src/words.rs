@@ -54,6 +54,7 @@ words! {
         Machine = "machine",
         Annotations = "annotations",
         Mm = "mm",
+        Globals = "globals",
         Device = "device",
         Task = "task",
         Order = "order",
@@ -137,6 +138,26 @@ words! {
         Yield = "yield",
         /// `notify [nonblock] MM RANGE { .. }`
         Notify = "notify",
+        /// `load REGISTER WORD`
+        Load = "load",
+        /// `store WORD VALUE`
+        Store = "store",
+        /// `add WORD VALUE`
+        Add = "add",
+        /// `if REGISTER is VALUE { .. } else { .. }`
+        If = "if",
+        /// `check REGISTER is VALUE`
+        Check = "check",
+        /// `return`
+        Return = "return",
+    }
+
+    /// Items of `globals`.
+    pub(crate) enum GlobalWord {
+        Mutex = "mutex",
+        Spinlock = "spinlock",
+        Rwsem = "rwsem",
+        Word = "word",
     }
 
     /// First words of an inline driver's statements.

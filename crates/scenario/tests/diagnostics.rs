@@ -256,7 +256,7 @@ fn statements() {
     check_task(
         "defragment",
         &[
-            "1:1 defragment: expected a statement, found `defragment` [one of `mmap`, `munmap`, `mprotect`, `brk`, `read`, `write`, `touch`, `exit`, `alloc`, `reclaim`, `compact`, `swapin`, `with`, `repeat`, `register`, `unregister`, `sync`, `yield`, `notify`]",
+            "1:1 defragment: expected a statement, found `defragment` [one of `mmap`, `munmap`, `mprotect`, `brk`, `read`, `write`, `touch`, `exit`, `alloc`, `reclaim`, `compact`, `swapin`, `with`, `repeat`, `register`, `unregister`, `sync`, `yield`, `notify`, `load`, `store`, `add`, `if`, `check`, `return`]",
         ],
     );
     check_task("munmap A\nyield", &["1:9 : missing: an address range such as `0x10000..0x12000`"]);
@@ -297,9 +297,38 @@ fn statements() {
 }
 
 #[test]
+fn locks_and_words_of_no_device() {
+    let check = |task: &str, expect: &[&str]| {
+        let text = format!(
+            "scenario \"t\"\nglobals {{ mutex big  rwsem tree  word pte 2  word seq }}\ntask t {{\n{task}\n}}\n"
+        );
+        check(&text, expect);
+    };
+    check("with big { add seq 1 } with read tree { load s seq  if s is 1 { return } else { check s not pte } }", &[]);
+    check("with bug { }", &["4:6 bug: there is no lock `bug` [did you mean `big`?]"]);
+    check("with pte { }", &["4:6 pte: there is no lock `pte` [one of `big`, `tree`]"]);
+    check(
+        "with tree { } with read big { }",
+        &[
+            "4:6 tree: `tree` is an rwsem: taken to read or to write? [`with read ..` or `with write ..`]",
+            "4:20 read: `big` is a mutex, which is not taken to read [leave out `read`]",
+        ],
+    );
+    check(
+        "load s sq  store big 1",
+        &[
+            "4:8 sq: there is no word `sq` [did you mean `seq`?]",
+            "4:18 big: there is no word `big` [one of `pte`, `seq`]",
+        ],
+    );
+    check("if s equals 1 { }", &["4:6 equals: expected a comparison, found `equals` [one of `is`, `not`, `has`]"]);
+    check("add seq", &["4:8 : missing: a number or a register"]);
+}
+
+#[test]
 fn locks_and_operations_of_devices() {
     check_task("with toy.l { } with read toy.r { } with write toy.r { }", &[]);
-    check_task("with toy { }", &["1:10 {: expected `.` and the lock's name, found `{` [a lock is written `toy.LOCK`]"]);
+    check_task("with toy { }", &["1:6 toy: `toy` is a device, not a lock [a lock of it is written `toy.LOCK`]"]);
     check_task("with toy.m { }", &["1:10 m: device `toy` has no lock `m` [one of `l`, `r`]"]);
     check_task(
         "with toy.r { } with read toy.l { }",

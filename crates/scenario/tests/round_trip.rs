@@ -227,6 +227,42 @@ fn device_lock() -> impl Strategy<Value = (Name, Name, Option<Spanned<LockMode>>
     ]
 }
 
+fn value() -> impl Strategy<Value = Spanned<Value>> + Clone {
+    let register = select(&["r", "s"][..]).prop_map(|r| Value::Register(r.to_owned()));
+    prop_oneof![any::<u64>().prop_map(Value::Number), register].prop_map(Spanned::from)
+}
+
+fn condition() -> impl Strategy<Value = Spanned<Condition>> + Clone {
+    (name(&["r", "s"]), word(), value())
+        .prop_map(|(register, relation, value)| Spanned::from(Condition { register, relation, value }))
+}
+
+fn global_statement() -> impl Strategy<Value = Statement> {
+    let word = || name(&["pte", "seq"]);
+    let statement = prop_oneof![
+        (name(&["r", "s"]), word()).prop_map(|(register, word)| GlobalStatement::Load { register, word }),
+        (word(), value()).prop_map(|(word, value)| GlobalStatement::Store { word, value }),
+        (word(), value()).prop_map(|(word, value)| GlobalStatement::Add { word, value }),
+        condition().prop_map(|condition| GlobalStatement::Check { condition }),
+        Just(GlobalStatement::Return),
+    ];
+    statement.prop_map(Statement::Global)
+}
+
+fn globals() -> impl Strategy<Value = Vec<Spanned<Global>>> {
+    (any::<u64>(), 0..2_u64).prop_map(|(pte, seq)| {
+        let named = |name: &str| Spanned::from(name.to_owned());
+        let lock = |name, kind| Global::Lock { name: named(name), kind: Spanned::from(kind) };
+        let globals = [
+            lock("big", LockKind::Mutex),
+            lock("tree", LockKind::Rwsem),
+            Global::Word { name: named("pte"), value: pte },
+            Global::Word { name: named("seq"), value: seq },
+        ];
+        globals.into_iter().map(Spanned::from).collect()
+    })
+}
+
 fn statement() -> impl Strategy<Value = Spanned<Statement>> {
     let mm_calls = prop_oneof![
         (mm_name(), range(), prot(), mapping())
@@ -255,10 +291,21 @@ fn statement() -> impl Strategy<Value = Spanned<Statement>> {
         Just(Statement::Yield),
         call(),
     ];
-    let leaf = prop_oneof![mm_calls, others];
+    let leaf = prop_oneof![mm_calls, others, global_statement()];
     spanned(leaf).prop_recursive(5, 24, 4, |inner| {
         let body = || vec(inner.clone(), 0..4);
         let nested = prop_oneof![
+            body().prop_map(|body| {
+                let lock = Spanned::from("big".to_owned());
+                Statement::Global(GlobalStatement::With { lock, mode: None, body })
+            }),
+            (word::<LockMode>(), body()).prop_map(|(mode, body)| {
+                let lock = Spanned::from("tree".to_owned());
+                Statement::Global(GlobalStatement::With { lock, mode: Some(Spanned::from(mode)), body })
+            }),
+            (condition(), body(), body()).prop_map(|(condition, then, otherwise)| {
+                Statement::Global(GlobalStatement::If { condition, then, otherwise })
+            }),
             (device_lock(), body()).prop_map(|((device, lock, mode), body)| Statement::With {
                 device,
                 lock,
@@ -353,9 +400,10 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         (text(), option::of(spanned(word())), machine(), annotations()),
         (mm("A"), mm("b-2"), gpu0(), toy(), ear()),
         (body(), body(), vec(pin(), 0..4), vec(steer(), 0..3)),
-        (codes, any::<bool>(), vec(assertion(), 0..5)),
+        (codes, any::<bool>(), vec(assertion(), 0..5), globals()),
     )
-        .prop_map(|(head, (a, b, gpu0, toy, ear), (first, second, order, steer), (codes, never, asserts))| {
+        .prop_map(|(head, (a, b, gpu0, toy, ear), (first, second, order, steer), tail)| {
+            let (codes, never, asserts, globals) = tail;
             let (title, kernel, machine, annotations) = head;
             let task = |name: &str, body| {
                 let name = Spanned::from(name.to_owned());
@@ -368,6 +416,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
                 machine,
                 annotations,
                 mms: vec![a, b],
+                globals,
                 devices: vec![gpu0, toy, ear],
                 tasks: vec![task("first", first), task("second", second)],
                 order,

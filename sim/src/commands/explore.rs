@@ -5,7 +5,7 @@ use crate::cli::{ExploreArgs, Format, StrategyArg};
 use crate::clock::Clock;
 use crate::interrupts::Interrupts;
 use crate::{Exit, out, program};
-use harness::{Covered, Experiment, ExploreEnd, ExplorePlan, ExploreReport, Progress, Registry};
+use harness::{Covered, Experiment, ExploreEnd, ExplorePlan, ExploreReport, Mode, Progress, Registry};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -15,28 +15,38 @@ use std::time::Duration;
 /// Between two looks at what is covered: looking costs, and nobody reads faster.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Runs of a sampling exploration that does not say how many.
+const DEFAULT_EXECUTIONS: u64 = 10_000;
+
 pub(crate) fn explore(registry: &Registry, args: &ExploreArgs) -> Exit {
+    let mode = match args.strategy {
+        StrategyArg::Random => Mode::Random,
+        StrategyArg::Pct => Mode::Pct,
+        StrategyArg::Pos => Mode::Pos,
+        StrategyArg::Surw => Mode::Surw,
+        StrategyArg::Portfolio => Mode::Portfolio,
+        StrategyArg::Exhaustive => return super::exhaust::exhaust(registry, args),
+    };
+    if args.preemptions.is_some() {
+        out::error("--preemptions bounds an exploration of all schedules: it needs --strategy exhaustive");
+        return Exit::BadInput;
+    }
     // First of all, so that there is no moment in which Ctrl-C loses anything.
     let interrupts = Interrupts::catch();
     let experiment = match load(registry, &args.file, &args.scenario) {
         Ok(experiment) => experiment,
         Err(exit) => return exit,
     };
-    let StrategyArg::Random = args.strategy;
+    let runs = args.executions.unwrap_or(DEFAULT_EXECUTIONS);
     let seed = args.seed.unwrap_or(experiment.seed());
     // A thread without a run to do is only a cost.
-    let jobs = args.jobs.min(usize::try_from(args.executions).unwrap_or(usize::MAX));
-    let plan = ExplorePlan { seed, runs: args.executions, jobs, stop_at_first: args.stop_at_first };
+    let jobs = args.jobs.min(usize::try_from(runs).unwrap_or(usize::MAX));
+    let plan = ExplorePlan { seed, runs, jobs, stop_at_first: args.stop_at_first };
     let clock = Clock::start();
     let limit = args.time.map(Duration::from_secs);
-    let watch = Watch {
-        args,
-        interrupts: &interrupts,
-        clock: &clock,
-        bar: progress_bar(args.executions),
-        looked: Cell::default(),
-    };
-    let mut report = experiment.explore(&plan, &|progress| {
+    let watch =
+        Watch { args, interrupts: &interrupts, clock: &clock, bar: progress_bar(runs), looked: Cell::default() };
+    let mut report = experiment.explore_by(mode, &plan, &|progress| {
         watch.look(&progress);
         let late = limit.is_some_and(|limit| clock.elapsed() >= limit);
         if late || interrupts.any() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub(crate) mod conformance;
+pub(crate) mod exhaust;
 pub(crate) mod explain;
 pub(crate) mod explore;
 pub(crate) mod list;

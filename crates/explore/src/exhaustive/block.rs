@@ -22,8 +22,7 @@ impl Block {
 
     /// Whether it is a step of `task` that begins with these choices, as far as either is known.
     pub(super) fn is(&self, task: u32, taken: &[u32]) -> bool {
-        let known = self.taken.len().min(taken.len());
-        self.task == task && self.taken[..known] == taken[..known]
+        self.task == task && self.taken.iter().zip(taken).all(|(mine, theirs)| mine == theirs)
     }
 
     /// Whether its order with a step of another task that accesses `others` does not matter.

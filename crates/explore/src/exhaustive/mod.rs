@@ -24,12 +24,17 @@
 //! * *The clock* jumps when nothing can run: a moment that is after and before everything.
 
 mod block;
+mod course;
+mod flaw;
 mod race;
 mod trace;
 mod tree;
 
+pub use course::{Course, CourseScheduler};
+pub use flaw::Flaw;
+
 use block::Block;
-use sched::{ChoiceKind, Divergence, EndView, Outcome, RunLog, SchedView, Scheduler};
+use sched::{ChoiceKind, Divergence, EndView, Outcome, RunId, RunLog, SchedView, Scheduler};
 use trace::Trace;
 use tree::{Arena, List};
 
@@ -73,7 +78,9 @@ pub struct Exhaustive {
     arena: Arena,
     /// For each step of the trace, and one more.
     nodes: Vec<Node>,
-    /// The tasks whose steps the run is to begin with.
+    /// The run that the trace is of.
+    ran: RunId,
+    /// The tasks whose steps the run is to begin with; after the run, those of the trace.
     script: Vec<u32>,
     /// The last step of the script, if it is one that ends the run: it has one before it of which the choices are free.
     planned_end: Option<Block>,
@@ -82,6 +89,9 @@ pub struct Exhaustive {
     diverged: Option<Divergence>,
     /// Whether any step ever made a choice.
     chose: bool,
+    /// Whether the trace is not the whole of the last run, which turned out to be of one explored before.
+    partial: bool,
+    flaw: Option<Flaw>,
     /// Steps that the run shares with the one before.
     shared: usize,
     tally: Tally,
@@ -125,16 +135,31 @@ impl Exhaustive {
             trace: Trace::default(),
             arena: Arena::default(),
             nodes: vec![Node::default()],
+            ran: RunId::default(),
             script: Vec::new(),
             planned_end: None,
             choosing: (0, 0),
             diverged: None,
             chose: false,
+            partial: false,
+            flaw: None,
             shared: 0,
             tally: Tally::default(),
             state: State::New,
             race: race::Scratch::default(),
         }
+    }
+
+    /// As [`Exhaustive::new`], wrong on purpose.
+    #[must_use]
+    pub fn flawed(bounds: Bounds, flaw: Flaw) -> Exhaustive {
+        Exhaustive { flaw: Some(flaw), ..Exhaustive::new(bounds) }
+    }
+
+    /// Whether the last run was of a trace that had been explored before.
+    #[must_use]
+    pub fn was_redundant(&self) -> bool {
+        self.partial
     }
 
     /// Prepares the next run; false if there is none. Each true is to be followed by exactly one run.
@@ -172,7 +197,9 @@ impl Exhaustive {
         let Tally { cut, left_out, unfaithful, ended, .. } = self.tally;
         // One option of a step may end the run and another not: the orders of such a step are not all tried.
         let ended = if self.chose { ended } else { 0 };
-        self.state == State::Done && (cut, left_out, unfaithful, ended) == (0, 0, 0, 0)
+        let nothing_left = || self.nodes[..=self.trace.events.len()].iter().all(|node| node.todo.is_empty());
+        let done = self.state == State::Done || (self.state == State::Ran && nothing_left());
+        done && (cut, left_out, unfaithful, ended) == (0, 0, 0, 0)
     }
 
     /// How many runs there will have been at the end, if what is still to be tried is like what was: exact at the end,
@@ -220,8 +247,7 @@ impl Exhaustive {
             self.trace.truncate(at);
         }
         self.shared = at;
-        self.script.clear();
-        self.script.extend(self.trace.events.iter().map(|event| event.task));
+        self.script.truncate(at);
     }
 
     /// Plans to continue the prefix of length `at` by `block` and then by the first of each list.
@@ -267,6 +293,7 @@ impl Exhaustive {
     /// Learns from a run that has ended.
     fn learn(&mut self, end: &EndView<'_>) {
         let log = end.log();
+        self.partial = false;
         self.trace.widen(end.tasks() as usize + 1);
         let ended = matches!(end.outcome, Outcome::Panicked { .. } | Outcome::Stopped(_));
         // A step that ends the run may come before the one that was to.
@@ -277,18 +304,23 @@ impl Exhaustive {
         }
         match end.outcome {
             Outcome::MaxSteps => self.tally.cut += 1,
-            Outcome::Diverged { .. } => return,
+            Outcome::Diverged { .. } => {
+                self.partial = true;
+                return;
+            }
             _ => {}
         }
         let planned = self.script.len();
         for at in self.shared..log.steps().len() {
             if !self.add(end, at, at < planned) {
                 self.tally.redundant += 1;
+                self.partial = true;
                 return;
             }
         }
         let until = self.trace.events.len() - usize::from(ended);
-        for (task, op) in end.blocked().filter(|(_, op)| op.access.takes()) {
+        let waits_count = self.flaw != Some(Flaw::ForgetsWhoWaits);
+        for (task, op) in end.blocked().filter(|(_, op)| waits_count && op.access.takes()) {
             self.race_of_blocked(task.0, op, end.spawned_by(task), until);
         }
         if ended {
@@ -311,9 +343,11 @@ impl Exhaustive {
             taken.len() >= wanted.len() && wanted.iter().zip(taken).all(|(want, got)| *want == got.taken)
         };
         let planned = self.script.len().min(steps.len());
-        (0..planned).all(taken_first)
-            && (0..self.shared.min(planned)).all(same)
-            && (self.shared..planned).all(|at| steps[at].task.0 == self.script[at])
+        // What the engine kept of the run before it has compared itself.
+        let kept = log.kept();
+        (kept..planned).all(taken_first)
+            && (kept..self.shared.min(planned)).all(same)
+            && (self.shared.max(kept)..planned).all(|at| steps[at].task.0 == self.script[at])
     }
 
     /// Adds step `at` of the run to the trace; false if what it leads to was explored before.
@@ -322,6 +356,10 @@ impl Exhaustive {
         let step = &log.steps()[at];
         if self.nodes.len() <= at + 1 {
             self.nodes.push(Node::default());
+        }
+        match self.script.get_mut(at) {
+            Some(task) => *task = step.task.0,
+            None => self.script.push(step.task.0),
         }
         if !planned {
             // Beyond the plan nothing is left over from the run before.
@@ -369,7 +407,7 @@ impl Exhaustive {
                 let mut block = self.block_of(at);
                 block.taken = taken[..nth].iter().map(|c| c.taken).chain([option]).collect();
                 let known = self.nodes[at].sleep.iter().any(|s| s.is(block.task, &block.taken));
-                if !known {
+                if !known && self.flaw != Some(Flaw::OneOption) {
                     let other = self.arena.prepend(&mut self.nodes[at].todo, block);
                     if let Some(end) = self.planned_end.as_ref().filter(|_| at + 1 < self.script.len()) {
                         self.arena.append_below(other, end.clone());
@@ -387,7 +425,8 @@ impl Exhaustive {
         let task = self.trace.events[at].task;
         let mut sleep = std::mem::take(&mut self.nodes[at + 1].sleep);
         sleep.clear();
-        let still = |block: &&Block| block.task != task && block.commutes(self.trace.ops_of(at));
+        let oversleeps = self.flaw == Some(Flaw::Oversleeps);
+        let still = |block: &&Block| block.task != task && (oversleeps || block.commutes(self.trace.ops_of(at)));
         sleep.extend(self.nodes[at].sleep.iter().filter(still).cloned());
         self.nodes[at + 1].sleep = sleep;
     }
@@ -438,8 +477,13 @@ impl Scheduler for Exhaustive {
         true
     }
 
+    fn keeps(&self, last: RunId) -> usize {
+        if last == self.ran { self.shared } else { 0 }
+    }
+
     fn ended(&mut self, end: &EndView<'_>) {
         self.learn(end);
+        self.ran = end.log().id();
         self.state = State::Ran;
     }
 }

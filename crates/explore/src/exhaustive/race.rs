@@ -1,9 +1,9 @@
 //! Races, and the sequences that turn them round.
 
-use super::Exhaustive;
 use super::block::Block;
 use super::trace::{NONE, conflicts_with_all};
 use super::tree::NIL;
+use super::{Exhaustive, Flaw};
 use sched::{Access, Availability, Effect, EndView, Op, RunLog, Step};
 
 /// What is kept between races for its memory alone.
@@ -128,11 +128,19 @@ impl Exhaustive {
             let record = &self.trace.accesses[at as usize];
             let (event, conflicts, all) =
                 (record.event as usize, record.op.conflicts_with(last.op), conflicts_with_all(record.op));
+            let gives_back = record.op.access == Access::DropExclusive;
             at = record.prev;
             if !conflicts {
                 continue;
             }
             if !self.trace.known(event) {
+                if gives_back && self.flaw == Some(Flaw::LooksBackOnce) {
+                    break;
+                }
+                if gives_back {
+                    // Without it, and all that came after, whoever had the object has it still.
+                    continue;
+                }
                 roots.clear();
                 roots.push(event);
                 if !self.free_without(&mut roots, last, now) {

@@ -35,30 +35,47 @@ pub(super) struct Trace {
     pub(super) events: Vec<Event>,
     pub(super) accesses: Vec<AccessRecord>,
     /// A row of `width` a step.
-    clocks: Vec<u32>,
-    pub(super) width: usize,
+    clocks: Vec<Lane>,
+    /// Lanes of a clock.
+    width: usize,
     objects: HashMap<u64, u32, FxBuildHasher>,
     last_of_object: Vec<u32>,
     last_of_task: Vec<u32>,
     /// The clock that is being made.
-    pub(super) clock: Vec<u32>,
+    clock: Vec<Lane>,
+}
+
+/// Four tasks' part of a clock: what a processor copies and compares at once. Most programs have no more tasks.
+type Lane = [u32; 4];
+
+fn copy(to: &mut [Lane], from: &[Lane]) {
+    match (to, from) {
+        // By far the most common, and not worth a call.
+        ([to], [from]) => *to = *from,
+        (to, from) => to.copy_from_slice(from),
+    }
+}
+
+fn of(clock: &[Lane], task: u32) -> u32 {
+    clock[task as usize / 4][task as usize % 4]
 }
 
 impl Trace {
     /// Makes room for tasks `0..tasks`.
     pub(super) fn widen(&mut self, tasks: usize) {
-        if tasks <= self.width {
+        if tasks <= self.last_of_task.len() {
             return;
         }
-        let mut clocks = Vec::with_capacity(self.events.len() * tasks);
+        let width = tasks.div_ceil(4);
+        let mut clocks = Vec::with_capacity(self.events.len() * width);
         for row in self.clocks.chunks(self.width.max(1)) {
             clocks.extend_from_slice(row);
-            clocks.resize(clocks.len() + tasks - row.len(), 0);
+            clocks.resize(clocks.len() + width - row.len(), Lane::default());
         }
         self.clocks = clocks;
-        self.width = tasks;
+        self.width = width;
         self.last_of_task.resize(tasks, NONE);
-        self.clock.resize(tasks, 0);
+        self.clock.resize(width, Lane::default());
     }
 
     /// Forgets the steps from `len` on.
@@ -103,14 +120,19 @@ impl Trace {
     #[inline]
     pub(super) fn before(&self, a: usize, b: usize) -> bool {
         let event = &self.events[a];
-        self.clocks[b * self.width + event.task as usize] >= event.nth
+        of(self.row(b), event.task) >= event.nth
+    }
+
+    /// How many steps of `task` happen before step `event` or are it.
+    pub(super) fn steps_before(&self, event: usize, task: u32) -> u32 {
+        of(self.row(event), task)
     }
 
     /// Whether the clock that is being made knows `event`.
     #[inline]
     pub(super) fn known(&self, event: usize) -> bool {
         let event = &self.events[event];
-        self.clock[event.task as usize] >= event.nth
+        of(&self.clock, event.task) >= event.nth
     }
 
     /// The clock that is being made learns what `event` knows.
@@ -118,8 +140,13 @@ impl Trace {
     pub(super) fn learn(&mut self, event: usize) {
         let row = &self.clocks[event * self.width..(event + 1) * self.width];
         for (mine, theirs) in self.clock.iter_mut().zip(row) {
-            *mine = (*mine).max(*theirs);
+            *mine = std::array::from_fn(|i| mine[i].max(theirs[i]));
         }
+    }
+
+    #[inline]
+    fn row(&self, event: usize) -> &[Lane] {
+        &self.clocks[event * self.width..(event + 1) * self.width]
     }
 
     /// Begins the clock of a step of `task`: what is before it whatever it accesses. `origin` is the step that spawned
@@ -127,11 +154,8 @@ impl Trace {
     pub(super) fn begin_clock(&mut self, task: u32, origin: Option<usize>, woken_by: Option<usize>) {
         let last = self.last_of_task[task as usize];
         match last {
-            NONE => self.clock.fill(0),
-            last => {
-                let row = last as usize * self.width;
-                self.clock.copy_from_slice(&self.clocks[row..row + self.width]);
-            }
+            NONE => self.clock.fill(Lane::default()),
+            last => self.clock_of(last as usize),
         }
         // The setup context's steps are moments at which the whole world stood still.
         let world = self.last_of_task[0];
@@ -150,13 +174,13 @@ impl Trace {
 
     /// Takes up the clock of `event`.
     pub(super) fn clock_of(&mut self, event: usize) {
-        self.clock.copy_from_slice(&self.clocks[event * self.width..(event + 1) * self.width]);
+        copy(&mut self.clock, &self.clocks[event * self.width..(event + 1) * self.width]);
     }
 
     /// Begins the clock of a moment at which every task stood still.
     pub(super) fn begin_world_clock(&mut self) {
-        self.clock.fill(0);
-        for task in 0..self.width {
+        self.clock.fill(Lane::default());
+        for task in 0..self.last_of_task.len() {
             let last = self.last_of_task[task];
             if last != NONE {
                 self.learn(last as usize);
@@ -180,8 +204,11 @@ impl Trace {
         for &op in log.more(at) {
             self.access(event, op, None);
         }
-        self.clock[task as usize] = nth;
-        self.clocks.extend_from_slice(&self.clock);
+        self.clock[task as usize / 4][task as usize % 4] = nth;
+        match self.clock[..] {
+            [lane] => self.clocks.push(lane),
+            _ => self.clocks.extend_from_slice(&self.clock),
+        }
     }
 
     fn access(&mut self, event: u32, op: Op, effect: Option<Effect>) {

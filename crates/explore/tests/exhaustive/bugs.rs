@@ -191,7 +191,77 @@ impl Program for Bug {
 
 mod tests {
     use super::*;
-    use explore::{Bounds, Exhaustive};
+    use explore::{
+        Accumulate, Bounds, Exhaustive, Pct, Plan, Portfolio, Pos, Strategy, Surw, Uniform, Verdict, explore,
+    };
+    use std::ops::ControlFlow;
+
+    struct Found;
+
+    impl Accumulate<bool> for Found {
+        fn add(&mut self, _run: u64, found: bool) -> Verdict {
+            if found { Verdict::Finding } else { Verdict::Clean }
+        }
+        fn merge(&mut self, _later: Found) {}
+    }
+
+    /// Executions until the bug showed, for each of 20 seeds, in ascending order. A seed that does not find it within
+    /// 100,000 has that.
+    fn until_found(bug: Bug, strategy: &dyn Strategy) -> Vec<u64> {
+        let executions = |seed| {
+            let plan = Plan { strategy, seed, runs: 100_000, jobs: 1, stop_at_first: true };
+            explore(&bug, &plan, &|| Found, &|_| ControlFlow::Continue(())).runs
+        };
+        let mut all: Vec<u64> = (1..=20).map(executions).collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[track_caller]
+    fn median_at_most(most: u64, strategy: &dyn Strategy) {
+        for shape in [Shape::Abba, Shape::Lost2, Shape::Lost3] {
+            for pad in [0, 10] {
+                let runs = until_found(Bug { shape, pad, fixed: false }, strategy);
+                let median = (runs[9] + runs[10]).div_ceil(2);
+                assert!(median <= most, "{strategy:?} on {shape:?} padded with {pad}: {runs:?}");
+                assert!(runs[19] < 100_000, "{strategy:?} on {shape:?} padded with {pad}: {runs:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn surw_finds_each_bug_within_20_runs() {
+        median_at_most(20, &Surw);
+    }
+
+    #[test]
+    fn pos_finds_each_bug_within_40_runs() {
+        median_at_most(40, &Pos);
+    }
+
+    #[test]
+    fn pct_over_conflicts_finds_each_bug_within_100_runs() {
+        median_at_most(100, &Pct { depth: 3 });
+    }
+
+    #[test]
+    fn a_portfolio_finds_each_bug_for_every_seed() {
+        median_at_most(40, &Portfolio::default());
+    }
+
+    #[test]
+    fn no_strategy_finds_a_bug_in_the_corrected_protocol() {
+        let portfolio = Portfolio::default();
+        let strategies: [&dyn Strategy; 5] = [&Uniform, &Pct { depth: 3 }, &Pos, &Surw, &portfolio];
+        for strategy in strategies {
+            let plan = Plan { strategy, seed: 1, runs: 3_000, jobs: 2, stop_at_first: false };
+            for shape in [Shape::Abba, Shape::Lost2, Shape::Lost3] {
+                let bug = Bug { shape, pad: 2, fixed: true };
+                let explored = explore(&bug, &plan, &|| Found, &|_| ControlFlow::Continue(()));
+                assert_eq!((explored.runs, explored.first), (3_000, None), "{strategy:?} on {shape:?}");
+            }
+        }
+    }
 
     /// Executions, and which of them was the first to show the bug.
     fn exhaust(bug: Bug) -> (u64, Option<u64>) {

@@ -6,9 +6,9 @@ mod program;
 mod random;
 
 use brute::{TraceKey, brute, key_of};
-use explore::{Bounds, Exhaustive, Tally};
+use explore::{Bounds, CourseScheduler, Exhaustive, Flaw, Tally};
 use program::{Do, Findings, Tasks, World};
-use sched::{ChoiceKind, Divergence, EndView, SchedView, Scheduler};
+use sched::{ChoiceKind, Divergence, EndView, RunId, SchedView, Scheduler};
 use std::collections::BTreeSet;
 
 /// An exhaustive scheduler whose runs' traces are kept.
@@ -30,6 +30,9 @@ impl Scheduler for Watched {
     fn divergence(&self) -> Option<Divergence> {
         self.inner.divergence()
     }
+    fn keeps(&self, last: RunId) -> usize {
+        self.inner.keeps(last)
+    }
     fn wants_log(&self) -> bool {
         true
     }
@@ -50,8 +53,12 @@ struct Reduced {
 }
 
 fn reduced(tasks: &[Vec<Do>], most: u64, keep: bool) -> Reduced {
+    reduced_by(Exhaustive::new(Bounds::default()), tasks, most, keep)
+}
+
+fn reduced_by(inner: Exhaustive, tasks: &[Vec<Do>], most: u64, keep: bool) -> Reduced {
     let world = World::new(tasks);
-    let mut watched = Watched { inner: Exhaustive::new(Bounds::default()), keys: keep.then(Vec::new) };
+    let mut watched = Watched { inner, keys: keep.then(Vec::new) };
     let (mut findings, mut deadlocks) = (Findings::new(), 0);
     while watched.inner.tally().executions < most && watched.inner.next_run() {
         let seen = world.run(&mut watched);
@@ -132,23 +139,97 @@ fn three_philosophers_have_seven_executions() {
 }
 
 /// Compares the reduced exploration with all schedules; false if there are too many.
-#[track_caller]
-fn check(tasks: &[Vec<Do>]) -> bool {
-    let Some((traces, findings, runs)) = brute(tasks, 20_000) else { return false };
-    let reduced = reduced(tasks, 100_000, true);
+///
+/// # Errors
+/// How they differ.
+fn compare(exhaustive: Exhaustive, tasks: &[Vec<Do>]) -> Result<bool, String> {
+    let Some((traces, findings, runs)) = brute(tasks, 20_000) else { return Ok(false) };
+    let reduced = reduced_by(exhaustive, tasks, 20_000, true);
     let keys: BTreeSet<TraceKey> = reduced.keys.iter().cloned().collect();
     let missing = traces.difference(&keys).count();
-    assert_eq!(missing, 0, "{missing} of {} traces (of {runs} runs) are missing: {tasks:?}", traces.len());
-    assert_eq!(reduced.findings, findings, "{tasks:?}");
-    assert_eq!(reduced.tally.unfaithful, 0, "{tasks:?}");
-    assert!(reduced.complete);
-    assert_eq!(keys.len(), traces.len(), "{tasks:?}");
-    // A run that a step ends keeps others from happening: finding out what takes more runs than there are traces.
-    if reduced.tally.ended == 0 {
-        assert_eq!(reduced.tally.executions, traces.len() as u64, "{:?} {tasks:?}", reduced.tally);
+    let Tally { executions, redundant, ended, unfaithful, .. } = reduced.tally;
+    let distinct = keys.len() as u64;
+    let wrong = |what: &str| {
+        let of = traces.len();
+        Err(format!("{what}: {missing} of {of} traces (of {runs} runs) are missing, {:?}: {tasks:?}", reduced.tally))
+    };
+    if missing > 0 {
+        return wrong("traces are missing");
     }
-    assert_eq!(reduced.tally.executions, traces.len() as u64 + reduced.tally.redundant, "{tasks:?}");
-    true
+    if reduced.findings != findings {
+        return wrong("the findings differ");
+    }
+    if unfaithful > 0 || !reduced.complete || keys.len() != traces.len() || executions != distinct + redundant {
+        return wrong("it is not what it says");
+    }
+    // A run that a step ends keeps others from happening: finding out what takes more runs than there are traces.
+    if ended == 0 && redundant > 0 {
+        return wrong("a trace was run twice");
+    }
+    Ok(true)
+}
+
+#[track_caller]
+fn check(tasks: &[Vec<Do>]) -> bool {
+    compare(Exhaustive::new(Bounds::default()), tasks).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The trace that is run by following its course is the trace.
+#[track_caller]
+fn check_courses(tasks: &[Vec<Do>]) {
+    let (world, other) = (World::new(tasks), World::new(tasks));
+    let mut watched = Watched { inner: Exhaustive::new(Bounds::default()), keys: Some(Vec::new()) };
+    let mut courses = BTreeSet::new();
+    while watched.inner.tally().executions < 300 && watched.inner.next_run() {
+        let seen = world.run(&mut watched);
+        let Some(course) = watched.inner.course() else { continue };
+        let mut again = Keyed { inner: CourseScheduler::new(course.clone()), key: None };
+        assert_eq!(other.run(&mut again), seen, "{course:?} {tasks:?}");
+        assert_eq!(again.key.as_ref(), watched.keys.as_ref().and_then(|keys| keys.last()), "{course:?} {tasks:?}");
+        assert!(courses.insert(course), "two traces have one course: {tasks:?}");
+    }
+}
+
+struct Keyed {
+    inner: CourseScheduler,
+    key: Option<TraceKey>,
+}
+
+impl Scheduler for Keyed {
+    fn next_task(&mut self, now: &SchedView<'_>) -> usize {
+        self.inner.next_task(now)
+    }
+    fn choose(&mut self, kind: ChoiceKind, options: u32) -> u32 {
+        self.inner.choose(kind, options)
+    }
+    fn choose_in_step(&mut self, step: usize, kind: ChoiceKind, options: u32) -> u32 {
+        self.inner.choose_in_step(step, kind, options)
+    }
+    fn divergence(&self) -> Option<Divergence> {
+        self.inner.divergence()
+    }
+    fn wants_log(&self) -> bool {
+        true
+    }
+    fn ended(&mut self, end: &EndView<'_>) {
+        self.key = Some(key_of(end));
+    }
+}
+
+/// A comparison that a broken reduction passes compares nothing.
+#[test]
+fn each_flaw_of_the_reduction_is_found() {
+    use random::{Kind, draw};
+    let kinds = [
+        (Flaw::ForgetsWhoWaits, Kind::Locks),
+        (Flaw::Oversleeps, Kind::Words),
+        (Flaw::LooksBackOnce, Kind::Locks),
+        (Flaw::OneOption, Kind::Choices),
+    ];
+    for (flaw, kind) in kinds {
+        let fails = |seed| compare(Exhaustive::flawed(Bounds::default(), flaw), &draw(kind, seed)).is_err();
+        assert!((0..60).any(fails), "{flaw:?} goes unnoticed");
+    }
 }
 
 #[test]

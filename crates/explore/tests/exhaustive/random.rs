@@ -1,7 +1,7 @@
 //! Random programs.
 
-use crate::check;
 use crate::program::{Do, Tasks};
+use crate::{check, check_courses};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -15,7 +15,7 @@ impl Dice {
 
 /// Which operations a program is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
+pub(crate) enum Kind {
     Locks,
     Tries,
     Words,
@@ -80,12 +80,17 @@ fn smallest(mut tasks: Tasks) -> Tasks {
     tasks
 }
 
+/// Program number `seed` of its kind.
+pub(crate) fn draw(kind: Kind, seed: u32) -> Tasks {
+    let mut dice = Dice(ChaCha8Rng::seed_from_u64(u64::from(seed) << 8 | kind as u64));
+    let (tasks, most) = [(2, 6), (3, 3), (2, 4), (3, 4), (4, 2)][dice.below(5) as usize];
+    program(&mut dice, kind, tasks, most)
+}
+
 fn many(kind: Kind, programs: u32) {
     let mut checked = 0;
     for seed in 0..programs {
-        let mut dice = Dice(ChaCha8Rng::seed_from_u64(u64::from(seed) << 8 | kind as u64));
-        let (tasks, most) = [(2, 6), (3, 3), (2, 4), (3, 4), (4, 2)][dice.below(5) as usize];
-        let tasks = program(&mut dice, kind, tasks, most);
+        let tasks = draw(kind, seed);
         match try_check(&tasks) {
             Ok(done) => checked += u32::from(done),
             Err(_) => drop(check(&smallest(tasks))),
@@ -95,48 +100,57 @@ fn many(kind: Kind, programs: u32) {
 }
 
 #[test]
+fn courses() {
+    sched::install_panic_hook();
+    for seed in 0..40 {
+        check_courses(&draw(Kind::All, seed));
+        check_courses(&draw(Kind::Ends, seed));
+    }
+}
+
+#[test]
 fn nested_locks() {
-    many(Kind::Locks, 150);
+    many(Kind::Locks, 30);
 }
 
 #[test]
 fn trylocks() {
-    many(Kind::Tries, 150);
+    many(Kind::Tries, 40);
 }
 
 #[test]
 fn words() {
-    many(Kind::Words, 150);
+    many(Kind::Words, 40);
 }
 
 #[test]
 fn waits_and_wake_ups() {
-    many(Kind::Waits, 150);
+    many(Kind::Waits, 40);
 }
 
 #[test]
 fn readers_and_queueing_writers() {
-    many(Kind::Sems, 150);
+    many(Kind::Sems, 40);
 }
 
 #[test]
 fn choices_of_data() {
-    many(Kind::Choices, 150);
+    many(Kind::Choices, 40);
 }
 
 #[test]
 fn events_that_an_oracle_relates_between_plain_steps() {
-    many(Kind::Events, 150);
+    many(Kind::Events, 40);
 }
 
 #[test]
 fn runs_that_a_panic_ends() {
     sched::install_panic_hook();
-    many(Kind::Ends, 150);
+    many(Kind::Ends, 40);
 }
 
 #[test]
 fn everything_together() {
     sched::install_panic_hook();
-    many(Kind::All, 300);
+    many(Kind::All, 60);
 }

@@ -167,7 +167,7 @@ struct Search<'a> {
 impl Search<'_> {
     fn run(&mut self, key: u64) -> Outcome {
         for hint in self.effort.hints {
-            if let Some(trail) = self.attempt(&mut *scheduler_of(hint)) {
+            if let Some(trail) = self.attempt(&mut *scheduler_of(self.experiment, hint)) {
                 return self.proven(trail);
             }
         }
@@ -216,7 +216,7 @@ impl Search<'_> {
         let mut budget = LESSEN_RUNS;
         let trail = lessen(&mut self.world, trail, &mut budget, &mut |_, end| ring.closed_by(end));
         let origin = Origin::Script { seed: self.effort.seed, script: trail.script };
-        let report = self.world.run(&mut *scheduler_of(&origin), origin);
+        let report = self.world.run(&mut *scheduler_of(self.experiment, &origin), origin);
         debug_assert!(ring.closed_by(&report.end), "a run does the same again");
         let deadlock = report.findings.iter().find(|f| f.code() == Some(properties::Code::ProgDeadlock));
         Outcome::Proven {

@@ -161,7 +161,7 @@ impl Experiment {
     /// The token's run as something to make smaller.
     fn start(&self, token: &Token) -> Current {
         let mut world = World::new(self, Lockdep::new(), false);
-        let (_, trail) = world.attempt(&mut *scheduler_of(&token.origin));
+        let (_, trail) = world.attempt(&mut *scheduler_of(self, &token.origin));
         let steps = world.steps();
         Current { scenario: self.scenario().clone(), trail, steps }
     }

@@ -6,6 +6,7 @@
 
 mod clause;
 mod device;
+mod globals;
 mod setup;
 mod statement;
 
@@ -14,6 +15,7 @@ pub use device::{
     Callback, Device, DeviceBody, DeviceOption, DriverStatement, Handler, InlineDriver, InlineKind, Lock, LockKind,
     LockMode, NamedDriver, Operation, OptionValue, RangeExpr,
 };
+pub use globals::{Condition, Global, GlobalStatement, Relation, Value};
 pub use setup::{
     Annotations, Backing, KernelPreset, Machine, Mapping, Mm, Prime, RangeEndMap, RangeStartMap, Sharing, SrcuChecking,
     Switch, TouchPoint, Vma, Wrap,
@@ -44,6 +46,8 @@ pub struct Scenario {
     pub quirks: Vec<Name>,
     /// Address spaces, as they are before the tasks start.
     pub mms: Vec<Spanned<Mm>>,
+    /// Locks and words that belong to no device.
+    pub globals: Vec<Spanned<Global>>,
     /// Devices, registered in this order before the tasks start.
     pub devices: Vec<Spanned<Device>>,
     /// Tasks, all runnable at the start.

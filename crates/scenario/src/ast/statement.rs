@@ -1,6 +1,6 @@
 //! Tasks and their statements.
 
-use super::{LockMode, Mapping, Name};
+use super::{GlobalStatement, LockMode, Mapping, Name};
 use crate::span::Spanned;
 use mm_types::{Gfp, PageRange, Prot, VirtAddr};
 
@@ -166,6 +166,8 @@ pub enum Statement {
         /// What is done while it is open; nothing if it was refused.
         body: Vec<Spanned<Statement>>,
     },
+    /// A statement about globals.
+    Global(GlobalStatement<Vec<Spanned<Statement>>>),
 }
 
 /// What a device operation is given. Whether a number is an address is for the operation to say.

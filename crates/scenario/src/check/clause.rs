@@ -1,6 +1,7 @@
 //! `order`, `steer`, `expect`, `never`, `assert`.
 
 use super::Checker;
+use super::globals::global_locks;
 use super::names::offer;
 use crate::ast::{Assertion, Counted, Name, PinPoint};
 use crate::diagnostic::Diagnostic;
@@ -84,7 +85,7 @@ impl Checker<'_> {
     /// Whether the device, lock, operation or `sync` behind a sync point may have been given up.
     fn may_be_lost(&self, point: &str) -> bool {
         let Some((device, member)) = point.split_once('.') else {
-            return false;
+            return self.lost.may_have_declared(point, Namespace::Global);
         };
         if device == "user" {
             return self.lost.may_have_declared(member, Namespace::Sync);
@@ -100,6 +101,7 @@ impl Checker<'_> {
     fn sync_points(&self) -> BTreeSet<String> {
         let mut points = self.known.sync_points.clone();
         points.extend(self.names.syncs.iter().map(|name| format!("user.{name}")));
+        points.extend(global_locks(self.scenario).map(|(name, _)| name.to_owned()));
         for (name, device) in &self.names.devices {
             if let Some(offer) = offer(device, self.known) {
                 points.extend(offer.members().map(|member| format!("{name}.{member}")));

@@ -3,6 +3,7 @@
 
 mod clause;
 mod device;
+mod globals;
 mod names;
 mod setup;
 mod task;
@@ -87,6 +88,7 @@ impl<'a> Checker<'a> {
         let s = self.scenario;
         self.unique("mm", s.mms.iter().map(|mm| &mm.name));
         self.unique("device", s.devices.iter().map(|d| &d.name));
+        self.unique("global", s.globals.iter().map(|g| g.node.name()));
         self.unique("task", s.tasks.iter().map(|t| &t.name));
         self.unique("finding code", &s.expect);
         self.unique("kind of finding", &s.never);

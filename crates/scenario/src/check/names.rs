@@ -1,7 +1,8 @@
 //! Tables of what a scenario declares.
 
 use crate::ast::{
-    Device, DeviceBody, DriverStatement, InlineDriver, InlineKind, LockKind, Mm, Name, Scenario, Statement, Task,
+    Device, DeviceBody, DriverStatement, GlobalStatement, InlineDriver, InlineKind, LockKind, Mm, Name, Scenario,
+    Statement, Task,
 };
 use crate::span::Spanned;
 use crate::vocabulary::{DriverWords, Parameter, Vocabulary};
@@ -65,10 +66,16 @@ impl<'a> Names<'a> {
 fn walk<'a>(body: &'a [Spanned<Statement>], visit: &mut impl FnMut(&'a Statement)) {
     for statement in body {
         visit(statement);
-        if let Statement::With { body, .. } | Statement::Repeat { body, .. } | Statement::Notify { body, .. } =
-            &statement.node
-        {
-            walk(body, visit);
+        match &statement.node {
+            Statement::With { body, .. }
+            | Statement::Repeat { body, .. }
+            | Statement::Notify { body, .. }
+            | Statement::Global(GlobalStatement::With { body, .. }) => walk(body, visit),
+            Statement::Global(GlobalStatement::If { then, otherwise, .. }) => {
+                walk(then, visit);
+                walk(otherwise, visit);
+            }
+            _ => {}
         }
     }
 }

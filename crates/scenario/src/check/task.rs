@@ -15,7 +15,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn task_body(&mut self, body: &[Spanned<Statement>]) {
+    pub(super) fn task_body(&mut self, body: &[Spanned<Statement>]) {
         for statement in body {
             self.statement(statement);
         }
@@ -43,6 +43,7 @@ impl<'a> Checker<'a> {
                 self.mm_exists(mm);
                 self.task_body(body);
             }
+            Statement::Global(statement) => self.global_statement(statement),
             Statement::Call { device, operation, arguments } => self.call(device, operation, arguments),
             Statement::Register { device } | Statement::Unregister { device } => {
                 self.device_named(device);

@@ -306,6 +306,7 @@ impl<'t> Parser<'t> {
             Section::Expect
             | Section::Machine
             | Section::Annotations
+            | Section::Globals
             | Section::Order
             | Section::Steer
             | Section::Never

@@ -9,6 +9,7 @@ mod clause;
 mod cursor;
 mod device;
 mod driver;
+mod globals;
 mod setup;
 mod task;
 mod value;
@@ -110,6 +111,7 @@ impl Parser<'_> {
             Section::Machine => self.machine(&mut scenario.machine)?,
             Section::Annotations => self.annotations(&mut scenario.annotations)?,
             Section::Mm => scenario.mms.push(self.mm()?),
+            Section::Globals => scenario.globals.extend(self.globals()?),
             Section::Device => scenario.devices.push(self.device()?),
             Section::Task => scenario.tasks.push(self.task()?),
             Section::Order => self.order(&mut scenario.order)?,

@@ -1,7 +1,7 @@
 //! `task` and its statements.
 
 use super::{Parsed, Parser, Reported};
-use crate::ast::{Argument, LockMode, Name, Statement, Task};
+use crate::ast::{Argument, GlobalStatement, LockMode, Name, Statement, Task};
 use crate::lexer::TokenKind;
 use crate::lost::Namespace;
 use crate::span::Spanned;
@@ -17,7 +17,7 @@ impl Parser<'_> {
         Ok(Spanned::new(task, self.span_since(start)))
     }
 
-    fn task_block(&mut self) -> Parsed<Vec<Spanned<Statement>>> {
+    pub(super) fn task_block(&mut self) -> Parsed<Vec<Spanned<Statement>>> {
         let words = self.known_words::<TaskWord>();
         let starters: Vec<&str> = words.iter().map(|w| w.word()).collect();
         self.block(&starters, |p| {
@@ -58,13 +58,16 @@ impl Parser<'_> {
             TaskWord::Reclaim => self.reclaim()?,
             TaskWord::Compact => Statement::Compact { mm: self.mm_name()?, range: self.range()? },
             TaskWord::Swapin => Statement::Swapin { mm: self.mm_name()?, range: self.range()? },
-            TaskWord::With => self.with_device_lock()?,
+            TaskWord::With => self.with_lock()?,
             TaskWord::Repeat => self.repeat()?,
             TaskWord::Register => Statement::Register { device: self.device_name()? },
             TaskWord::Unregister => Statement::Unregister { device: self.device_name()? },
             TaskWord::Sync => Statement::Sync { name: self.sync_name()? },
             TaskWord::Yield => Statement::Yield,
             TaskWord::Notify => self.notify()?,
+            TaskWord::Load | TaskWord::Store | TaskWord::Add | TaskWord::If | TaskWord::Check | TaskWord::Return => {
+                self.global_statement(word)?
+            }
         })
     }
 
@@ -84,7 +87,7 @@ impl Parser<'_> {
         self.count("a number of pages", u64::from(u32::MAX))
     }
 
-    fn optional_number(&mut self) -> Option<Spanned<u64>> {
+    pub(super) fn optional_number(&mut self) -> Option<Spanned<u64>> {
         match *self.kind() {
             TokenKind::Number(value) => Some(Spanned::new(value, self.bump())),
             _ => None,
@@ -106,21 +109,22 @@ impl Parser<'_> {
         Ok(Statement::ReclaimPages { nr_pages })
     }
 
-    /// `with [read|write] DEVICE.LOCK { .. }`, after `with`.
-    fn with_device_lock(&mut self) -> Parsed<Statement> {
+    /// `with [read|write] DEVICE.LOCK { .. }` or `with [read|write] LOCK { .. }`, after `with`.
+    fn with_lock(&mut self) -> Parsed<Statement> {
         let header = self.header(|p| {
             let mode = p.lock_mode();
-            let device = p.device_name()?;
-            if *p.kind() != TokenKind::Dot {
-                let help = format!("a lock is written `{}.LOCK`", device.node);
-                return Err(p.expected_with_help("`.` and the lock's name", Some(help)));
+            let first = p.name("a lock, or a device's name")?;
+            if !p.eat(&TokenKind::Dot) {
+                return Ok((mode, None, first));
             }
-            p.bump();
-            Ok((mode, device, p.name("a lock's name")?))
+            Ok((mode, Some(first), p.name("a lock's name")?))
         })?;
         let body = self.task_block()?;
         let (mode, device, lock) = header.ok_or(Reported)?;
-        Ok(Statement::With { device, lock, mode, body })
+        Ok(match device {
+            Some(device) => Statement::With { device, lock, mode, body },
+            None => Statement::Global(GlobalStatement::With { lock, mode, body }),
+        })
     }
 
     /// `read` or `write`, if a name follows it (else it is the name).
