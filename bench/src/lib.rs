@@ -3,7 +3,10 @@
 //! Every row is ours, a peer's, and the ratio of the two, printed as one table at the end ([`Table`]); a figure alone says
 //! more about the machine than about the code. The rows are in `benches/rows/`, one file an area.
 
+mod counter;
 pub mod validator;
+
+pub use counter::{Bare, Counter, loom_counter};
 
 use serde_json::Value;
 use std::fmt;

@@ -1,5 +1,6 @@
 //! All rows. `cargo bench --manifest-path bench/Cargo.toml [-- FILTER]`.
 
+mod exploration;
 mod memory;
 mod reset;
 mod step;
@@ -14,6 +15,7 @@ fn main() {
     let mut criterion = Criterion::default().output_directory(results).configure_from_args();
     let mut table = Table::new(results);
     step::rows(&mut criterion, &mut table);
+    exploration::rows(&mut criterion, &mut table);
     validator::rows(&mut criterion, &mut table);
     memory::rows(&mut criterion, &mut table);
     reset::rows(&mut criterion, &mut table);

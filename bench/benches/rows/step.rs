@@ -3,12 +3,12 @@
 use criterion::Criterion;
 use ksync::{Kernel, KernelConfig};
 use lockdep::Lockdep;
-use mm_types::{Name, ObjId, TaskId};
+use mm_types::Name;
 use properties::Oracles;
-use sched::{Config, Op, Outcome, RandomScheduler, Sched};
-use shootdown_bench::Table;
+use sched::RandomScheduler;
+use shootdown_bench::{Bare, Table};
 use shuttle::scheduler::{Schedule, Scheduler, Task, TaskId as ShuttleTask};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -19,56 +19,6 @@ const TASKS: u64 = 2;
 const TIMES: u64 = 10;
 /// Runs over which steps are counted.
 const COUNTED: u64 = 1_000;
-
-/// The counter on the scheduler alone: what is left when nobody judges or records.
-struct Bare {
-    sched: Sched,
-    lock: ObjId,
-    owner: Cell<TaskId>,
-    count: Cell<u64>,
-}
-
-impl Bare {
-    fn new() -> Rc<Bare> {
-        let sched = Sched::new(Config { record: false, ..Config::default() });
-        Rc::new(Bare { sched, lock: ObjId(1), owner: Cell::default(), count: Cell::default() })
-    }
-
-    fn lock(&self) {
-        self.sched.visible(Op::write(self.lock));
-        while self.owner.get() != TaskId(0) {
-            self.sched.block(self.lock);
-        }
-        self.owner.set(self.sched.current());
-    }
-
-    fn unlock(&self) {
-        self.sched.visible(Op::write(self.lock));
-        self.owner.set(TaskId(0));
-        self.sched.wake_one(self.lock);
-    }
-
-    /// One run; its steps.
-    fn run(self: &Rc<Self>, name: Name, scheduler: &mut RandomScheduler, run: u64) -> u64 {
-        self.sched.reset();
-        scheduler.begin(1, run);
-        self.count.set(0);
-        for _ in 0..TASKS {
-            let own = Rc::clone(self);
-            let body = move || {
-                for _ in 0..TIMES {
-                    own.lock();
-                    own.count.set(own.count.get() + 1);
-                    own.unlock();
-                }
-            };
-            self.sched.spawn(name, Box::new(body));
-        }
-        assert_eq!(self.sched.run(scheduler), Outcome::Finished);
-        assert_eq!(self.count.get(), TASKS * TIMES);
-        self.sched.steps()
-    }
-}
 
 /// One run of the counter on a real lock, under the validator, with the schedule recorded; its steps.
 fn judged(kernel: &Kernel, name: Name, scheduler: &mut RandomScheduler, run: u64) -> u64 {
@@ -153,7 +103,7 @@ fn shuttle_steps_a_run() -> f64 {
 pub fn rows(criterion: &mut Criterion, table: &mut Table) {
     let name = Name::new("counts");
     let mut scheduler = RandomScheduler::new(1, 0);
-    let bare = Bare::new();
+    let bare = Bare::new(TASKS, TIMES);
     let kernel = judged_kernel();
     let observed = judged_kernel();
     observed.set_observer(Some(Rc::new(RefCell::new(RunHash::default()))));
@@ -161,7 +111,7 @@ pub fn rows(criterion: &mut Criterion, table: &mut Table) {
     let watched = judged_kernel();
     watched.set_observer(Some(oracles.clone()));
 
-    let bare_steps = (0..COUNTED).map(|run| bare.run(name, &mut scheduler, run)).sum::<u64>() as f64 / COUNTED as f64;
+    let bare_steps = (0..COUNTED).map(|run| bare.random(&mut scheduler, run)).sum::<u64>() as f64 / COUNTED as f64;
     let steps = (0..COUNTED).map(|run| judged(&kernel, name, &mut scheduler, run)).sum::<u64>() as f64 / COUNTED as f64;
     let shuttle_steps = shuttle_steps_a_run();
 
@@ -171,7 +121,7 @@ pub fn rows(criterion: &mut Criterion, table: &mut Table) {
         run += 1;
         run
     };
-    group.bench_function("bare", |b| b.iter(|| bare.run(name, &mut scheduler, next())));
+    group.bench_function("bare", |b| b.iter(|| bare.random(&mut scheduler, next())));
     group.bench_function("judged", |b| b.iter(|| judged(&kernel, name, &mut scheduler, next())));
     group.bench_function("hashed", |b| b.iter(|| judged(&observed, name, &mut scheduler, next())));
     group.bench_function("watched", |b| {

@@ -1,0 +1,97 @@
+//! Explorations: every trace of a counter, and random runs on one core and on two.
+
+use criterion::Criterion;
+use explore::{Accumulate, ExhaustPlan, Gather, Plan, Uniform, Verdict, exhaust};
+use shootdown_bench::{Counter, Table, loom_counter};
+use std::hint::black_box;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Of which loom explores everything in a few milliseconds.
+const LOOM_TIMES: usize = 4;
+/// Random runs of one exploration.
+const RUNS: u64 = 1 << 16;
+
+struct Nothing;
+
+impl Gather<()> for Nothing {
+    fn add(&mut self, (): (), _course: &mut dyn FnMut() -> Option<explore::Course>) -> Verdict {
+        Verdict::Clean
+    }
+}
+
+impl Accumulate<()> for Nothing {
+    fn add(&mut self, _run: u64, (): ()) -> Verdict {
+        Verdict::Clean
+    }
+
+    fn merge(&mut self, _later: Nothing) {}
+}
+
+/// Runs of a complete exploration.
+fn explore_all(counter: Counter) -> u64 {
+    let explored = exhaust(&counter, &ExhaustPlan::default(), Nothing, &|_| ControlFlow::Continue(()));
+    assert!(explored.complete);
+    explored.tally.executions
+}
+
+fn explore_all_by_loom() -> u64 {
+    let runs = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&runs);
+    let mut builder = loom::model::Builder::new();
+    builder.log = false;
+    builder.check(move || {
+        count.fetch_add(1, Relaxed);
+        loom_counter(2, LOOM_TIMES);
+    });
+    runs.load(Relaxed)
+}
+
+fn explore_at_random(jobs: usize) {
+    let plan = Plan { strategy: &Uniform, seed: 1, runs: RUNS, jobs, stop_at_first: false };
+    let counter = Counter { tasks: 2, times: 10 };
+    let explored = explore::explore(&counter, &plan, &|| Nothing, &|_| ControlFlow::Continue(()));
+    assert_eq!(explored.runs, RUNS);
+}
+
+/// What two cores can do at best: arithmetic that shares nothing, divided among `jobs` threads.
+fn calibrate(jobs: u64) {
+    let part = || {
+        let mut x = 1u64;
+        for i in 0..(RUNS * 512 / jobs) {
+            x = black_box(x.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(i));
+        }
+        x
+    };
+    std::thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(part))));
+}
+
+/// Measures and adds the rows.
+pub fn rows(criterion: &mut Criterion, table: &mut Table) {
+    let (two, three) = (Counter { tasks: 2, times: 10 }, Counter { tasks: 3, times: 5 });
+    let mut group = criterion.benchmark_group("exhaustive");
+    group.sample_size(10);
+    group.bench_function("counter_2x10", |b| b.iter(|| assert_eq!(explore_all(two), 184_756)));
+    group.bench_function("counter_3x5", |b| b.iter(|| assert_eq!(explore_all(three), 756_756)));
+    group.bench_function("loom", |b| b.iter(explore_all_by_loom));
+    group.finish();
+
+    let mut group = criterion.benchmark_group("cores");
+    group.sample_size(20);
+    for jobs in [1, 2] {
+        group.bench_function(format!("random_{jobs}"), |b| b.iter(|| explore_at_random(jobs)));
+        group.bench_function(format!("calibration_{jobs}"), |b| b.iter(|| calibrate(jobs as u64)));
+    }
+    group.finish();
+
+    let loom_runs = explore_all_by_loom() as f64;
+    let loom = Some(("exhaustive/loom", "loom 0.7.3, 2 x 4"));
+    table.row("every trace of 2 x 10 lock/unlock (184,756)", "exhaustive/counter_2x10", None, "<= 250 ms");
+    table.row("every trace of 3 x 5 lock/unlock (756,756)", "exhaustive/counter_3x5", None, "<= 1 s");
+    table.row_per("an execution of 2 x 10", "exhaustive/counter_2x10", loom, (184_756.0, loom_runs), "<= 1.35 us");
+    let one = Some(("cores/random_1", "the same, one core"));
+    table.row("65,536 random runs of 2 x 10, two cores", "cores/random_2", one, "ratio as the next row, to 5 %");
+    let one = Some(("cores/calibration_1", "the same, one core"));
+    table.row("a calibration loop, two cores", "cores/calibration_2", one, "-");
+}
