@@ -75,13 +75,18 @@ fn create(registry: &Registry, name: &str, path: Option<&Path>, source: Option<&
         files::write(&folder.join(renamed(file, name)), &renamed(text, name))?;
     }
     let (shown, driver) = (program::shell_word(&folder.to_string_lossy()), identifier(name));
-    Ok(format!(
-        "{shown}: a driver, its tests, a scenario, and `shootdown` with this driver in it\n\n  \
-         cd {shown}\n  \
-         cargo test                                   the conformance suite and a property test\n  \
-         cargo run -- run scenarios/{driver}.mms      one run\n  \
-         cargo run -- conformance {driver}            the suite as a list\n"
-    ))
+    let steps = [
+        (format!("cd {shown}"), ""),
+        ("cargo test".to_owned(), "the conformance suite and a property test"),
+        (format!("cargo run -- run scenarios/{driver}.mms"), "one run"),
+        (format!("cargo run -- conformance {driver}"), "the suite as a list"),
+    ];
+    let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    let steps: String = steps
+        .iter()
+        .map(|(command, what)| format!("  {}\n", format!("{command:<width$}  {what}").trim_end()))
+        .collect();
+    Ok(format!("{shown}: a driver, its tests, a scenario, and `shootdown` with this driver in it\n\n{steps}"))
 }
 
 fn check(registry: &Registry, name: &str) -> Result<(), String> {
