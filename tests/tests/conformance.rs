@@ -117,7 +117,7 @@ fn the_suite_says_the_same_twice_and_its_replay_lines_lead_to_what_it_found() {
         let loaded = Experiment::load(&registry(), name, &text).expect("a scenario");
         let set = settings.chunks(2).map(|pair| pair[1]);
         let experiment = set.fold(loaded, |e, s| e.with_setting(s).expect("a setting"));
-        let again = experiment.replay(token.parse().expect("a token"), false).expect("the same run");
+        let again = experiment.replay(&token.parse().expect("a token"), false).expect("the same run");
         assert!(again.findings.iter().any(|f| f.code == failure.code && f.title == failure.title), "{}", outcome.case);
         replayed += 1;
     }
