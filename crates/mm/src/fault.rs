@@ -377,6 +377,10 @@ impl Fault<'_> {
 
     /// `do_swap_page()`: from the swap cache if the page is still there, else from the device. No notifier is called:
     /// nothing could be reached through a swap entry.
+    ///
+    /// The contents are read under the page-table lock, with the entry as it was and nothing in the cache. Earlier they may
+    /// be those that the slot had before: the page can have come back meanwhile, and gone out to the same slot again, or be
+    /// on its way there. (The kernel holds the slot while it reads, by `swapcache_prepare()`.)
     fn do_swap_page(&self, seen: Pte, slot: u64) -> Result<Handled, FaultError> {
         let machine = &self.mm.machine;
         if let Some(pfn) = machine.swap_cache(slot) {
@@ -387,11 +391,11 @@ impl Fault<'_> {
         let (anon_vma, index) = self.mm.anon_vma_prepare(self.k, self.vpn).map_err(oom)?;
         let page = self.new_page()?;
         self.k.sync_reached(NAMES.swap);
-        let tag = machine.swap_read(self.k, slot);
-        machine.with_frame(page, |f| f.tag = tag);
         let ptes = self.leaf.lock();
-        let same = ptes.get(self.vpn) == seen;
+        let same = ptes.get(self.vpn) == seen && machine.swap_cache(slot).is_none();
         if same {
+            let tag = machine.swap_read(self.k, slot);
+            machine.with_frame(page, |f| f.tag = tag);
             self.k.emit(EventKind::SwapIn { slot, pfn: page });
             self.map_new_anon(page, anon_vma, index);
             let shared = machine.swap_free(self.k, slot);
