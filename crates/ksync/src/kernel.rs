@@ -342,6 +342,11 @@ impl Kernel {
         LockMap::new(self.class(LockClass::new(name, LockKind::Map)), self.new_obj())
     }
 
+    /// The bare lockdep map of class `name` with the identity `obj`: every call gives the same one.
+    pub fn lock_map_of(&self, name: &str, obj: ObjId) -> LockMap {
+        LockMap::new(self.class(LockClass::new(name, LockKind::Map)), obj)
+    }
+
     pub(crate) fn class_row(&self, idx: ClassIdx) -> Option<ClassRow> {
         self.classes.borrow().get(idx.0 as usize).copied()
     }

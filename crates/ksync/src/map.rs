@@ -43,6 +43,18 @@ impl LockMap {
         self.acquire_as(Acquire::exclusive())
     }
 
+    /// `lock_map_acquire_read()` that does not nest: shared, checked.
+    #[track_caller]
+    pub fn acquire_shared(self) -> MapGuard {
+        self.acquire_as(Acquire::shared())
+    }
+
+    /// Whether the current task holds it (`lock_is_held()`); false without a validator.
+    #[must_use]
+    pub fn is_held(self) -> bool {
+        with_current(|k| k.is_some_and(|k| k.with_task(|t| t.held.holds(self.obj.0))))
+    }
+
     /// `lock_map_acquire()` and `lock_map_release()`: tells the validator the order, holds nothing.
     #[track_caller]
     pub fn touch(self) {
