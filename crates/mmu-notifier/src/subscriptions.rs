@@ -6,7 +6,7 @@ use crate::hlist::{Hlist, ListEntry};
 use crate::interval::IntervalSub;
 use crate::itree::IntervalTree;
 use crate::names::NAMES;
-use ksync::{Kernel, MapGuard, SpinLock, TrackedU64, WaitQueue, current};
+use ksync::{Kernel, LockMap, MapGuard, SpinLock, TrackedU64, WaitQueue, current};
 use mm_types::{Gfp, MmId, ObjId, PageRange};
 use std::fmt;
 use std::ops::ControlFlow;
@@ -151,6 +151,15 @@ impl Subscriptions {
         let Some(map) = self.maps.start else { return };
         let _reclaim = (at == Prime::REGISTRATION).then(|| ksync::FsReclaim::acquire(Gfp::KERNEL));
         map.touch();
+    }
+
+    /// Runs `f` inside the start's map, if there is one, without a bracket: what a subsystem does at boot to teach the
+    /// validator what callbacks may wait for (`dma_resv_lockdep()`, drivers/dma-buf/dma-resv.c, 6.12).
+    #[track_caller]
+    pub fn prime_callback(&self, f: impl FnOnce()) {
+        let map = self.maps.start.map(LockMap::acquire);
+        f();
+        drop(map);
     }
 
     /// Calls `f` for each list subscriber, newest first. The caller is in an SRCU read section.
