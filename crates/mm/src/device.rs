@@ -9,10 +9,10 @@ use crate::gup::{Hold, MmapLock};
 use crate::huge;
 use crate::machine::Machine;
 use crate::mm::{Mm, MmUsers};
-use crate::obj::frame_obj;
-use crate::page_table::{PMD_PAGES, Pmd};
+use crate::obj::{frame_obj, pmd_obj, pte_obj};
+use crate::page_table::{PMD_PAGES, Pmd, pmd_base};
 use ksync::{Kernel, current};
-use mm_types::{Errno, PageRange, Pfn, VmFlags, Vpn};
+use mm_types::{Errno, MmId, ObjId, PageRange, Pfn, VmFlags, Vpn};
 use mmu_notifier::IntervalSub;
 use std::fmt;
 use std::sync::Arc;
@@ -175,6 +175,43 @@ fn hmm_fault(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Result<(), Errno> {
     Ok(())
 }
 
+/// `handle_mm_fault()` for a device that walks the CPU's page table, under `mmap_lock` taken for reading; may sleep and
+/// reclaim. The device walks again afterwards: the entry may be gone already.
+///
+/// # Errors
+/// `EFAULT` when the page is not mapped or not with this access, `ENOMEM`.
+///
+/// Source: iommu_sva_handle_mm(), drivers/iommu/iommu-sva.c, 6.12.
+pub fn handle_fault(mm: &Mm, vpn: Vpn, write: bool) -> Result<(), Errno> {
+    let refused = || mm.find_vma(vpn).is_none_or(|vma| write && !vma.flags().contains(VmFlags::WRITE));
+    with_mmap_read(mm, || if refused() { Err(Errno::EFAULT) } else { current(|k| hmm_fault(k, mm, vpn, write)) })
+}
+
+/// The objects that a walk to the entry of a page reads: the entry, or that of the huge page.
+#[must_use]
+pub fn walk_objects(mm: MmId, vpn: Vpn) -> [ObjId; 2] {
+    [pmd_obj(mm, pmd_base(vpn)), pte_obj(mm, vpn)]
+}
+
+/// The frame that the page table maps `vpn` to, and whether for writing: what a device sees that walks it. No scheduling
+/// point; the caller made those for [`walk_objects`].
+#[must_use]
+pub fn walk_now(mm: &Mm, vpn: Vpn) -> Option<(Pfn, bool)> {
+    let pte = match mm.tables.pmd(vpn) {
+        Pmd::None => return None,
+        Pmd::Table(leaf) => leaf.peek_now(vpn),
+        Pmd::Huge(pmd) => huge::subpage(pmd, vpn.0 % PMD_PAGES),
+    };
+    Some((pte.pfn()?, pte.is_writable()))
+}
+
+/// `set_page_dirty_lock()`: takes the folio lock, so the caller must hold nothing that is taken under it. May sleep.
+pub fn set_page_dirty_lock(machine: &Machine, pfn: Pfn) {
+    let folio = machine.folio_lock(pfn);
+    let _locked = folio.lock();
+    machine.with_frame(pfn, |f| f.flags -= FrameFlags::LAZYFREE);
+}
+
 /// What a device reads from a frame. The device model emits the access, and names [`frame_obj`] as what it touches.
 #[must_use]
 pub fn frame_read(machine: &Machine, pfn: Pfn) -> u64 {
@@ -194,6 +231,6 @@ pub fn frame_write(machine: &Machine, pfn: Pfn, tag: u64) {
 
 /// The object that an access to a frame touches.
 #[must_use]
-pub const fn frame_object(pfn: Pfn) -> mm_types::ObjId {
+pub const fn frame_object(pfn: Pfn) -> ObjId {
     frame_obj(pfn)
 }
