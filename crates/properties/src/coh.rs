@@ -13,18 +13,21 @@
 //! writable is a store to every page that maps the frame. One through a translation that the entry does not allow (any
 //! more) is meant for that page alone: where it lands is what there is to find.
 //!
+//! A subscriber that declares *SecondaryTlb* may store through what its TLB has until the flush, after the entry was cleared
+//! or write-protected: such a store counts as one through the entry as it was.
+//!
 //! A device is judged only while the mapping lives that its translation was made in. What was known of a frame is what a
 //! new mapping of it is expected to show: so a child has its parent's contents, and a moved page those it had.
 //!
 //! Not seen: a frame shared by mistake and writable by both, which looks like shared memory.
 
-use crate::book::{Book, Line, Stamp};
+use crate::book::{Book, BracketState, Line, Stamp};
 use crate::finding::Sink;
 use crate::table::{Map, Table};
 use crate::{Code, Finding, Variant, Variants};
 use mm_types::{MmId, Pfn, Pte, PteKind, TaskId, Vpn};
 use smallvec::SmallVec;
-use trace::{BracketId, DevId, Event, EventKind, SubId};
+use trace::{AccessModel, BracketId, DevId, Event, EventKind, SubId};
 
 #[derive(Debug, Default)]
 pub(crate) struct Coh {
@@ -210,13 +213,14 @@ impl Coh {
     fn device_access(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
         let EventKind::DeviceAccess { dev, sub, mm, vpn, pfn, write, value } = e.kind else { return };
         let Some(page) = self.pages.get_mut((mm, vpn)) else { return };
-        let same_life = self.translations.get(&(dev, sub, mm, vpn)) == Some(&page.life) && !page.pte.is_none();
-        if !same_life {
+        let until_flush = book.subs.get(sub).is_some_and(|s| s.model == AccessModel::SecondaryTlb);
+        let there = !page.pte.is_none() || (until_flush && being_cleared(book, page));
+        if self.translations.get(&(dev, sub, mm, vpn)) != Some(&page.life) || !there {
             return;
         }
         let now = Known { value, at: book.stamp(e), by: By::DeviceStore };
         if write {
-            let allowed = page.pte.pfn() == Some(pfn) && page.pte.is_writable();
+            let allowed = page.pte.pfn() == Some(pfn) && (page.pte.is_writable() || until_flush);
             // The zero page swallows stores; nobody is given it for writing.
             page.known = Some(now);
             if allowed {
@@ -233,6 +237,12 @@ impl Coh {
             sink.push(finding(book, title, &page, expected, vec![seen], now.at));
         }
     }
+}
+
+/// Whether the entry was cleared inside of a bracket that is still open: its contents may go on somewhere else.
+fn being_cleared(book: &Book, page: &Page) -> bool {
+    let within = page.cleared.filter(|c| c.frame).and_then(|c| c.within);
+    within.and_then(|b| book.brackets.get(b)).is_some_and(|b| b.state == BracketState::Started)
 }
 
 /// The frame behind an entry that keeps one of its own.

@@ -3,7 +3,7 @@
 use crate::Code;
 use crate::test_utils::*;
 use mm_types::{MmId, Pfn, Pte, Vpn};
-use trace::{EventKind, NotifyEvent};
+use trace::{AccessModel, EventKind, NotifyEvent};
 
 const B: MmId = MmId(1);
 
@@ -161,4 +161,29 @@ fn a_moved_page_takes_its_contents_along() {
     let b = w.start(UNMAP, pages(0x11, 0x12), NotifyEvent::Unmap);
     w.pte(UNMAP, 0x11, rw(7), Pte::NONE).pte(UNMAP, 0x18, Pte::NONE, rw(7)).end(UNMAP, b);
     w.cpu(A, 0x18, 7, false, 2).expect(&[Code::Coh]);
+}
+
+/// Reclaim of a page that a device writes to after the entry was cleared: it counts until the flush for who keeps a
+/// secondary TLB, and is read when the page is back.
+#[test]
+fn a_store_before_the_flush_goes_out_with_the_page() {
+    for (model, codes) in [(AccessModel::SecondaryTlb, &[][..]), (AccessModel::LongTermPin, &[Code::Coh][..])] {
+        let mut w = World::new();
+        w.list(model).pte(UNMAP, 0x11, Pte::NONE, rw(7)).cpu(A, 0x11, 7, true, 1).spte(LIST, 0x11, 7, true);
+        let b = w.start_list(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear);
+        w.pte(UNMAP, 0x11, rw(7), Pte::NONE).device_value(LIST, 0x11, 7, true, 2);
+        w.pte(UNMAP, 0x11, Pte::NONE, Pte::swap(3)).end(UNMAP, b);
+        w.pte(UNMAP, 0x11, Pte::swap(3), rw(8)).cpu(A, 0x11, 8, false, 2).expect(codes);
+    }
+}
+
+/// Fork: between the entry's becoming read-only and the flush the device may still write, and the child has it too.
+#[test]
+fn a_store_before_the_flush_of_a_fork_is_the_childs_as_well() {
+    let mut w = World::new();
+    w.list(AccessModel::SecondaryTlb).pte(UNMAP, 0x11, Pte::NONE, rw(7)).cpu(A, 0x11, 7, true, 1);
+    w.spte(LIST, 0x11, 7, true).pte(UNMAP, 0x11, rw(7), ro(7));
+    pte_of_b(&mut w, 0x11, Pte::NONE, ro(7));
+    w.device_value(LIST, 0x11, 7, true, 2).cpu(B, 0x11, 7, false, 2).cpu(A, 0x11, 7, false, 2);
+    assert!(!w.oracles().findings().iter().any(|f| f.code == Code::Coh));
 }
