@@ -1,4 +1,4 @@
-//! [`Device`]: a page table of its own, and accesses through it.
+//! [`Device`]: a page table of its own, with a TLB before it or without, and accesses through it.
 
 use crate::via::Via;
 use ksync::{Kernel, current};
@@ -64,7 +64,10 @@ pub const fn spte_obj(dev: DevId, mm: MmId, vpn: Vpn) -> ObjId {
     ObjId::keyed(SPTE, ((dev.0 as u64) << 48) | ((mm.0 as u64 & 0xfff) << 36) | vpn.0)
 }
 
-/// A device of a machine. Its page table and TLB change together: what is cleared is gone from both.
+/// A device of a machine.
+///
+/// With a TLB ([`Device::with_tlb`]) a translation that was used stays usable when it is cleared, until
+/// [`Device::flush_tlb`]: only then is it gone, and told to be. Without one, what is cleared is gone.
 ///
 /// All methods run inside of the machine's kernel and do not sleep.
 pub struct Device {
@@ -72,15 +75,29 @@ pub struct Device {
     name: Name,
     machine: Arc<Machine>,
     /// A storage lock, never held across a scheduling point; what serialises drivers is theirs.
-    table: Mutex<BTreeMap<(MmId, Vpn), Spte>>,
+    table: Mutex<Table>,
+    /// The TLB, if it has one: as `table`.
+    tlb: Option<Mutex<Table>>,
 }
 
+type Table = BTreeMap<(MmId, Vpn), Spte>;
+
 impl Device {
-    /// A device without translations.
+    /// A device without translations and without a TLB.
     #[must_use]
     pub fn new(k: &Kernel, id: DevId, name: Name, machine: Arc<Machine>) -> Arc<Device> {
+        Device::made(k, id, name, machine, None)
+    }
+
+    /// A device with a TLB, nothing in it.
+    #[must_use]
+    pub fn with_tlb(k: &Kernel, id: DevId, name: Name, machine: Arc<Machine>) -> Arc<Device> {
+        Device::made(k, id, name, machine, Some(Mutex::default()))
+    }
+
+    fn made(k: &Kernel, id: DevId, name: Name, machine: Arc<Machine>, tlb: Option<Mutex<Table>>) -> Arc<Device> {
         k.emit(EventKind::DeviceCreated { dev: id, name });
-        Arc::new(Device { id, name, machine, table: Mutex::default() })
+        Arc::new(Device { id, name, machine, table: Mutex::default(), tlb })
     }
 
     /// Which device it is.
@@ -111,21 +128,61 @@ impl Device {
         });
     }
 
+    /// Fills the TLB from a walk of the CPU's page table, which is the only table of this device: reading the entry and
+    /// keeping what it says are one step, as an invalidation that returned has waited for the walks under way. `entry` is
+    /// the object of the entry read by `walk`, which is no scheduling point. Whether there was a translation.
+    pub fn fill(&self, via: Via, vpn: Vpn, entry: ObjId, walk: impl FnOnce() -> Option<(Pfn, bool)>) -> bool {
+        current(|k| {
+            k.visible_read(via.brackets);
+            k.visible_write(spte_obj(self.id, via.mm, vpn));
+            k.visible_read(entry);
+            let Some((pfn, writable)) = walk() else { return false };
+            self.table.lock().insert((via.mm, vpn), Spte { pfn, writable, via });
+            k.emit(EventKind::SpteSet { dev: self.id, sub: via.sub, mm: via.mm, vpn, pfn, writable });
+            true
+        })
+    }
+
     /// Takes one translation away; what it was. Looking at a page that has none is an access too.
     pub fn clear(&self, mm: MmId, vpn: Vpn) -> Option<Spte> {
         current(|k| {
             k.visible_write(spte_obj(self.id, mm, vpn));
             let spte = self.table.lock().remove(&(mm, vpn))?;
-            k.emit(EventKind::SpteClear { dev: self.id, sub: spte.via.sub, mm, vpn });
+            if self.cached(mm, vpn).is_none() {
+                k.emit(EventKind::SpteClear { dev: self.id, sub: spte.via.sub, mm, vpn });
+            }
             Some(spte)
         })
+    }
+
+    /// Forgets what the TLB has of `pages`. Nothing without a TLB.
+    pub fn flush_tlb(&self, mm: MmId, pages: PageRange) {
+        let Some(tlb) = &self.tlb else { return };
+        let cached = in_range(&tlb.lock(), mm, pages);
+        for vpn in cached {
+            current(|k| {
+                k.visible_write(spte_obj(self.id, mm, vpn));
+                let Some(spte) = tlb.lock().remove(&(mm, vpn)) else { return };
+                if self.lookup(mm, vpn).is_none() {
+                    k.emit(EventKind::SpteClear { dev: self.id, sub: spte.via.sub, mm, vpn });
+                }
+            });
+        }
+    }
+
+    fn cached(&self, mm: MmId, vpn: Vpn) -> Option<Spte> {
+        self.tlb.as_ref()?.lock().get(&(mm, vpn)).copied()
+    }
+
+    /// What the hardware uses for an access: the TLB's entry, unless that forbids it, else the table's.
+    fn translate(&self, mm: MmId, vpn: Vpn, write: bool) -> Option<Spte> {
+        self.cached(mm, vpn).filter(|spte| spte.writable || !write).or_else(|| self.lookup(mm, vpn))
     }
 
     /// Takes away every translation of `pages`, in order; how many there were.
     pub fn zap(&self, mm: MmId, pages: PageRange) -> u64 {
         // Which pages have one is read without a scheduling point: the caller's lock keeps publishers of `pages` out.
-        let found: Vec<Vpn> =
-            self.table.lock().range((mm, pages.start())..(mm, pages.end())).map(|((_, vpn), _)| *vpn).collect();
+        let found = in_range(&self.table.lock(), mm, pages);
         found.into_iter().filter(|vpn| self.clear(mm, *vpn).is_some()).count() as u64
     }
 
@@ -154,7 +211,7 @@ impl Device {
             k.visible_read(spte_obj(self.id, mm, vpn));
             let mut named = None;
             loop {
-                let spte = self.lookup(mm, vpn).ok_or(fault(Fault::NotPresent))?;
+                let spte = self.translate(mm, vpn, write).ok_or(fault(Fault::NotPresent))?;
                 if write && !spte.writable {
                     return Err(fault(Fault::ReadOnly));
                 }
@@ -162,6 +219,9 @@ impl Device {
                 if named == Some(spte) {
                     if let Some(value) = store {
                         device::frame_write(&self.machine, pfn, value);
+                    }
+                    if let Some(tlb) = &self.tlb {
+                        tlb.lock().insert((mm, vpn), spte);
                     }
                     let value = store.unwrap_or_else(|| device::frame_read(&self.machine, pfn));
                     k.emit(EventKind::DeviceAccess { dev: self.id, sub: via.sub, mm, vpn, pfn, write, value });
@@ -178,7 +238,7 @@ impl Device {
         })
     }
 
-    /// The translation of a page, without a scheduling point: for drivers under their lock, reports and tests.
+    /// The translation of a page in the table, without a scheduling point: for drivers under their lock, reports and tests.
     #[must_use]
     pub fn lookup(&self, mm: MmId, vpn: Vpn) -> Option<Spte> {
         self.table.lock().get(&(mm, vpn)).copied()
@@ -189,6 +249,11 @@ impl Device {
     pub fn sptes(&self) -> Vec<(MmId, Vpn, Spte)> {
         self.table.lock().iter().map(|((mm, vpn), spte)| (*mm, *vpn, *spte)).collect()
     }
+}
+
+/// The pages of `pages` that a table has.
+fn in_range(table: &Table, mm: MmId, pages: PageRange) -> Vec<Vpn> {
+    table.range((mm, pages.start())..(mm, pages.end())).map(|((_, vpn), _)| *vpn).collect()
 }
 
 impl fmt::Debug for Device {

@@ -4,10 +4,26 @@
 //! A [`Driver`] keeps it honest: it subscribes to an address space, publishes translations, takes them away when told.
 //! Drivers call the memory manager through its device facade only; a notifier callback is handed no way back into it.
 //!
-//! | driver | family | wrong on purpose |
+//! | driver | subscriber | what |
 //! |---|---|---|
-//! | `i915_userptr` | interval subscriber; as `2019` a list subscriber | `2019` |
-//! | `interval_mirror` | interval subscriber | `skip-retry`, `ignore-one-invalidation`, `late-zap`, `sleep-in-nonblock`, `no-set-seq` |
+//! | `i915_userptr` | interval; as `2019` list | user memory pinned until told |
+//! | `interval_mirror` | interval | the scheme of the documentation |
+//! | `amdgpu_userptr` | interval | commands with fences, which the callback waits for |
+//! | `amdkfd_svm` | interval | the callback evicts, a worker restores |
+//! | `dmirror` | interval, the whole address space | the kernel's HMM test driver |
+//! | `gntdev` | interval, one a map | grants of pinned pages |
+//! | `hfi1_cache` | list | a cache of pinned buffers |
+//! | `iommu_sva` | list, secondary TLB only | walks the process's page table |
+//! | `kvm` | list | counts open brackets |
+//! | `mlx5_odp` | interval | pages faulted in by a device |
+//! | `nouveau_svm` | list, and an interval one for each fault | shared virtual memory |
+//! | `sgx_encl` | list, release only | an enclave |
+//! | `vhost_vq` | list | a kernel mapping under a spinlock |
+//! | `xe_userptr` | interval | bindings, rebound by the next command |
+//!
+//! Each has a page in `docs/drivers/`, with its mutants and the historical bugs they stand for. What they are made of besides:
+//! [`Fence`] and [`Timeline`], [`Resv`], the command queue [`Ring`], [`WorkQueue`]; waits for these are in the validator's graph as
+//! waits for somebody.
 //!
 //! A driver of one's own is best written against [`interval`], where what must not be forgotten does not compile.
 //!
@@ -21,14 +37,22 @@
 mod device;
 mod driver;
 mod drivers;
+mod fence;
 pub mod interval;
 mod kind;
+mod resv;
+mod ring;
 mod via;
+mod work;
 
 pub use device::{Device, DeviceFault, Fault, Spte, spte_obj};
 pub use driver::{Args, Driver, DriverLock, OpInfo};
 pub use drivers::builtin;
 pub use drivers::i915_userptr::I915Userptr;
 pub use drivers::interval_mirror::IntervalMirror;
+pub use fence::{Fence, Signalling, Timeline, begin_signalling, might_wait};
 pub use kind::{Config, ConfigError, DriverKind, HasKind, MutantInfo, OptionInfo};
+pub use resv::{Resv, ResvGuard};
+pub use ring::{JobHook, Ring, Touch};
 pub use via::Via;
+pub use work::{Work, WorkQueue};

@@ -6,11 +6,11 @@
 use crate::fault::Handled;
 use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::gup::{Hold, MmapLock};
-use crate::huge;
+use crate::huge::{self, pmd_base};
 use crate::machine::Machine;
 use crate::mm::{Mm, MmUsers};
 use crate::obj::{frame_obj, pmd_obj, pte_obj};
-use crate::page_table::{PMD_PAGES, Pmd, pmd_base};
+use crate::page_table::{PMD_PAGES, Pmd};
 use ksync::{Kernel, current};
 use mm_types::{Errno, MmId, ObjId, PageRange, Pfn, VmFlags, Vpn};
 use mmu_notifier::IntervalSub;
