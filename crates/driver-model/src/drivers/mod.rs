@@ -1,7 +1,20 @@
 //! The drivers that come with the tool.
 
+pub(crate) mod amdgpu_userptr;
+pub(crate) mod amdkfd_svm;
+pub(crate) mod dmirror;
+pub(crate) mod gntdev;
+pub(crate) mod hfi1_cache;
 pub(crate) mod i915_userptr;
 pub(crate) mod interval_mirror;
+pub(crate) mod iommu_sva;
+pub(crate) mod kvm;
+pub(crate) mod mlx5_odp;
+pub(crate) mod nouveau_svm;
+mod parts;
+pub(crate) mod sgx_encl;
+pub(crate) mod vhost_vq;
+pub(crate) mod xe_userptr;
 
 use crate::device::Device;
 use crate::driver::Args;
@@ -12,7 +25,22 @@ use mm_types::{Errno, MmId, PageRange, Pfn};
 /// The drivers that come with the tool, by name.
 #[must_use]
 pub fn builtin() -> Vec<DriverKind> {
-    vec![i915_userptr::KIND, interval_mirror::KIND]
+    vec![
+        i915_userptr::KIND,
+        interval_mirror::KIND,
+        amdgpu_userptr::KIND,
+        amdkfd_svm::KIND,
+        dmirror::KIND,
+        gntdev::KIND,
+        hfi1_cache::KIND,
+        iommu_sva::KIND,
+        kvm::KIND,
+        mlx5_odp::KIND,
+        nouveau_svm::KIND,
+        sgx_encl::KIND,
+        vhost_vq::KIND,
+        xe_userptr::KIND,
+    ]
 }
 
 /// How often a reader that collides starts over, when not told. The kernel's drivers use a time limit.
@@ -45,8 +73,13 @@ fn whole(
     if got.len() as u64 == pages.nr_pages() {
         return Ok(got);
     }
-    got.into_iter().for_each(|pfn| put(mm.machine(), pfn));
+    put_all(mm, &got, put);
     Err(Errno::EFAULT)
+}
+
+/// Gives every page back.
+fn put_all(mm: &Mm, pvec: &[Pfn], put: fn(&Machine, Pfn)) {
+    pvec.iter().for_each(|pfn| put(mm.machine(), *pfn));
 }
 
 /// The part of an invalidated range that a subscription is about.

@@ -119,11 +119,17 @@ impl World {
 
     #[track_caller]
     pub fn assert_silent(&self) {
+        self.assert_silent_for("");
+    }
+
+    /// The same; `what` is said when it is not so.
+    #[track_caller]
+    pub fn assert_silent_for(&self, what: &str) {
         let watch = self.watch.borrow();
         let titles: Vec<_> = watch.oracles.findings().iter().map(|f| (&f.title, &f.details)).collect();
-        assert!(titles.is_empty(), "{titles:#?}");
+        assert!(titles.is_empty(), "{what} {titles:#?}");
         let reports: Vec<_> = self.k.lock_reports().iter().map(|r| r.report.to_text("test")).collect();
-        assert!(reports.is_empty(), "{}", reports.join("\n"));
+        assert!(reports.is_empty(), "{what} {}", reports.join("\n"));
     }
 
     pub fn count(&self, mut f: impl FnMut(&EventKind) -> bool) -> usize {

@@ -2,6 +2,7 @@
 
 mod coherence;
 mod common;
+mod drivers;
 mod i915_userptr;
 mod interval_mirror;
 mod kinds;

@@ -1,0 +1,233 @@
+//! `amdgpu_userptr`: user memory as a buffer. Nothing is zapped: an invalidation waits until no command uses the pages, and
+//! no later command may until they were looked up again.
+//!
+//! ```text
+//! command submission                     invalidate
+//! again:                                 lock &adev->notifier_lock
+//! seq = read_begin                         set_seq
+//! hmm_range_fault                          wait for every fence of the buffer
+//! reserve the buffer                     unlock
+//! lock &adev->notifier_lock
+//!   read_retry: again if true
+//!   publish, add the fence, push the job
+//! unlock, unreserve
+//! ```
+//!
+//! The lock excludes "found good, not yet waited for". Nothing is allocated under it, nor between the start of a job and its
+//! fence, since the callback waits for both, possibly inside reclaim. The update of the GPU's page table is a job ahead of the
+//! command's in the same queue; here it is done when the command is pushed.
+//!
+//! Source: amdgpu_hmm_invalidate_gfx(), amdgpu_hmm_range_get_pages(), drivers/gpu/drm/amd/amdgpu/amdgpu_hmm.c;
+//! amdgpu_cs_submit(), amdgpu_cs.c; 6.12.
+
+use super::RETRIES_OPTION;
+use super::parts::{Base, Watched, mutants};
+use crate::device::Device;
+use crate::driver::{Args, Driver, DriverLock, OpInfo};
+use crate::kind::{Config, DriverKind};
+use crate::resv::Resv;
+use crate::ring::{JobHook, Ring, Touch};
+use crate::via::Via;
+use ksync::{FsReclaim, Kernel, Mutex, current};
+use mm::Mm;
+use mm::device::HmmPage;
+use mm_types::{Errno, Gfp, Name, PageRange};
+use mmu_notifier::{IntervalNotifier, IntervalSub, Subscriptions};
+use std::sync::Arc;
+use trace::{AccessModel, NotifyRange};
+
+mutants! {
+    GupUnderReservation = "gup-under-reservation": "looks pages up, under mmap_lock, while it holds the buffer's reservation",
+    SkipRetry = "skip-retry": "submits without asking read_retry",
+    UnlockBeforeUpdate = "unlock-before-update": "lets the notifier lock go before page table and fence are updated",
+    NoFenceWait = "no-fence-wait": "does not wait in the callback for commands in flight",
+    RereadSeq = "reread-seq": "reads the sequence again for each chunk of a look-up, and asks about the last only",
+    AllocInSignalling = "alloc-in-signalling": "allocates with GFP_KERNEL before it signals a fence",
+    AllocUnderNotifierLock = "alloc-under-notifier-lock": "allocates with GFP_KERNEL under the notifier lock",
+    PrimeReclaimUnderNotifierLock = "prime-reclaim-under-notifier-lock": "teaches the validator at boot an order that no execution has",
+}
+
+/// How it is made by name.
+pub(crate) const KIND: DriverKind = DriverKind {
+    name: "amdgpu_userptr",
+    doc: "a userptr buffer: commands with fences, which an invalidation waits for",
+    mutants: Mutant::ALL,
+    options: &[RETRIES_OPTION],
+    ops: OPS,
+    make,
+};
+
+const OPS: &[OpInfo] = &[
+    OpInfo { name: "submit", args: "[RANGE] [VALUE]", doc: "submits a command that writes to each page" },
+    OpInfo { name: "submit_read", args: "[RANGE]", doc: "submits a command that reads each page" },
+    OpInfo { name: "wait", args: "", doc: "waits until every command submitted so far is done" },
+];
+
+const NOTIFIER_LOCK: &str = "&adev->notifier_lock";
+
+fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
+    let base = Base::new(k, mm, pages, config);
+    let mutant = Mutant::of(config);
+    let (name, resv) = (config.name, Resv::new(k));
+    let bo = Arc::new(Bo { name, mutant, notifier_lock: k.mutex(NOTIFIER_LOCK, ()), resv });
+    bo.prime(mm);
+    let in_signalling: JobHook = match mutant {
+        Some(Mutant::AllocInSignalling) => Box::new(|| {
+            let _ignored = current(|k| k.kmalloc(Gfp::KERNEL, 1));
+        }),
+        _ => Box::new(|| ()),
+    };
+    let ring = Ring::start(k, Arc::clone(&base.device), in_signalling);
+    Arc::new(Userptr { base, bo, ring, sub: Watched::default() })
+}
+
+/// The buffer, and of `struct amdgpu_device` what callbacks need.
+struct Bo {
+    name: Name,
+    mutant: Option<Mutant>,
+    notifier_lock: Mutex<()>,
+    resv: Resv,
+}
+
+impl IntervalNotifier for Bo {
+    fn name(&self) -> Name {
+        self.name
+    }
+
+    fn model(&self) -> AccessModel {
+        AccessModel::Mirror
+    }
+
+    fn invalidate(&self, sub: &IntervalSub, range: &NotifyRange, cur_seq: u64) -> bool {
+        if !range.blockable {
+            return false;
+        }
+        let _guard = self.notifier_lock.lock();
+        sub.set_seq(cur_seq);
+        if self.mutant != Some(Mutant::NoFenceWait) {
+            self.resv.wait_all();
+        }
+        true
+    }
+}
+
+impl Bo {
+    /// What the kernel and the driver teach the validator at boot.
+    fn prime(&self, mm: &Mm) {
+        self.resv.prime(mm);
+        if self.mutant == Some(Mutant::PrimeReclaimUnderNotifierLock) {
+            let _guard = self.notifier_lock.lock();
+            drop(FsReclaim::acquire(Gfp::KERNEL));
+        }
+    }
+
+    fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+}
+
+/// The driver of one buffer.
+struct Userptr {
+    base: Base,
+    bo: Arc<Bo>,
+    ring: Arc<Ring>,
+    sub: Watched,
+}
+
+impl Userptr {
+    /// `amdgpu_cs_ioctl()`, and libdrm's restart of it when pages went.
+    fn submit(&self, pages: PageRange, store: Option<u64>) -> Result<(), Errno> {
+        let sub = self.sub.sub()?;
+        self.base.own(pages)?;
+        let _users = self.base.users()?;
+        self.base.retry(|| self.try_submit(&sub, pages, store))
+    }
+
+    fn try_submit(&self, sub: &IntervalSub, pages: PageRange, store: Option<u64>) -> Result<Option<()>, Errno> {
+        let early = self.bo.has(Mutant::GupUnderReservation).then(|| self.bo.resv.lock());
+        current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
+        let Some((seq, found)) = self.get_pages(sub, pages, store.is_some())? else { return Ok(None) };
+        let reserved = early.unwrap_or_else(|| self.bo.resv.lock());
+        let mut guard = Some(self.bo.notifier_lock.lock());
+        if self.bo.has(Mutant::AllocUnderNotifierLock) {
+            current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
+        }
+        if !self.bo.has(Mutant::SkipRetry) && sub.read_retry(seq) {
+            return Ok(None);
+        }
+        if self.bo.has(Mutant::UnlockBeforeUpdate) {
+            guard = None;
+        }
+        self.base.set_all(Via::interval(self.base.mm.subscriptions(), sub), &found);
+        let fence = self.ring.next_fence();
+        reserved.add_fence(&fence);
+        let touches = pages.iter().map(|vpn| Touch { mm: self.base.mm.id(), vpn, store });
+        self.ring.push(touches.collect(), fence);
+        drop(guard);
+        Ok(Some(()))
+    }
+
+    /// The pages with the sequence they were looked up under: one for all chunks.
+    fn get_pages(
+        &self,
+        sub: &IntervalSub,
+        pages: PageRange,
+        write: bool,
+    ) -> Result<Option<(u64, Vec<HmmPage>)>, Errno> {
+        let mut seq = self.base.mm.subscriptions().read_begin(sub);
+        let mut found = Vec::new();
+        for (n, vpn) in pages.iter().enumerate() {
+            if n > 0 && self.bo.has(Mutant::RereadSeq) {
+                seq = self.base.mm.subscriptions().read_begin(sub);
+            }
+            let Some(chunk) = self.base.hmm(sub, seq, PageRange::page(vpn), write)? else { return Ok(None) };
+            found.extend(chunk);
+        }
+        Ok(Some((seq, found)))
+    }
+}
+
+impl Driver for Userptr {
+    fn name(&self) -> Name {
+        self.bo.name
+    }
+
+    fn device(&self) -> &Arc<Device> {
+        &self.base.device
+    }
+
+    fn attach(&self) -> Result<(), Errno> {
+        self.sub.insert(&self.base.mm, self.base.pages, self.bo.clone())
+    }
+
+    fn detach(&self) {
+        let Some(sub) = self.sub.take() else { return };
+        self.bo.resv.wait_all();
+        self.base.device.zap(self.base.mm.id(), self.base.pages);
+        Subscriptions::interval_remove(&*self.base.mm, &sub);
+    }
+
+    fn ops(&self) -> &'static [OpInfo] {
+        OPS
+    }
+
+    fn op(&self, op: Name, args: &Args) -> Result<(), Errno> {
+        let pages = args.pages.unwrap_or(self.base.pages);
+        match op.as_str() {
+            "submit" => self.submit(pages, Some(args.value)),
+            "submit_read" => self.submit(pages, None),
+            "wait" => {
+                self.bo.resv.wait_all();
+                Ok(())
+            }
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn locks(&self) -> &'static [DriverLock] {
+        &[
+            DriverLock { name: "notifier_lock", class: NOTIFIER_LOCK },
+            DriverLock { name: "resv", class: "reservation_ww_class_mutex" },
+        ]
+    }
+}

@@ -1,0 +1,206 @@
+//! `nouveau_svm`: a GPU that shares the process's address space. Two subscriptions: one list subscriber takes translations
+//! away, and an interval subscriber that lives only as long as one fault tells that fault that it must start over.
+//!
+//! ```text
+//! fault                                  of the interval subscriber: invalidate
+//! interval_insert of the page            lock &svmm->mutex; set_seq; unlock
+//! again:
+//! seq = read_begin                       of the list subscriber, called after it: range_start
+//! hmm_range_fault                        lock &svmm->mutex
+//! lock &svmm->mutex                        zap, flush the GPU's TLB
+//!   read_retry: again if true            unlock
+//!   publish
+//! unlock
+//! interval_remove                        (waits for open brackets, so with nothing held that a callback takes)
+//! ```
+//!
+//! Source: nouveau_svmm_invalidate_range_start(), nouveau_svm_range_invalidate(), nouveau_range_fault(),
+//! drivers/gpu/drm/nouveau/nouveau_svm.c, 6.12.
+
+use super::RETRIES_OPTION;
+use super::parts::{Base, Listed, mutants};
+use crate::device::Device;
+use crate::driver::{Args, Driver, DriverLock, OpInfo};
+use crate::kind::{Config, DriverKind};
+use ksync::{Kernel, Mutex};
+use mm::Mm;
+use mm_types::{Errno, MmId, Name, PageRange, Vpn};
+use mmu_notifier::{Hooks, IntervalNotifier, IntervalSub, Notifier, Subscriptions, WouldBlock};
+use std::sync::Arc;
+use trace::{AccessModel, NotifyRange};
+
+mutants! {
+    SkipRetry = "skip-retry": "publishes without asking read_retry",
+    NoSetSeq = "no-set-seq": "does not tell the fault's subscription the sequence",
+    NoTlbFlush = "no-tlb-flush": "clears the GPU's page table and leaves its TLB as it is",
+    RemoveUnderMutex = "remove-under-mutex": "removes the fault's subscription while it holds the mutex that callbacks take",
+    FaultUnderMutex = "fault-under-mutex": "looks pages up, under mmap_lock, while it holds the mutex that callbacks take",
+    SleepInNonblock = "sleep-in-nonblock": "waits for its mutex in a callback that must not sleep",
+}
+
+/// How it is made by name.
+pub(crate) const KIND: DriverKind = DriverKind {
+    name: "nouveau_svm",
+    doc: "shared virtual memory: a list subscriber, and an interval subscriber for each fault",
+    mutants: Mutant::ALL,
+    options: &[RETRIES_OPTION],
+    ops: OPS,
+    make,
+};
+
+const OPS: &[OpInfo] = &[
+    OpInfo { name: "read", args: "ADDR", doc: "the GPU reads; a fault is replayed when it was handled" },
+    OpInfo { name: "write", args: "ADDR [VALUE]", doc: "the GPU writes; a fault is replayed when it was handled" },
+];
+
+const MUTEX: &str = "&svmm->mutex";
+
+fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
+    let base = Base::with_tlb(k, mm, pages, config);
+    let device = Arc::clone(&base.device);
+    let svmm = Arc::new(Svmm { device, mm: mm.id(), mutant: Mutant::of(config), mutex: k.mutex(MUTEX, ()) });
+    Arc::new(Svm { base, svmm, sub: Listed::default() })
+}
+
+/// `struct nouveau_svmm`: the list subscriber.
+struct Svmm {
+    device: Arc<Device>,
+    mm: MmId,
+    mutant: Option<Mutant>,
+    mutex: Mutex<()>,
+}
+
+impl Svmm {
+    fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    fn invalidate(&self, pages: PageRange) {
+        let _guard = self.mutex.lock();
+        self.device.zap(self.mm, pages);
+        if !self.has(Mutant::NoTlbFlush) {
+            self.device.flush_tlb(self.mm, pages);
+        }
+    }
+}
+
+impl Notifier for Svmm {
+    fn name(&self) -> Name {
+        self.device.name()
+    }
+
+    fn model(&self) -> AccessModel {
+        AccessModel::Mirror
+    }
+
+    fn hooks(&self) -> Hooks {
+        Hooks::RELEASE | Hooks::RANGE_START
+    }
+
+    // The kernel's has none: its translations go when the client does, which is before.
+    fn release(&self, _mm: MmId) {
+        self.invalidate(PageRange::ALL);
+    }
+
+    fn invalidate_range_start(&self, range: &NotifyRange) -> Result<(), WouldBlock> {
+        if !range.blockable && !self.has(Mutant::SleepInNonblock) {
+            return Err(WouldBlock);
+        }
+        self.invalidate(range.pages);
+        Ok(())
+    }
+}
+
+/// `struct svm_notifier`: the interval subscriber of one fault.
+struct SvmNotifier(Arc<Svmm>);
+
+impl IntervalNotifier for SvmNotifier {
+    fn name(&self) -> Name {
+        self.0.device.name()
+    }
+
+    fn model(&self) -> AccessModel {
+        AccessModel::Mirror
+    }
+
+    fn invalidate(&self, sub: &IntervalSub, range: &NotifyRange, cur_seq: u64) -> bool {
+        let guard = if range.blockable { Some(self.0.mutex.lock()) } else { self.0.mutex.try_lock() };
+        if guard.is_none() {
+            return false;
+        }
+        if !self.0.has(Mutant::NoSetSeq) {
+            sub.set_seq(cur_seq);
+        }
+        true
+    }
+}
+
+/// The driver.
+struct Svm {
+    base: Base,
+    svmm: Arc<Svmm>,
+    sub: Listed,
+}
+
+impl Svm {
+    /// `nouveau_range_fault()`.
+    fn fault(&self, vpn: Vpn, write: bool) -> Result<(), Errno> {
+        let page = PageRange::page(vpn);
+        self.base.own(page)?;
+        self.sub.via()?;
+        let _users = self.base.users()?;
+        let sub = Subscriptions::interval_insert(&*self.base.mm, page, Arc::new(SvmNotifier(Arc::clone(&self.svmm))))?;
+        let mapped = self.base.retry(|| self.try_fault(&sub, page, write));
+        let guard = self.svmm.has(Mutant::RemoveUnderMutex).then(|| self.svmm.mutex.lock());
+        Subscriptions::interval_remove(&*self.base.mm, &sub);
+        drop(guard);
+        mapped
+    }
+
+    fn try_fault(&self, sub: &IntervalSub, page: PageRange, write: bool) -> Result<Option<()>, Errno> {
+        let seq = self.base.mm.subscriptions().read_begin(sub);
+        let early = self.svmm.has(Mutant::FaultUnderMutex).then(|| self.svmm.mutex.lock());
+        let Some(found) = self.base.hmm(sub, seq, page, write)? else { return Ok(None) };
+        let _guard = early.unwrap_or_else(|| self.svmm.mutex.lock());
+        if sub.read_retry(seq) && !self.svmm.has(Mutant::SkipRetry) {
+            return Ok(None);
+        }
+        self.base.set_all(self.sub.via()?, &found);
+        Ok(Some(()))
+    }
+}
+
+impl Driver for Svm {
+    fn name(&self) -> Name {
+        self.base.device.name()
+    }
+
+    fn device(&self) -> &Arc<Device> {
+        &self.base.device
+    }
+
+    fn attach(&self) -> Result<(), Errno> {
+        self.sub.register(&self.base.mm, self.svmm.clone())
+    }
+
+    fn detach(&self) {
+        self.svmm.invalidate(PageRange::ALL);
+        self.sub.unregister(&self.base.mm);
+    }
+
+    fn ops(&self) -> &'static [OpInfo] {
+        OPS
+    }
+
+    fn op(&self, op: Name, args: &Args) -> Result<(), Errno> {
+        match op.as_str() {
+            "read" => self.base.access(args, false, |vpn, write| self.fault(vpn, write)),
+            "write" => self.base.access(args, true, |vpn, write| self.fault(vpn, write)),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn locks(&self) -> &'static [DriverLock] {
+        &[DriverLock { name: "mutex", class: MUTEX }]
+    }
+}

@@ -1,0 +1,215 @@
+//! `xe_userptr`: user memory bound into a GPU's address space, and rebound by the next command after it was invalidated.
+//!
+//! ```text
+//! bind                                   invalidate
+//! again:                                 refuse if it must not sleep
+//! seq = read_begin                       lock &vm->userptr.notifier_lock for writing
+//! hmm_range_fault                          set_seq
+//! lock notifier_lock for reading           wait for every fence of the vm
+//!   read_retry: again if true              zap, invalidate the GPU's TLB
+//!   write the entries                    unlock
+//! unlock
+//! ```
+//!
+//! A command is submitted under the vm's reservation and the notifier lock for reading, if what it needs is still bound; else
+//! it binds again first. Nothing is allocated and no folio is locked under the notifier lock: the callback takes it inside
+//! reclaim, and inside migration, which holds folio locks.
+//!
+//! The callback zaps at once, as a vm in fault mode does; other vms leave the entries and make the next command rebind.
+//!
+//! Source: vma_userptr_invalidate(), drivers/gpu/drm/xe/xe_vm.c; xe_hmm_userptr_populate_range(), xe_hmm.c;
+//! xe_pt_userptr_pre_commit(), xe_pt.c; 6.12.
+
+use super::RETRIES_OPTION;
+use super::clamp;
+use super::parts::{Base, Watched, mutants};
+use crate::device::Device;
+use crate::driver::{Args, Driver, DriverLock, OpInfo};
+use crate::kind::{Config, DriverKind};
+use crate::resv::Resv;
+use crate::ring::{Ring, Touch};
+use crate::via::Via;
+use ksync::{Kernel, RwSem, current};
+use mm::{Mm, device};
+use mm_types::{Errno, Gfp, MmId, Name, PageRange};
+use mmu_notifier::{IntervalNotifier, IntervalSub, Subscriptions};
+use std::sync::Arc;
+use trace::{AccessModel, NotifyRange};
+
+mutants! {
+    WriteEntriesUnlocked = "write-entries-unlocked": "lets the notifier lock go between read_retry and the writing of entries",
+    NoTlbInvalidation = "no-tlb-invalidation": "zaps entries and leaves the GPU's TLB as it is",
+    AllocUnderNotifierLock = "alloc-under-notifier-lock": "allocates page tables with GFP_KERNEL under the notifier lock",
+    DirtyUnderNotifierLock = "dirty-under-notifier-lock": "marks pages dirty, under their folio lock, under the notifier lock",
+}
+
+/// How it is made by name.
+pub(crate) const KIND: DriverKind = DriverKind {
+    name: "xe_userptr",
+    doc: "userptr bound into a GPU's address space, rebound after an invalidation",
+    mutants: Mutant::ALL,
+    options: &[RETRIES_OPTION],
+    ops: OPS,
+    make,
+};
+
+const OPS: &[OpInfo] = &[
+    OpInfo { name: "bind", args: "[RANGE]", doc: "binds the pages" },
+    OpInfo { name: "exec", args: "[RANGE] [VALUE]", doc: "binds the pages, and submits a command that writes to each" },
+];
+
+const NOTIFIER_LOCK: &str = "&vm->userptr.notifier_lock";
+
+fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
+    let base = Base::with_tlb(k, mm, pages, config);
+    let vm = Arc::new(Vm {
+        device: Arc::clone(&base.device),
+        mm: mm.id(),
+        mutant: Mutant::of(config),
+        notifier_lock: k.rwsem(NOTIFIER_LOCK, ()),
+        resv: Resv::new(k),
+    });
+    vm.resv.prime(mm);
+    let ring = Ring::start(k, Arc::clone(&base.device), Box::new(|| ()));
+    Arc::new(Userptr { base, vm, ring, sub: Watched::default() })
+}
+
+/// What callbacks need of `struct xe_vm`.
+struct Vm {
+    device: Arc<Device>,
+    mm: MmId,
+    mutant: Option<Mutant>,
+    notifier_lock: RwSem<()>,
+    resv: Resv,
+}
+
+impl Vm {
+    fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    fn zap(&self, pages: PageRange) {
+        self.device.zap(self.mm, pages);
+        if !self.has(Mutant::NoTlbInvalidation) {
+            self.device.flush_tlb(self.mm, pages);
+        }
+    }
+}
+
+impl IntervalNotifier for Vm {
+    fn name(&self) -> Name {
+        self.device.name()
+    }
+
+    fn model(&self) -> AccessModel {
+        AccessModel::Mirror
+    }
+
+    fn invalidate(&self, sub: &IntervalSub, range: &NotifyRange, cur_seq: u64) -> bool {
+        if !range.blockable {
+            return false;
+        }
+        let _guard = self.notifier_lock.write();
+        sub.set_seq(cur_seq);
+        self.resv.wait_all();
+        self.zap(clamp(range.pages, sub.pages()));
+        true
+    }
+}
+
+/// The driver: one userptr vma of one vm.
+struct Userptr {
+    base: Base,
+    vm: Arc<Vm>,
+    ring: Arc<Ring>,
+    sub: Watched,
+}
+
+impl Userptr {
+    /// One attempt to bind: the sequence under which the pages are bound.
+    fn try_bind(&self, sub: &IntervalSub, pages: PageRange) -> Result<Option<u64>, Errno> {
+        let seq = self.base.mm.subscriptions().read_begin(sub);
+        let Some(found) = self.base.hmm(sub, seq, pages, true)? else { return Ok(None) };
+        if !self.vm.has(Mutant::AllocUnderNotifierLock) {
+            current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
+        }
+        let mut guard = Some(self.vm.notifier_lock.read());
+        if self.vm.has(Mutant::AllocUnderNotifierLock) {
+            current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
+        }
+        if sub.read_retry(seq) {
+            return Ok(None);
+        }
+        if self.vm.has(Mutant::DirtyUnderNotifierLock) {
+            found.iter().for_each(|page| device::set_page_dirty_lock(self.base.mm.machine(), page.pfn));
+        }
+        if self.vm.has(Mutant::WriteEntriesUnlocked) {
+            guard = None;
+        }
+        self.base.set_all(Via::interval(self.base.mm.subscriptions(), sub), &found);
+        drop(guard);
+        Ok(Some(seq))
+    }
+
+    /// `xe_exec_ioctl()`: pushes the command if the binding still holds.
+    fn try_exec(&self, sub: &IntervalSub, pages: PageRange, value: u64) -> Result<Option<()>, Errno> {
+        let Some(seq) = self.try_bind(sub, pages)? else { return Ok(None) };
+        let reserved = self.vm.resv.lock();
+        let _guard = self.vm.notifier_lock.read();
+        if sub.read_retry(seq) {
+            return Ok(None);
+        }
+        let fence = self.ring.next_fence();
+        reserved.add_fence(&fence);
+        let touches = pages.iter().map(|vpn| Touch { mm: self.vm.mm, vpn, store: Some(value) });
+        self.ring.push(touches.collect(), fence);
+        Ok(Some(()))
+    }
+}
+
+impl Driver for Userptr {
+    fn name(&self) -> Name {
+        self.base.device.name()
+    }
+
+    fn device(&self) -> &Arc<Device> {
+        &self.base.device
+    }
+
+    fn attach(&self) -> Result<(), Errno> {
+        self.sub.insert(&self.base.mm, self.base.pages, self.vm.clone())
+    }
+
+    fn detach(&self) {
+        let Some(sub) = self.sub.take() else { return };
+        self.vm.resv.wait_all();
+        {
+            let _guard = self.vm.notifier_lock.write();
+            self.vm.zap(self.base.pages);
+        }
+        Subscriptions::interval_remove(&*self.base.mm, &sub);
+    }
+
+    fn ops(&self) -> &'static [OpInfo] {
+        OPS
+    }
+
+    fn op(&self, op: Name, args: &Args) -> Result<(), Errno> {
+        let pages = args.pages.unwrap_or(self.base.pages);
+        let sub = self.sub.sub()?;
+        self.base.own(pages)?;
+        let _users = self.base.users()?;
+        match op.as_str() {
+            "bind" => self.base.retry(|| self.try_bind(&sub, pages)).map(drop),
+            "exec" => self.base.retry(|| self.try_exec(&sub, pages, args.value)),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn locks(&self) -> &'static [DriverLock] {
+        &[
+            DriverLock { name: "notifier_lock", class: NOTIFIER_LOCK },
+            DriverLock { name: "resv", class: "reservation_ww_class_mutex" },
+        ]
+    }
+}

@@ -1,0 +1,418 @@
+//! Every driver that is correct is silent under every schedule, and every mutant is found by the rule it breaks.
+
+use crate::common::*;
+use driver_model::{Args, Driver, builtin};
+use ksync::Pin;
+use lockdep::ReportKind;
+use mm::Mm;
+use mm_types::{Name, PageRange, Prot};
+use properties::Code;
+use sched::{FirstScheduler, RandomScheduler};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use trace::{EventKind, NotifyEvent, NotifyRange, RunEnd};
+
+/// An operation on some of the pages.
+type Op = (&'static str, u64, u64);
+
+fn ops(d: &dyn Driver, ops: impl IntoIterator<Item = Op>) {
+    for (n, (op, start, len)) in ops.into_iter().enumerate() {
+        // Pages may be gone, and a bound on retries reached.
+        let _may_fail = d.op(Name::new(op), &Args { pages: Some(pages(start, len)), value: n as u64 });
+    }
+}
+
+/// What each driver is asked to do by two tasks, forwards and backwards, and what it must have done over all runs.
+const DRIVERS: &[(&str, &[Op])] = &[
+    ("amdgpu_userptr", &[("submit", 2, 2), ("submit_read", 4, 2), ("submit", 1, 2), ("wait", 0, 1), ("submit", 2, 1)]),
+    ("amdkfd_svm", &[("map", 0, 4), ("write", 2, 2), ("read", 3, 2), ("wait_restored", 0, 1), ("write", 4, 2)]),
+    ("dmirror", &[("write", 2, 2), ("fault", 0, 6), ("snapshot", 1, 4), ("read", 3, 2), ("write", 4, 2)]),
+    ("gntdev", &[("map", 1, 3), ("write", 2, 2), ("map", 4, 2), ("read", 4, 1), ("unmap", 1, 3), ("map", 1, 3)]),
+    ("iommu_sva", &[("write", 2, 2), ("read", 3, 2), ("write", 4, 2), ("read", 0, 3)]),
+    ("kvm", &[("write", 2, 2), ("gpc_write", 3, 1), ("read", 3, 3), ("gpc_write", 2, 1), ("write", 4, 2)]),
+    ("kvm", &[("write", 2, 2), ("delete_slot", 0, 8), ("gpc_write", 3, 1), ("add_slot", 0, 8), ("write", 3, 2)]),
+    ("mlx5_odp", &[("write", 2, 2), ("prefetch", 3, 2), ("read", 1, 2), ("write", 4, 2)]),
+    ("nouveau_svm", &[("write", 2, 2), ("read", 3, 2), ("write", 4, 2), ("read", 0, 3)]),
+    ("vhost_vq", &[("write", 2, 2), ("read", 3, 2), ("write", 4, 2), ("read", 0, 3), ("write", 2, 2)]),
+    ("xe_userptr", &[("exec", 2, 2), ("bind", 1, 3), ("exec", 3, 2), ("exec", 1, 1)]),
+];
+
+/// Device tasks against everything that takes pages away.
+fn contend(w: &World, of: &'static [Op]) {
+    w.task("dev", move |_, d| ops(d, of.iter().copied()));
+    w.task("dev2", move |_, d| ops(d, of.iter().rev().copied()));
+    w.task("unmap", |mm, _| {
+        munmap(mm, pages(2, 2));
+        mm.mmap_anon(pages(2, 2), Prot::READ | Prot::WRITE).expect("mapped");
+        protect(mm, pages(4, 2), Prot::READ);
+        protect(mm, pages(4, 2), Prot::READ | Prot::WRITE);
+    });
+    w.task("mem", |mm, _| {
+        mm.reclaim_pages(pages(0, 6));
+        mm.compact(all());
+    });
+    w.task("fork", |mm, _| {
+        let child = ksync::current(|k| mm.fork(k, Name::new("child"))).expect("forked");
+        let _unmapped = child.write_page(pages(1, 1).start(), 7);
+        child.exit();
+    });
+}
+
+fn protect(mm: &Mm, what: PageRange, prot: Prot) {
+    mm.mprotect(what.start().addr(), what.nr_pages() << 12, prot).expect("mapped");
+}
+
+#[test]
+fn a_correct_driver_is_silent_under_every_schedule_and_gives_everything_back() {
+    for (kind, of) in DRIVERS {
+        let mut happened = Happened::default();
+        for seed in 0..100 {
+            let setting = Setting { reclaim_by_choice: seed % 2 == 1, ..Setting::default() };
+            let w = World::new(kind, None, setting);
+            contend(&w, of);
+            let end = w.run(&mut RandomScheduler::new(seed, 0));
+            assert_eq!(end, RunEnd::Finished, "{kind} seed {seed}");
+            w.assert_silent_for(&format!("{kind} seed {seed}"));
+            happened.add(&w);
+            w.setup(|w| {
+                w.driver.detach();
+                w.mm.exit();
+            });
+            let counts = w.machine.frame_counts();
+            assert_eq!((counts.pinned, counts.mapped), (0, 0), "{kind} seed {seed}");
+            assert!(w.sptes().is_empty() || *kind == "gntdev", "{kind} seed {seed}: {:?}", w.sptes());
+        }
+        let Happened { published, taken_away, accesses, waited, in_reclaim, .. } = happened;
+        // amdgpu takes nothing away: it waits until nothing is used.
+        let taken_away = taken_away > 100 || *kind == "amdgpu_userptr";
+        assert!(published > 300 && taken_away && accesses > 200, "{kind} {happened:?}");
+        assert!(waited > 5 && in_reclaim > 50, "{kind} {happened:?}");
+    }
+}
+
+/// A world that never ran, ran to its end, or was cut, keeps nothing alive.
+#[test]
+fn no_driver_outlives_its_world() {
+    for kind in builtin() {
+        for (mutant, runs) in [(None, false), (None, true), (kind.mutants.last(), true)] {
+            let w = World::new(kind.name, mutant.map(|m| m.name), Setting::default());
+            if let (true, Some((_, of))) = (runs, DRIVERS.iter().find(|(name, _)| *name == kind.name)) {
+                contend(&w, of);
+                w.run(&mut RandomScheduler::new(3, 0));
+            }
+            let (mm, device) = (Arc::downgrade(&w.mm), Arc::downgrade(w.driver.device()));
+            drop(w);
+            assert_eq!((mm.strong_count(), device.strong_count()), (0, 0), "{} {mutant:?}", kind.name);
+        }
+    }
+}
+
+/// How a mutant is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// In the one benign run.
+    OneRun,
+    /// Within so many random schedules.
+    Runs(u64),
+}
+use By::{OneRun, Runs};
+
+/// A mutant, and what finds it: its driver with no mutant is silent in the same world.
+struct Row {
+    driver: &'static str,
+    mutant: &'static str,
+    code: Code,
+    /// What may be found beside it in the same run.
+    also: &'static [Code],
+    by: By,
+    world: fn(&World),
+}
+
+const fn row(driver: &'static str, mutant: &'static str, code: Code, by: By, world: fn(&World)) -> Row {
+    Row { driver, mutant, code, also: &[], by, world }
+}
+
+impl Row {
+    const fn also(mut self, codes: &'static [Code]) -> Row {
+        self.also = codes;
+        self
+    }
+}
+
+/// Use of two pages, and their munmap.
+fn race(w: &World, of: &'static [Op]) {
+    w.task("dev", move |_, d| ops(d, of.iter().copied()));
+    w.task("unmap", |mm, _| munmap(mm, pages(2, 2)));
+}
+
+fn write_race(w: &World) {
+    race(w, &[("write", 2, 2), ("read", 2, 1), ("read", 3, 1)]);
+}
+
+/// Use of a page that reclaim, which needs no mmap_lock, takes away.
+fn reclaim_race(w: &World) {
+    w.task("dev", |_, d| ops(d, [("write", 2, 1), ("read", 2, 1), ("write", 2, 1), ("read", 2, 1)]));
+    reclaim_twice(w);
+}
+
+/// A munmap from start to end between the vCPU's look-up of the page and its taking of mmu_lock to map it.
+fn whole_bracket_between(w: &World) {
+    let pin = |before: (&str, &str), after: (&str, &str)| {
+        let point = |(task, point): (&str, &str)| (Name::new(task), Name::new(point));
+        w.k.add_pin(Pin { before: point(before), after: point(after) });
+    };
+    pin(("dev", "&mm->mmap_lock"), ("unmap", "user.go"));
+    pin(("unmap", "user.done"), ("dev", "&(kvm)->mmu_lock"));
+    w.task("dev", |_, d| ops(d, [("write", 2, 1), ("write", 2, 1)]));
+    w.task("unmap", |mm, _| {
+        ksync::current(|k| k.sync_point(Name::new("user.go")));
+        munmap(mm, pages(2, 1));
+        ksync::current(|k| k.sync_point(Name::new("user.done")));
+    });
+}
+
+fn reclaim_twice(w: &World) {
+    w.task("mem", |mm, _| {
+        mm.reclaim_pages(pages(2, 1));
+        mm.reclaim_pages(pages(2, 1));
+    });
+}
+
+fn submit_race(w: &World) {
+    race(w, &[("submit", 2, 2), ("submit_read", 2, 1)]);
+}
+
+fn exec_race(w: &World) {
+    race(w, &[("exec", 2, 2), ("exec", 3, 1)]);
+}
+
+/// Use, then munmap, then use, one after the other.
+fn in_turn(w: &World, of: &'static [Op]) {
+    w.task("all", move |mm, d| {
+        ops(d, of.iter().copied());
+        munmap(mm, pages(2, 2));
+        ops(d, of.iter().copied());
+    });
+}
+
+fn write_in_turn(w: &World) {
+    in_turn(w, &[("write", 2, 2), ("read", 2, 2), ("read", 3, 1)]);
+}
+
+/// The OOM reaper's bracket, which must not sleep, and a use after it.
+fn nonblocking(w: &World) {
+    w.task("reaper", |mm, d| {
+        ops(d, [("map", 0, 4), ("write", 2, 1)]);
+        let range =
+            NotifyRange { mm: mm.id(), pages: pages(2, 2), event: NotifyEvent::Clear, blockable: false, owner: None };
+        if let Ok(bracket) = mm.subscriptions().invalidate_range_start_nonblock(range) {
+            bracket.end();
+        }
+    });
+}
+
+const MUTANTS: &[Row] = &[
+    row("amdgpu_userptr", "gup-under-reservation", Code::LdCircular, OneRun, submit_race),
+    row("amdgpu_userptr", "skip-retry", Code::Seq, OneRun, submit_race),
+    row("amdgpu_userptr", "unlock-before-update", Code::Seq, Runs(500), submit_race).also(HARM),
+    row("amdgpu_userptr", "no-fence-wait", Code::Stale, Runs(500), submit_race).also(HARM),
+    row("amdgpu_userptr", "reread-seq", Code::Stale, Runs(2000), |w| {
+        w.task("dev", |_, d| ops(d, [("submit", 2, 2)]));
+        w.task("unmap", |mm, _| munmap(mm, pages(2, 1)));
+    })
+    .also(HARM),
+    row("amdgpu_userptr", "alloc-in-signalling", Code::LdCircular, OneRun, submit_race),
+    row("amdgpu_userptr", "alloc-under-notifier-lock", Code::LdCircular, OneRun, submit_race),
+    row("amdgpu_userptr", "prime-reclaim-under-notifier-lock", Code::LdCircular, OneRun, submit_race),
+    row("amdkfd_svm", "flush-under-svms-lock", Code::LdCircular, OneRun, |w| {
+        w.task("all", |mm, d| {
+            ops(d, [("map", 0, 4)]);
+            protect(mm, pages(1, 1), Prot::READ);
+            ops(d, [("wait_restored", 0, 1)]);
+            d.detach();
+        });
+    }),
+    row("amdkfd_svm", "flush-in-callback", Code::LdCircular, OneRun, |w| {
+        w.task("map", |_, d| ops(d, [("map", 0, 4)]));
+        w.task("mem", |mm, _| {
+            mm.reclaim_pages(pages(1, 1));
+        });
+    })
+    .also(&[Code::ProgDeadlock]),
+    row("amdkfd_svm", "map-without-prange-lock", Code::Seq, Runs(500), write_race).also(HARM),
+    row("amdkfd_svm", "ignore-unmap", Code::Stale, OneRun, write_in_turn).also(HARM),
+    row("dmirror", "unlock-before-store", Code::Seq, Runs(500), write_race).also(HARM),
+    row("dmirror", "erase-first-page-only", Code::Stale, OneRun, write_in_turn).also(HARM),
+    row("dmirror", "trylock-always", Code::OrdCallback, Runs(500), write_race).also(HARM),
+    row("dmirror", "sleep-in-nonblock", Code::Ctx, OneRun, nonblocking),
+    row("gntdev", "compares-vma-bounds", Code::Stale, OneRun, |w| {
+        w.task("all", |mm, d| {
+            ops(d, [("map", 2, 2)]);
+            munmap(mm, pages(3, 1));
+            ops(d, [("read", 3, 1)]);
+        });
+    }),
+    row("gntdev", "whole-map-only", Code::Stale, OneRun, |w| {
+        w.task("all", |mm, d| {
+            ops(d, [("map", 1, 4)]);
+            munmap(mm, pages(2, 2));
+            ops(d, [("write", 2, 2)]);
+        });
+    }),
+    row("gntdev", "sleep-in-nonblock", Code::Ctx, OneRun, nonblocking),
+    row("hfi1_cache", "remove-under-spinlock", Code::Ctx, OneRun, |w| {
+        w.task("all", |_, d| {
+            ops(d, [("send", 2, 2)]);
+            d.detach();
+        });
+    }),
+    row("iommu_sva", "flush-in-start", Code::StaleHarm, Runs(500), write_race),
+    row("iommu_sva", "last-page-stays", Code::Stale, OneRun, write_in_turn).also(HARM),
+    row("iommu_sva", "no-release", Code::StaleHarm, OneRun, |w| {
+        w.task("all", |mm, d| {
+            ops(d, [("write", 2, 2)]);
+            mm.exit();
+            ops(d, [("read", 2, 2)]);
+        });
+    }),
+    row("iommu_sva", "sleep-in-hook", Code::Ctx, OneRun, write_in_turn),
+    row("kvm", "ignore-in-progress", Code::Stale, Runs(3000), reclaim_race).also(HARM),
+    row("kvm", "ignore-seq", Code::Stale, OneRun, whole_bracket_between).also(HARM),
+    row("kvm", "zap-in-end", Code::Stale, Runs(500), write_race).also(HARM),
+    row("kvm", "no-tlb-flush", Code::Stale, OneRun, write_in_turn).also(HARM),
+    row("kvm", "slots-change-in-bracket", Code::ProgDeadlock, Runs(2000), |w| {
+        race(w, &[("write", 2, 1), ("write", 4, 1), ("write", 5, 1)]);
+        w.task("slots", |_, d| ops(d, [("delete_slot", 0, 8), ("add_slot", 0, 8)]));
+    })
+    .also(HARM),
+    row("kvm", "alloc-under-mmu-lock", Code::Ctx, OneRun, write_race).also(&[Code::LdCircular]),
+    row("kvm", "resched-nonblock", Code::Ctx, OneRun, nonblocking),
+    row("kvm", "gpc-ignores-active", Code::Stale, Runs(3000), |w| {
+        w.task("dev", |_, d| ops(d, [("gpc_write", 2, 1); 4]));
+        reclaim_twice(w);
+    })
+    .also(HARM),
+    row("mlx5_odp", "alloc-under-umem-mutex", Code::LdCircular, OneRun, write_race),
+    row("mlx5_odp", "zap-by-iova", Code::Stale, OneRun, write_in_turn).also(HARM),
+    row("mlx5_odp", "fault-under-umem-mutex", Code::LdCircular, OneRun, write_race),
+    row("mlx5_odp", "nonblock-missed-unlock", Code::ProgDeadlock, OneRun, |w| {
+        nonblocking(w);
+        w.task("late", |_, d| ops(d, [("write", 5, 1)]));
+    }),
+    row("mlx5_odp", "skip-retry", Code::Seq, OneRun, write_race),
+    row("nouveau_svm", "skip-retry", Code::Stale, Runs(500), write_race).also(HARM),
+    row("nouveau_svm", "no-set-seq", Code::Stale, Runs(500), write_race).also(HARM),
+    row("nouveau_svm", "no-tlb-flush", Code::Stale, OneRun, write_in_turn).also(HARM),
+    row("nouveau_svm", "remove-under-mutex", Code::LdCircular, OneRun, write_race),
+    row("nouveau_svm", "fault-under-mutex", Code::LdCircular, OneRun, write_race),
+    row("nouveau_svm", "sleep-in-nonblock", Code::Ctx, OneRun, nonblocking),
+    row("sgx_encl", "release-takes-mmap-lock", Code::LdRecursive, OneRun, |w| {
+        w.task("close", |_, d| ops(d, [("enter", 0, 1), ("close", 0, 1)]));
+    })
+    .also(&[Code::ProgDeadlock]),
+    row("vhost_vq", "no-invalidate-count", Code::Stale, Runs(500), write_race).also(HARM),
+    row("vhost_vq", "dirty-under-spinlock", Code::Ctx, OneRun, write_race),
+    row("xe_userptr", "write-entries-unlocked", Code::Seq, Runs(500), exec_race).also(HARM),
+    row("xe_userptr", "no-tlb-invalidation", Code::Stale, OneRun, |w| {
+        w.task("all", |mm, d| {
+            ops(d, [("exec", 2, 2)]);
+            munmap(mm, pages(2, 2));
+        });
+        w.task("other", |mm, d| {
+            let _may_fault = d.device().read(mm.id(), pages(2, 1).start());
+        });
+    })
+    .also(HARM),
+    row("xe_userptr", "alloc-under-notifier-lock", Code::LdCircular, OneRun, exec_race),
+    row("xe_userptr", "dirty-under-notifier-lock", Code::LdCircular, OneRun, |w| {
+        w.task("dev", |_, d| ops(d, [("bind", 2, 2)]));
+        w.task("mem", |mm, _| {
+            mm.compact(pages(4, 1));
+        });
+    }),
+];
+
+/// What follows from a translation that is used too late.
+const HARM: &[Code] = &[Code::Seq, Code::Stale, Code::StaleHarm, Code::Coh];
+
+fn lock_code(kind: ReportKind) -> Code {
+    match kind {
+        ReportKind::Recursive => Code::LdRecursive,
+        ReportKind::Circular => Code::LdCircular,
+        // The validator's own view of a sleeping lock under a spinlock.
+        ReportKind::InvalidWaitContext => Code::Ctx,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn found(row: &Row, mutant: Option<&str>, run: Option<u64>) -> BTreeSet<Code> {
+    let w = World::new(row.driver, mutant, Setting::default());
+    (row.world)(&w);
+    match run {
+        None => w.run(&mut FirstScheduler),
+        Some(seed) => w.run(&mut RandomScheduler::new(seed, 0)),
+    };
+    w.codes().into_iter().chain(w.k.lock_reports().iter().map(|r| lock_code(r.report.kind))).collect()
+}
+
+fn runs(by: By) -> Box<dyn Iterator<Item = Option<u64>>> {
+    match by {
+        OneRun => Box::new(std::iter::once(None)),
+        Runs(n) => Box::new((0..n).map(Some)),
+    }
+}
+
+#[test]
+fn every_mutant_is_found_by_the_rule_it_breaks() {
+    let mut wrong = Vec::new();
+    for row in MUTANTS {
+        let name = format!("{} {}", row.driver, row.mutant);
+        let first =
+            runs(row.by).map(|run| (run, found(row, Some(row.mutant), run))).find(|(_, f)| f.contains(&row.code));
+        match first {
+            None => wrong.push(format!("{name}: no {} ({:?})", row.code, found(row, Some(row.mutant), None))),
+            Some((run, codes)) => {
+                let more: Vec<_> = codes.iter().filter(|c| **c != row.code && !row.also.contains(c)).collect();
+                if !more.is_empty() {
+                    wrong.push(format!("{name}: run {run:?} finds {more:?} too"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_correct_twin_of_every_mutant_is_silent_in_the_same_world() {
+    for row in MUTANTS {
+        for run in runs(row.by).take(150).chain((0..30).map(Some)) {
+            assert_eq!(found(row, None, run), BTreeSet::new(), "{} instead of {}, run {run:?}", row.driver, row.mutant);
+        }
+    }
+}
+
+#[test]
+fn the_table_has_every_mutant_of_these_drivers() {
+    let of_their_own = ["i915_userptr", "interval_mirror"];
+    for kind in builtin().iter().filter(|kind| !of_their_own.contains(&kind.name)) {
+        for mutant in kind.mutants {
+            let there = MUTANTS.iter().any(|row| row.driver == kind.name && row.mutant == mutant.name);
+            assert!(there, "{} {}", kind.name, mutant.name);
+        }
+    }
+}
+
+#[test]
+fn a_kernel_mapping_that_was_invalidated_is_made_anew() {
+    let w = World::new("kvm", None, Setting::default());
+    w.task("all", |mm, d| {
+        let write = |value| d.op(Name::new("gpc_write"), &Args { pages: Some(pages(2, 1)), value });
+        write(5).expect("written");
+        mm.reclaim_pages(pages(2, 1));
+        write(6).expect("written");
+        assert_eq!(mm.read_page(pages(2, 1).start()), Ok(6));
+    });
+    assert_eq!(w.run(&mut FirstScheduler), RunEnd::Finished);
+    w.assert_silent();
+    assert_eq!(w.count(|e| matches!(e, EventKind::DeviceAccess { .. })), 2);
+}
