@@ -77,3 +77,53 @@ fn damaged_and_missing_files_are_named_and_nothing_is_run() {
     let cut = check(&[path.to_str().expect("UTF-8")]);
     assert!(cut.code == 2 && cut.err.contains("cut.jsonl.gz: damaged"), "{}", cut.err);
 }
+
+/// Why live runs say nothing on this machine; `None` where they do.
+fn not_comparable() -> Option<String> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let release = read("/proc/sys/kernel/osrelease");
+    if !release.starts_with("6.18.") {
+        return Some(format!("the kernel is {:?}, not 6.18", release.trim()));
+    }
+    if !read("/sys/kernel/mm/transparent_hugepage/enabled").contains("[madvise]") {
+        return Some("huge pages are not on advice".to_owned());
+    }
+    if fs::File::open("/proc/kpageflags").is_err() {
+        return Some("/proc/kpageflags is for root".to_owned());
+    }
+    None
+}
+
+#[test]
+fn random_calls_on_this_kernel_agree() {
+    if let Some(why) = not_comparable() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    for profile in ["all", "huge"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shootdown"));
+        let folder = tempfile::tempdir().expect("a folder");
+        command.args(["mm", "live", "--seed", "1", "--seeds", "2", "--ops", "500", "--profile", profile]);
+        let output = command.current_dir(&folder).env("NO_COLOR", "1").output().expect("the tool starts");
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            (output.status.code(), out.lines().last()),
+            (Some(0), Some("1000 operations agree, 0 differ")),
+            "{out}"
+        );
+    }
+}
+
+#[test]
+fn what_is_recorded_is_a_trace_that_agrees() {
+    if let Some(why) = not_comparable() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_shootdown"))
+        .args(["mm", "record", "--ops", "150"])
+        .output()
+        .expect("the tool starts");
+    let ran = checked_text(&String::from_utf8_lossy(&output.stdout), &[]);
+    assert_eq!((ran.code, ran.out.lines().last()), (0, Some("150 operations agree, 0 differ")), "{}", ran.out);
+}
