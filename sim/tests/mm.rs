@@ -78,6 +78,11 @@ fn damaged_and_missing_files_are_named_and_nothing_is_run() {
     assert!(cut.code == 2 && cut.err.contains("cut.jsonl.gz: damaged"), "{}", cut.err);
 }
 
+#[expect(clippy::print_stderr, reason = "a test that compares nothing says so")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
 /// Why live runs say nothing on this machine; `None` where they do.
 fn not_comparable() -> Option<String> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -97,8 +102,7 @@ fn not_comparable() -> Option<String> {
 #[test]
 fn random_calls_on_this_kernel_agree() {
     if let Some(why) = not_comparable() {
-        eprintln!("skipped: {why}");
-        return;
+        return skipped(&why);
     }
     for profile in ["all", "huge"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shootdown"));
@@ -117,8 +121,7 @@ fn random_calls_on_this_kernel_agree() {
 #[test]
 fn what_is_recorded_is_a_trace_that_agrees() {
     if let Some(why) = not_comparable() {
-        eprintln!("skipped: {why}");
-        return;
+        return skipped(&why);
     }
     let output = Command::new(env!("CARGO_BIN_EXE_shootdown"))
         .args(["mm", "record", "--ops", "150"])

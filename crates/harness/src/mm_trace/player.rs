@@ -31,7 +31,7 @@ pub struct Player {
     shm: BTreeMap<FileId, usize>,
 }
 
-/// One address space with the faults it was seen to have taken.
+/// One address space.
 struct Space {
     mm: Arc<Mm>,
 }
