@@ -129,13 +129,13 @@ impl Device {
     }
 
     /// Fills the TLB from a walk of the CPU's page table, which is the only table of this device: reading the entry and
-    /// keeping what it says are one step, as an invalidation that returned has waited for the walks under way. `entry` is
-    /// the object of the entry read by `walk`, which is no scheduling point. Whether there was a translation.
-    pub fn fill(&self, via: Via, vpn: Vpn, entry: ObjId, walk: impl FnOnce() -> Option<(Pfn, bool)>) -> bool {
+    /// keeping what it says are one step, as an invalidation that returned has waited for the walks under way. `entry` are
+    /// the objects read by `walk`, which is no scheduling point. Whether there was a translation.
+    pub fn fill(&self, via: Via, vpn: Vpn, entry: [ObjId; 2], walk: impl FnOnce() -> Option<(Pfn, bool)>) -> bool {
         current(|k| {
             k.visible_read(via.brackets);
             k.visible_write(spte_obj(self.id, via.mm, vpn));
-            k.visible_read(entry);
+            entry.into_iter().for_each(|obj| k.visible_read(obj));
             let Some((pfn, writable)) = walk() else { return false };
             self.table.lock().insert((via.mm, vpn), Spte { pfn, writable, via });
             k.emit(EventKind::SpteSet { dev: self.id, sub: via.sub, mm: via.mm, vpn, pfn, writable });

@@ -168,7 +168,8 @@ impl Dmirror {
     }
 
     fn is_present(&self, vpn: Vpn) -> bool {
-        ksync::current(|k| k.visible_read(device::pte_object(self.base.mm.id(), vpn)));
+        let objects = device::walk_objects(self.base.mm.id(), vpn);
+        ksync::current(|k| objects.into_iter().for_each(|obj| k.visible_read(obj)));
         device::walk_now(&self.base.mm, vpn).is_some()
     }
 }
