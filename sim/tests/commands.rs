@@ -51,14 +51,16 @@ const USERPTR: &str = "sim/scenarios/userptr-reclaim.mms";
 
 #[test]
 fn every_shipped_scenario_ends_as_it_expects() {
-    let folder = project().join("sim/scenarios");
-    let mut files: Vec<String> = fs::read_dir(folder)
-        .expect("the folder")
-        .map(|e| format!("sim/scenarios/{}", e.expect("an entry").file_name().to_string_lossy()))
-        .filter(|f| f.ends_with(".mms"))
-        .collect();
+    let in_folder = |folder: &str| -> Vec<String> {
+        fs::read_dir(project().join(folder))
+            .expect("the folder")
+            .map(|e| format!("{folder}/{}", e.expect("an entry").file_name().to_string_lossy()))
+            .filter(|f| f.ends_with(".mms"))
+            .collect()
+    };
+    let mut files = [in_folder("sim/scenarios"), in_folder("sim/scenarios/drivers")].concat();
     files.sort();
-    assert!(files.len() >= 9, "{files:?}");
+    assert!(files.len() >= 30, "{files:?}");
     let args: Vec<&str> = ["run"].into_iter().chain(files.iter().map(String::as_str)).collect();
     let ran = ran(&args);
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
