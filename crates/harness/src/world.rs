@@ -298,6 +298,7 @@ impl FailedCheck {
             key: self.key(),
             replay: String::new(),
             proof: None,
+            ring: None,
         }
     }
 }
