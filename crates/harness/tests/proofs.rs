@@ -103,7 +103,7 @@ fn what_no_schedule_reaches_is_impossible_once_all_were_run() {
     let Outcome::Predicted(Reason::Impossible(runs)) = only_proof(&report).outcome else {
         panic!("{}", only_proof(&report))
     };
-    assert!(runs >= 1 && runs <= 100);
+    assert!((1..=100).contains(&runs), "{runs}");
     // Pins keep them apart as well.
     let pinned = load(
         "task one { with toy.a { with toy.b { } } sync done }  task two { sync go  with toy.b { with toy.a { } } }
