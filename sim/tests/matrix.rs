@@ -54,7 +54,7 @@ fn the_questions_of_the_thread_have_their_answers() {
         ("prime=none", "stranger-reclaimed", "found"),
         ("wrap_start=subscribed prime=none", "stranger-reclaimed", "missed"),
         // Priming at registration knows of no GFP_NOFS: only that in the allocation does.
-        ("prime=registration", "notifier-under-lock-nofs", "missed"),
+        ("as 5.5 to 5.9", "notifier-under-lock-nofs", "missed"),
         ("prime=fs_reclaim", "notifier-under-lock-nofs", "found"),
         // A class for each address space loses what one class finds.
         ("6.12", "two-processes", "found"),

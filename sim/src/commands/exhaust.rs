@@ -51,12 +51,13 @@ fn exit(report: &ExhaustReport, interrupted: bool) -> Exit {
     let first_was_enough = report.ended == ExploreEnd::FirstFinding;
     let unproven = !report.complete && !first_was_enough;
     let reasons = report.left_out();
+    let excused = report.verdict.as_expected() || (unproven && report.only_missing());
     if unproven {
         out::complain(&format!("not complete: {}", reasons.join("; ")));
     }
     if interrupted {
         Exit::Interrupted
-    } else if !report.verdict.as_expected() && !(unproven && report.only_missing()) {
+    } else if !excused {
         Exit::Unexpected
     } else if unproven {
         Exit::Incomplete

@@ -129,7 +129,14 @@ pub fn default_rows() -> Vec<Row> {
     });
     // Where nothing primes the map, it counts which brackets enter it when reclaim unmaps a page.
     let unprimed = base.with(4, 0).with(2, 1);
-    history.chain([base.clone()]).chain(single).chain([unprimed]).collect()
+    let mut rows: Vec<Row> = history.chain([base.clone()]).collect();
+    // What was real under a name of its own is not said again.
+    for row in single.chain([unprimed]) {
+        if rows.iter().all(|known| known.values != row.values) {
+            rows.push(row);
+        }
+    }
+    rows
 }
 
 /// Every combination of the values of the settings named, the others as 6.12 has them.
