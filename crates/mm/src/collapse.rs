@@ -32,6 +32,10 @@ impl Mm {
         }
         let mut last = Ok(());
         let first = part.start().0.next_multiple_of(PMD_PAGES);
+        if first > part.end().0 / PMD_PAGES * PMD_PAGES {
+            // A range inside of one 2 MiB; one that only touches a boundary is fine.
+            return Err(Errno::EINVAL);
+        }
         for base in (first..part.end().0).step_by(PMD_PAGES as usize).map(Vpn) {
             let pages = pmd_range(base);
             if !part.covers(pages) {

@@ -61,8 +61,8 @@ impl Mm {
                 self.vma_adjusted(k, &grown.changes);
                 (behind, grown.vma.flags().contains(VmFlags::LOCKED).then_some(behind))
             }
-            MremapPlan::Move { destination, tail } => {
-                let (to, moved) = self.mremap_to(k, call, [destination, tail], recorded)?;
+            MremapPlan::Move { destination } => {
+                let (to, moved) = self.mremap_to(k, call, destination, recorded)?;
                 let new_pages = PageRange::with_len(Vpn(to.end().0 - call.growth()), call.growth());
                 (to, new_pages.filter(|_| moved.flags().contains(VmFlags::LOCKED)))
             }
@@ -93,8 +93,8 @@ impl Mm {
             let part = PageRange::new(vma.start().max(old.start()), vma.end().min(old.end()));
             let part = call.part(part.map_err(|_| Errno::EFAULT)?, to);
             let plan = part.plan(&self.inner.lock().tree, None)?;
-            let MremapPlan::Move { destination, tail } = plan else { return Err(Errno::EINVAL) };
-            let (at, _) = self.mremap_to(k, &part, [destination, tail], None)?;
+            let MremapPlan::Move { destination } = plan else { return Err(Errno::EINVAL) };
+            let (at, _) = self.mremap_to(k, &part, destination, None)?;
             first = first.or(Ok(at.start().addr()));
             last = Some((at.end(), vma.end()));
             next = vma.end();
@@ -107,11 +107,14 @@ impl Mm {
         &self,
         k: &Kernel,
         call: &Mremap,
-        in_the_way: [Option<PageRange>; 2],
+        destination: Option<PageRange>,
         recorded: Option<VirtAddr>,
     ) -> Result<(PageRange, Vma), Errno> {
-        for range in in_the_way.into_iter().flatten() {
-            self.do_munmap(k, range)?;
+        if let Some(destination) = destination {
+            self.do_munmap(k, destination)?;
+        }
+        if let Some(tail) = call.tail()? {
+            self.do_munmap(k, tail)?;
         }
         let to = {
             let inner = self.inner.lock();

@@ -43,12 +43,10 @@ pub enum MremapPlan {
     Shrink(PageRange),
     /// The VMA grows over these free pages behind it ([`VmaTree::expand_upwards`]).
     Grow(PageRange),
-    /// The pages move: first `destination`, then `tail`, are unmapped; then [`Mremap::target`] tells where to.
+    /// The pages move: first `destination`, then [`Mremap::tail`], are unmapped; then [`Mremap::target`] tells where to.
     Move {
         /// What `MREMAP_FIXED` replaces.
         destination: Option<PageRange>,
-        /// The end of the old range when it becomes shorter on the way.
-        tail: Option<PageRange>,
     },
 }
 
@@ -100,8 +98,10 @@ impl Mremap {
     }
 
     fn overlaps_itself(&self) -> bool {
-        let (old, new) = (self.start.0, self.new_addr.vpn().0);
-        old.saturating_add(self.old_pages) > new && new + self.new_pages > old
+        // The end of the old range wraps around (`vrm_overlaps()`, mm/mremap.c, 6.17).
+        let old_end = (self.start.0 + self.old_pages) % (1 << (u64::BITS - PAGE_SHIFT));
+        let new = self.new_addr.vpn().0;
+        old_end > new && new + self.new_pages > self.start.0
     }
 
     /// The pages that move or are resized; `None` for an old length of 0, which maps shared pages a second time.
@@ -173,14 +173,13 @@ impl Mremap {
             return Err(Errno::EPERM);
         }
         let range = |start: Vpn, nr_pages| PageRange::with_len(start, nr_pages);
-        let tail = self.tail()?;
         if self.flags.intersects(MremapFlags::NEW_ADDR) {
             self.check_resize(tree, &vma)?;
             let fixed = self.flags.contains(MremapFlags::FIXED);
             let destination = range(self.new_addr.vpn(), self.new_pages).filter(|_| fixed);
-            return Ok(MremapPlan::Move { destination, tail });
+            return Ok(MremapPlan::Move { destination });
         }
-        if let Some(tail) = tail {
+        if let Some(tail) = self.tail()? {
             return Ok(MremapPlan::Shrink(tail));
         }
         if self.old_pages == self.new_pages {
@@ -195,14 +194,14 @@ impl Mremap {
         if !self.flags.contains(MremapFlags::MAYMOVE) {
             return Err(Errno::ENOMEM);
         }
-        Ok(MremapPlan::Move { destination: None, tail: None })
+        Ok(MremapPlan::Move { destination: None })
     }
 
-    /// The pages at the end that there are to be no more.
+    /// The pages at the end that there are to be no more: the end of the old range, if it becomes shorter on the way.
     ///
     /// # Errors
     /// As [`munmap_range`].
-    fn tail(&self) -> Result<Option<PageRange>, Errno> {
+    pub fn tail(&self) -> Result<Option<PageRange>, Errno> {
         if self.old_pages <= self.new_pages {
             return Ok(None);
         }
