@@ -82,10 +82,11 @@ fn create(registry: &Registry, name: &str, path: Option<&Path>, source: Option<&
         (format!("cargo run -- conformance {driver}"), "the suite as a list"),
     ];
     let width = steps.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-    let steps: String = steps
-        .iter()
-        .map(|(command, what)| format!("  {}\n", format!("{command:<width$}  {what}").trim_end()))
-        .collect();
+    let line = |(command, what): &(String, &str)| {
+        let line = format!("  {command:<width$}  {what}");
+        format!("{}\n", line.trim_end())
+    };
+    let steps: String = steps.iter().map(line).collect();
     Ok(format!("{shown}: a driver, its tests, a scenario, and `shootdown` with this driver in it\n\n{steps}"))
 }
 
