@@ -230,6 +230,14 @@ const ROWS: &[Row] = &[
         twin: &[Edit("        read_begin\n", ""), Edit("retry {", "retry { read_begin")],
     },
     Row {
+        code: "LD-WAIT",
+        proof: "mutex-under-spinlock.mms",
+        wrong: Shipped("mutex-under-spinlock.mms"),
+        run: &["LD-WAIT", "CTX"],
+        also: &[],
+        twin: &[Edit("    spinlock table_lock\n", "    mutex table_lock\n")],
+    },
+    Row {
         code: "CHECK",
         proof: "lost-invalidation.mms",
         wrong: Shipped("lost-invalidation.mms"),
@@ -251,7 +259,13 @@ const ROWS: &[Row] = &[
 ];
 
 /// Codes that no scenario can bring about, and where they are seen to fail.
-const ELSEWHERE: &[(&str, &str)] = &[("LD-UNLOCK", "crates/lockdep/tests/rules.rs")];
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("LD-UNLOCK", "crates/lockdep/tests/rules.rs"),
+    ("LD-IRQ", "crates/lockdep/tests/recorded.rs"),
+    ("LD-HELD", "crates/ksync/tests/ww_rcu.rs"),
+    ("LD-RCU", "crates/ksync/tests/ww_rcu.rs"),
+    ("LD-MISUSE", "crates/lockdep/tests/checks.rs"),
+];
 
 const HEAD: &str = "scenario \"oracle\"\nmachine { memory 16M  swap 4M }\n\
                     mm A { vma 0x10000..0x50000 rw anon  touch 0x10000..0x14000 }\n";

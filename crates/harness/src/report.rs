@@ -79,11 +79,7 @@ impl Found {
     }
 
     pub(crate) fn from_lockdep(found: &LockReport) -> Found {
-        let code = match found.report.kind {
-            ReportKind::Recursive => Code::LdRecursive,
-            ReportKind::Circular => Code::LdCircular,
-            _ => Code::LdUnlock,
-        };
+        let code = lock_rule(found.report.kind);
         let cycle: Vec<String> = found.report.cycle().iter().map(|s| s.from.clone()).collect();
         let title = match cycle.first() {
             Some(first) if cycle.len() > 1 => format!("{} -> {first}", cycle.join(" -> ")),
@@ -101,6 +97,21 @@ impl Found {
             proof: None,
             ring: Ring::of(found),
         }
+    }
+}
+
+/// The code of a lock report.
+pub(crate) const fn lock_rule(kind: ReportKind) -> Code {
+    match kind {
+        ReportKind::Recursive => Code::LdRecursive,
+        ReportKind::Circular => Code::LdCircular,
+        ReportKind::UnlockBalance => Code::LdUnlock,
+        ReportKind::InconsistentState | ReportKind::IrqInversion | ReportKind::IrqUnsafe => Code::LdIrq,
+        ReportKind::InvalidWaitContext => Code::LdWait,
+        ReportKind::HeldLockFreed | ReportKind::LocksHeldAtExit | ReportKind::LocksHeldInUserspace => Code::LdHeld,
+        ReportKind::SuspiciousRcu => Code::LdRcu,
+        // Downgrades, pins, assertions, nest_lock, and what else the kernel warns of.
+        _ => Code::LdMisuse,
     }
 }
 

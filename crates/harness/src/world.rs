@@ -9,15 +9,15 @@ use crate::life::{Gone, kept};
 use crate::matrix::LockCounts;
 use crate::prove::Witness;
 use crate::pulse::Pulse;
-use crate::report::{Found, IDENT, RunReport};
+use crate::report::{Found, IDENT, RunReport, lock_rule};
 use crate::shrink::Essence;
 use crate::task;
 use crate::token::{Origin, Token};
 use crate::trail::{Recorder, Trail};
 use crate::verdict::{Facts, judge_assertions, judge_codes};
 use ksync::{AtPoint, Kernel, KernelConfig};
-use lockdep::{Lockdep, ReportKind};
-use mm::vma::{MapFlags, MmapArgs, MmapBacking};
+use lockdep::Lockdep;
+use mm::vma::{MapFlags, MmapArgs, MmapBacking, Placement};
 use mm::{Machine, MachineConfig, Mm};
 use mm_types::{Name, PAGE_SIZE, PageRange, Pgoff, TaskId, VmFlags};
 use mmu_notifier::{Annotations, Framework};
@@ -271,14 +271,6 @@ impl World {
     }
 }
 
-pub(crate) fn lock_rule(kind: ReportKind) -> Rule {
-    match kind {
-        ReportKind::Recursive => Rule::LdRecursive,
-        ReportKind::Circular => Rule::LdCircular,
-        _ => Rule::LdUnlock,
-    }
-}
-
 impl FailedCheck {
     /// The same for the same check, whoever runs it and when.
     fn key(&self) -> u64 {
@@ -403,6 +395,11 @@ fn annotations(experiment: &Experiment) -> Annotations {
 
 fn build_mm(k: &Kernel, machine: &Arc<Machine>, spec: &MmSpec) -> Arc<Mm> {
     let mm = machine.new_mm(k, spec.name);
+    let placement = Placement::default();
+    if spec.vmas.iter().any(|map| map.pages.start() < placement.min_vpn()) {
+        // A scenario that maps there is one of a process that may.
+        mm.set_placement(Placement { may_map_low: true, ..placement });
+    }
     if let Some(brk) = spec.brk {
         mm.set_start_brk(brk);
     }

@@ -201,3 +201,8 @@ fn a_steered_choice_is_taken_whatever_the_seed() {
     // An option that is not there is not taken.
     all(reclaims(&format!("steer {{ t reclaim {last} takes 2 }}"), Mode::Benign), 0);
 }
+
+#[test]
+fn a_process_that_may_map_low_addresses_does() {
+    clean("mm A { vma 0x0..0x2000 rw anon  touch 0x0..0x2000 }\ntask t { read A 0x1000  munmap A 0x0..0x1000 }");
+}

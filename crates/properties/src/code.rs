@@ -34,6 +34,16 @@ codes! {
     LdRecursive = "LD-RECURSIVE": "a lock is taken while a lock of its class is already held",
     /// A lock released that is not held. Made by whoever runs the lock validator.
     LdUnlock = "LD-UNLOCK": "a lock is released that is not held",
+    /// A lock order that an interrupt turns into a deadlock. Made by whoever runs the lock validator.
+    LdIrq = "LD-IRQ": "a lock is used in an interrupt handler and where that handler can come in",
+    /// A lock that waits deeper than the context allows. Made by whoever runs the lock validator.
+    LdWait = "LD-WAIT": "a lock that may sleep is taken where sleeping is forbidden",
+    /// A lock that outlives what it is in or who holds it. Made by whoever runs the lock validator.
+    LdHeld = "LD-HELD": "a lock is still held when its memory is freed or its task ends",
+    /// RCU. Made by whoever runs the lock validator.
+    LdRcu = "LD-RCU": "data under RCU is used outside of its protection",
+    /// Any other rule of a lock. Made by whoever runs the lock validator.
+    LdMisuse = "LD-MISUSE": "a lock is used against a rule of its own: a pin, an assertion, its nest_lock",
     /// A page-table entry revoked without notice.
     OrdClear = "ORD-CLEAR": "a page-table entry changed before every subscriber was told",
     /// A start without its end, or the reverse.
@@ -67,6 +77,22 @@ impl Code {
     #[must_use]
     pub fn parse(text: &str) -> Option<Code> {
         Code::ALL.iter().copied().find(|c| c.text() == text)
+    }
+
+    /// The lock validator's: made by whoever runs it.
+    #[must_use]
+    pub const fn is_of_locks(self) -> bool {
+        matches!(
+            self,
+            Code::LdCircular
+                | Code::LdRecursive
+                | Code::LdUnlock
+                | Code::LdIrq
+                | Code::LdWait
+                | Code::LdHeld
+                | Code::LdRcu
+                | Code::LdMisuse
+        )
     }
 
     /// The words that a `never` clause may use.

@@ -298,7 +298,7 @@ const MUTANTS: &[Row] = &[
     row("mlx5_odp", "alloc-under-umem-mutex", Code::LdCircular, OneRun, write_race),
     row("mlx5_odp", "zap-by-iova", Code::Stale, OneRun, write_in_turn).also(HARM),
     row("mlx5_odp", "fault-under-umem-mutex", Code::LdCircular, OneRun, write_race),
-    row("mlx5_odp", "nonblock-missed-unlock", Code::LdUnlock, OneRun, |w| {
+    row("mlx5_odp", "nonblock-missed-unlock", Code::LdHeld, OneRun, |w| {
         nonblocking(w);
         w.task("late", |_, d| ops(d, [("write", 5, 1)]));
     })
@@ -346,7 +346,7 @@ fn lock_code(kind: ReportKind) -> Code {
         // The validator's own view of a sleeping lock under a spinlock.
         ReportKind::InvalidWaitContext => Code::Ctx,
         // As the harness names it.
-        ReportKind::LocksHeldAtExit => Code::LdUnlock,
+        ReportKind::LocksHeldAtExit => Code::LdHeld,
         other => panic!("{other:?}"),
     }
 }

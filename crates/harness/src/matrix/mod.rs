@@ -148,7 +148,7 @@ fn one_row(workloads: &[Workload], row: &Row) -> OneRow {
         let found: BTreeSet<Code> = report.findings.iter().filter_map(|f| Code::parse(&f.code)).collect();
         for finding in &report.findings {
             let code = Code::parse(&finding.code);
-            if code.is_none_or(|c| !is_lock_code(c) && !expected.contains(&c)) {
+            if code.is_none_or(|c| !c.is_of_locks() && !expected.contains(&c)) {
                 let what = format!("{}: {}", finding.code, finding.title);
                 unfit.push(Unfit { row: row.name.clone(), workload: name.clone(), what });
             }
@@ -159,14 +159,9 @@ fn one_row(workloads: &[Workload], row: &Row) -> OneRow {
     (Measured { row: row.clone(), cells, counts, growth, ns_per_bracket: None }, unfit)
 }
 
-/// A report of the lock validator: what a setting of the annotations can bring about.
-fn is_lock_code(code: Code) -> bool {
-    code.text().starts_with("LD-")
-}
-
 fn cell(expected: &BTreeSet<Code>, found: &BTreeSet<Code>) -> Cell {
-    let truth: BTreeSet<Code> = expected.iter().copied().filter(|c| is_lock_code(*c)).collect();
-    let said: BTreeSet<Code> = found.iter().copied().filter(|c| is_lock_code(*c)).collect();
+    let truth: BTreeSet<Code> = expected.iter().copied().filter(|c| c.is_of_locks()).collect();
+    let said: BTreeSet<Code> = found.iter().copied().filter(|c| c.is_of_locks()).collect();
     match (truth.is_empty(), said.is_empty()) {
         (_, false) if !said.is_subset(&truth) => Cell::False,
         (true, _) => Cell::Quiet,

@@ -32,7 +32,7 @@ impl Essence {
 
     pub(super) fn of(found: &Found) -> Option<Essence> {
         let code = found.code()?;
-        let locks = matches!(code, Code::LdCircular | Code::LdRecursive | Code::LdUnlock);
+        let locks = code.is_of_locks();
         Some(if locks { Essence::of_lock_report(code, found.key) } else { Essence::of_oracle(code, &found.title) })
     }
 
