@@ -78,6 +78,10 @@ bitflags! {
         const SEALED = 1 << 22;
         /// Soft-dirty tracking bit of the VMA.
         const SOFTDIRTY = 1 << 23;
+        /// Registered with userfaultfd for missing pages.
+        const UFFD_MISSING = 1 << 27;
+        /// Registered with userfaultfd for write protection.
+        const UFFD_WP = 1 << 28;
     }
 }
 

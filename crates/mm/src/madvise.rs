@@ -15,7 +15,8 @@ use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::{Leaf, PteGuard};
 use crate::tlb::MmuGather;
-use crate::vma::{Vma, VmaKind};
+use crate::vma::Vma;
+use crate::zap::Zap;
 use ksync::{Kernel, current};
 use mm_types::{Errno, Gfp, PAGE_SIZE, PageRange, Pfn, Pte, PteKind, VirtAddr, VmFlags, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
@@ -189,7 +190,7 @@ impl Mm {
     /// `EINVAL` for an unaligned or wrapping range, advice unknown to 6.12, or advice that a VMA does not take: those
     /// below it are done. `ENOMEM` when part of the range is not mapped: all that is was done. `EAGAIN` when there would
     /// be too many VMAs, `EPERM` for a sealed VMA, `EACCES` for a hole in a file that is not mapped writable and shared,
-    /// `EOPNOTSUPP` for one that is, which is not modelled. `POPULATE_*`: `EINVAL` where the access is not allowed.
+    /// `EOPNOTSUPP` for one whose file system makes no holes. `POPULATE_*`: `EINVAL` where the access is not allowed.
     pub fn madvise(&self, addr: VirtAddr, len_bytes: u64, advice: Advice) -> Result<(), Errno> {
         let asked = PageRange::with_len(addr.vpn(), len_bytes.div_ceil(PAGE_SIZE));
         current(|k| self.call(k, NAMES.madvise, asked, || self.do_madvise(k, addr, len_bytes, advice)))
@@ -200,6 +201,9 @@ impl Mm {
             return Err(Errno::EINVAL);
         }
         let Some(range) = advised_range(addr, len_bytes)? else { return Ok(()) };
+        if advice == Advice::Remove {
+            return self.madvise_remove(k, range);
+        }
         if matches!(advice, Advice::PopulateRead | Advice::PopulateWrite) {
             return self.madvise_populate(k, range, advice == Advice::PopulateWrite);
         }
@@ -256,7 +260,6 @@ impl Mm {
                 check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP)?;
                 self.madvise_pageout(k, part);
             }
-            Advice::Remove => return Err(remove_error(vma)),
             // There are no huge pages here: no range is fit for one.
             Advice::Collapse => return Err(Errno::EINVAL),
             _ => {}
@@ -273,6 +276,7 @@ impl Mm {
         match modified {
             Ok(modified) => {
                 self.vma_adjusted(k, &modified.changes);
+                self.vma_start_write(modified.vma.id());
                 Ok(modified.vma.end())
             }
             Err(_) => {
@@ -285,16 +289,21 @@ impl Mm {
     /// `zap_page_range_single()`: clears the entries of `part`, inside one VMA, inside a CLEAR bracket; pages are freed
     /// after it. Sync point `mm.zap`.
     pub(crate) fn zap_page_range_single(&self, k: &Kernel, vma: &Vma, part: PageRange) {
+        self.zap_page_range_single_as(k, vma, part, Zap::All);
+    }
+
+    /// As [`Mm::zap_page_range_single`], of some pages only.
+    pub(crate) fn zap_page_range_single_as(&self, k: &Kernel, vma: &Vma, part: PageRange, details: Zap) {
         let mut tlb = MmuGather::new(self);
         k.sync_reached(NAMES.mm_zap);
         let bracket = self.subs.invalidate_range_start(self.clear_of(part));
-        self.unmap_page_range(k, &mut tlb, vma, part);
+        self.unmap_page_range_as(k, &mut tlb, vma, part, details);
         bracket.end();
         k.sync_passed(NAMES.mm_zap);
         tlb.finish(k);
     }
 
-    fn clear_of(&self, pages: PageRange) -> NotifyRange {
+    pub(crate) fn clear_of(&self, pages: PageRange) -> NotifyRange {
         NotifyRange { mm: self.id, pages, event: NotifyEvent::Clear, blockable: true, owner: None }
     }
 
@@ -388,7 +397,7 @@ impl Mm {
         page.is_some_and(|pfn| self.machine.frame(pfn).mapcount == 1)
     }
 
-    fn for_each_leaf(&self, range: PageRange, mut body: impl FnMut(&Leaf, PageRange)) {
+    pub(crate) fn for_each_leaf(&self, range: PageRange, mut body: impl FnMut(&Leaf, PageRange)) {
         let mut rest = Some(range);
         while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
             body(&leaf, part);
@@ -415,16 +424,4 @@ impl Mm {
 
 fn check_flags(vma: &Vma, forbidden: VmFlags) -> Result<(), Errno> {
     if vma.flags().intersects(forbidden) { Err(Errno::EINVAL) } else { Ok(()) }
-}
-
-/// Source: `madvise_remove()`, mm/madvise.c, 6.12.
-fn remove_error(vma: &Vma) -> Errno {
-    let shared_writable = VmFlags::SHARED | VmFlags::MAYWRITE;
-    if vma.flags().contains(VmFlags::LOCKED) || !matches!(vma.kind(), VmaKind::File(_)) {
-        Errno::EINVAL
-    } else if !vma.flags().contains(shared_writable) {
-        Errno::EACCES
-    } else {
-        Errno::EOPNOTSUPP
-    }
 }

@@ -13,8 +13,10 @@ use crate::names::NAMES;
 use crate::obj::{MmObj, mm_obj};
 use crate::page_cache::{FileLink, IMmap};
 use crate::page_table::PageTables;
+use crate::pmd::PmdLock;
 use crate::rmap::{AnonVma, Link};
 use crate::vma::{MapsNames, Placement, Vma, VmaId, VmaKind, VmaTree};
+use crate::vma_lock::VmaLock;
 use ksync::{Kernel, RawRwSem, RawSpinLock, RwSem, SpinLock, TrackedU64, current, with_current};
 use mm_types::{Errno, MmId, Name, PageRange, VirtAddr, VmFlags, Vpn};
 use mmu_notifier::{MmHost, Subscriptions};
@@ -23,6 +25,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use trace::EventKind;
 
 /// One address space. Made by [`Machine::new_mm`].
@@ -38,6 +41,8 @@ pub struct Mm {
     /// `&mm->page_table_lock`: adding page tables, and the first `anon_vma` of a VMA.
     pub(crate) page_table_lock: SpinLock<()>,
     pub(crate) tables: PageTables,
+    /// Gathers that are open (`mm->tlb_flush_pending`).
+    pub(crate) tlb_flush_pending: AtomicU32,
     pub(crate) subs: Subscriptions,
     pub(crate) users: TrackedU64,
     pub(crate) count: TrackedU64,
@@ -51,6 +56,12 @@ pub(crate) struct MmInner {
     pub(crate) links: BTreeMap<VmaId, Link>,
     /// Where each VMA that maps a file stands in the reverse map of that.
     pub(crate) file_links: BTreeMap<VmaId, FileLink>,
+    /// Locks of VMAs that were faulted in under theirs.
+    pub(crate) vma_locks: BTreeMap<VmaId, VmaLock>,
+    /// The locks of PMD tables that were needed.
+    pub(crate) pmd_locks: BTreeMap<Vpn, PmdLock>,
+    /// `&ctx->map_changing_lock` of its userfaultfd.
+    pub(crate) uffd_lock: Option<Arc<RwSem<()>>>,
     /// Heap and stack.
     pub(crate) names: MapsNames,
     pub(crate) placement: Placement,
@@ -78,6 +89,7 @@ impl Machine {
                     (),
                 ),
                 tables: PageTables::default(),
+                tlb_flush_pending: AtomicU32::new(0),
                 subs: Subscriptions::new(k, self.framework(), id),
                 users: TrackedU64::new(mm_obj(id, MmObj::Users), 1),
                 count: TrackedU64::new(mm_obj(id, MmObj::Count), 1),

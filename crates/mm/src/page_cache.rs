@@ -44,6 +44,22 @@ impl Mappings {
     }
 }
 
+impl Mappings {
+    /// The parts of mappings that show pages `[first, end)`, by the offset at which mappings begin.
+    pub(crate) fn overlapping(&self, first: Pgoff, end: Pgoff) -> Vec<(MmId, PageRange)> {
+        self.listed
+            .iter()
+            .filter_map(|((at, mm, _), range)| {
+                let from = first.0.max(at.0);
+                let to = end.0.min(at.0 + range.nr_pages());
+                let part =
+                    PageRange::new(range.start() + from.checked_sub(at.0)?, range.start() + to.checked_sub(at.0)?);
+                Some((*mm, part.ok()?))
+            })
+            .collect()
+    }
+}
+
 /// Where a VMA is listed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FileLink {

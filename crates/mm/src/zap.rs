@@ -28,6 +28,15 @@ impl TableBounds {
     pub(crate) const ALL: TableBounds = TableBounds { floor: Vpn(0), ceiling: CEILING };
 }
 
+/// Which pages are unmapped (`struct zap_details`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Zap {
+    /// All.
+    All,
+    /// Those of the file, not private copies (`even_cows` unset).
+    FilePages,
+}
+
 impl Mm {
     /// The bounds for unmapping `range`, whose VMAs are out of the tree.
     pub(crate) fn table_bounds(&self, range: PageRange) -> TableBounds {
@@ -79,21 +88,44 @@ impl Mm {
 
     /// `unmap_page_range()`: clears the entries of `range`, a part of `vma`.
     pub(crate) fn unmap_page_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
+        self.unmap_page_range_as(k, tlb, vma, range, Zap::All);
+    }
+
+    /// As [`Mm::unmap_page_range`], of some pages only.
+    pub(crate) fn unmap_page_range_as(
+        &self,
+        k: &Kernel,
+        tlb: &mut MmuGather<'_>,
+        vma: &Vma,
+        range: PageRange,
+        details: Zap,
+    ) {
         let mut rest = Some(range);
         while let Some((leaf, part)) = rest.and_then(|range| self.tables.next_leaf(range)) {
-            let done = self.zap_pte_range(k, tlb, vma, &leaf, part);
+            let done = self.zap_pte_range(k, tlb, vma, &leaf, part, details);
             rest = PageRange::new(done, range.end()).ok();
         }
     }
 
     /// `zap_pte_range()`: one leaf table. Gives the first page not done: a full gather lets the lock go to flush.
-    fn zap_pte_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, leaf: &Leaf, part: PageRange) -> Vpn {
+    fn zap_pte_range(
+        &self,
+        k: &Kernel,
+        tlb: &mut MmuGather<'_>,
+        vma: &Vma,
+        leaf: &Leaf,
+        part: PageRange,
+        details: Zap,
+    ) -> Vpn {
         let ptes = leaf.lock();
         let mut force_flush = false;
         let mut full = None;
         for vpn in part.iter() {
             let old = ptes.get(vpn);
             if old.is_none() {
+                continue;
+            }
+            if !self.should_zap(old, details) {
                 continue;
             }
             force_flush |= vma.flags().contains(VmFlags::SHARED) && old.is_dirty();
@@ -115,6 +147,12 @@ impl Mm {
         full.unwrap_or(part.end())
     }
 
+    /// `should_zap_folio()`: private copies survive a hole in the file.
+    fn should_zap(&self, old: Pte, details: Zap) -> bool {
+        let page = old.mapped_pfn().filter(|_| !old.is_special());
+        details == Zap::All || page.is_some_and(|pfn| !Mm::is_anon_frame(self.machine.frame(pfn).flags))
+    }
+
     /// Clears one entry. True when the gather is full.
     fn zap_pte(&self, k: &Kernel, tlb: &mut MmuGather<'_>, ptes: &PteGuard<'_>, vpn: Vpn, old: Pte) -> bool {
         ptes.clear(k, vpn);
@@ -122,6 +160,9 @@ impl Mm {
             PteKind::Present | PteKind::ProtNone { .. } => {
                 tlb.note(vpn);
                 let Some(pfn) = old.mapped_pfn().filter(|_| !old.is_special()) else { return false };
+                if old.is_dirty() {
+                    self.machine.with_frame(pfn, |f| f.flags |= f.flags.dirtied());
+                }
                 self.machine.remove_rmap(pfn);
                 tlb.remove_page(pfn)
             }
@@ -129,7 +170,13 @@ impl Mm {
                 self.machine.free_swap_and_cache(k, slot);
                 false
             }
-            PteKind::Migration { .. } | PteKind::None => false,
+            // The device's page, or the one it had to itself.
+            PteKind::DevicePrivate { pfn } | PteKind::DeviceExclusive { pfn } => {
+                self.machine.remove_rmap(pfn);
+                self.machine.put_page(k, pfn);
+                false
+            }
+            PteKind::Migration { .. } | PteKind::HwPoison { .. } | PteKind::None => false,
         }
     }
 

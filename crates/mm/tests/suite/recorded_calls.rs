@@ -257,7 +257,7 @@ impl Trace {
             Ok(_) => None,
             Err(FaultError::NotMapped(_)) => Some("SEGV_MAPERR"),
             Err(FaultError::NotAllowed(_)) => Some("SEGV_ACCERR"),
-            Err(FaultError::OutOfMemory) => panic!("{}: out of memory", self.name),
+            Err(fault @ (FaultError::OutOfMemory | FaultError::Poisoned(_))) => panic!("{}: {fault}", self.name),
         };
         let recorded = line["sig"].as_str().filter(|signal| *signal != "BUS_ADRERR");
         assert_eq!(signal, recorded, "{} op {}: {line}", self.name, line["i"]);
