@@ -1,7 +1,9 @@
 //! The drivers that come with the tool.
 
+pub(crate) mod dmirror;
 pub(crate) mod i915_userptr;
 pub(crate) mod interval_mirror;
+pub(crate) mod recorder;
 
 use crate::device::Device;
 use crate::driver::Args;
@@ -12,7 +14,7 @@ use mm_types::{Errno, MmId, PageRange, Pfn};
 /// The drivers that come with the tool, by name.
 #[must_use]
 pub fn builtin() -> Vec<DriverKind> {
-    vec![i915_userptr::KIND, interval_mirror::KIND]
+    vec![i915_userptr::KIND, interval_mirror::KIND, dmirror::KIND, recorder::LIST, recorder::INTERVAL]
 }
 
 /// How often a reader that collides starts over, when not told. The kernel's drivers use a time limit.
