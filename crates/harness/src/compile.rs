@@ -4,9 +4,9 @@ use ksync::Pin;
 use mm_types::{Gfp, Name, PageRange, Pgoff, Prot, VirtAddr};
 use scenario::ast::{
     Argument, Backing, Callback, Device, DeviceBody, DriverStatement, InlineDriver, InlineKind, Lock, LockKind,
-    LockMode, Mapping, OptionValue, RangeExpr, Sharing, Statement,
+    LockMode, Mapping, Operand, OptionValue, RangeExpr, Sharing, Statement,
 };
-use scenario::{Scenario, Span, Spanned, Word};
+use scenario::{MmOp, Scenario, Span, Spanned, Word};
 
 /// A step with the words a report prints for it: `file.mms:14 (ioctl)`.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(crate) struct MmSpec {
     pub(crate) vmas: Vec<Map>,
     pub(crate) brk: Option<VirtAddr>,
     pub(crate) touches: Vec<PageRange>,
+    /// It is there only after a fork.
+    pub(crate) forked: bool,
 }
 
 /// A mapping at a fixed place.
@@ -42,6 +44,8 @@ pub(crate) struct Map {
     pub(crate) shared: bool,
     /// File name and offset; anonymous if absent.
     pub(crate) file: Option<(Name, Pgoff)>,
+    /// The file is one of a memory file system.
+    pub(crate) shmem: bool,
 }
 
 #[derive(Debug)]
@@ -98,6 +102,20 @@ pub(crate) enum TaskStep {
     Sync { name: Name },
     Yield,
     Notify { nonblock: bool, mm: usize, pages: PageRange, body: Vec<Step<TaskStep>> },
+    Mark { text: String },
+    Sleep { ms: u64 },
+    FileWrite { shared: bool, body: Vec<Step<TaskStep>> },
+    Op { op: MmOp, operands: Vec<OpOperand> },
+}
+
+/// An operand of a kernel operation, its mm resolved.
+#[derive(Debug)]
+pub(crate) enum OpOperand {
+    Mm(usize),
+    Range(PageRange),
+    Number(u64),
+    Text(Name),
+    Word(String),
 }
 
 #[derive(Debug)]
@@ -157,15 +175,16 @@ fn mm_spec(mm: &scenario::ast::Mm) -> MmSpec {
         vmas: mm.vmas.iter().map(|v| map(v.range.node, v.prot.node, &v.mapping)).collect(),
         brk: mm.brk.as_ref().map(|b| b.node),
         touches: mm.touches.iter().map(|t| t.node).collect(),
+        forked: mm.forked,
     }
 }
 
 fn map(pages: PageRange, prot: Prot, mapping: &Mapping) -> Map {
-    let file = match &mapping.backing {
-        Backing::Anon => None,
-        Backing::File { name, offset } => Some((Name::new(&name.node), *offset)),
+    let (file, shmem) = match &mapping.backing {
+        Backing::Anon => (None, false),
+        Backing::File { name, offset, shmem } => (Some((Name::new(&name.node), *offset)), *shmem),
     };
-    Map { pages, prot, shared: mapping.sharing == Sharing::Shared, file }
+    Map { pages, prot, shared: mapping.sharing == Sharing::Shared, file, shmem }
 }
 
 /// The devices that a task registers.
@@ -173,9 +192,10 @@ fn registered_in(body: &[Spanned<Statement>]) -> Vec<&str> {
     body.iter()
         .flat_map(|s| match &s.node {
             Statement::Register { device } => vec![device.node.as_str()],
-            Statement::With { body, .. } | Statement::Repeat { body, .. } | Statement::Notify { body, .. } => {
-                registered_in(body)
-            }
+            Statement::With { body, .. }
+            | Statement::Repeat { body, .. }
+            | Statement::Notify { body, .. }
+            | Statement::FileWrite { body, .. } => registered_in(body),
             _ => Vec::new(),
         })
         .collect()
@@ -300,6 +320,25 @@ impl Names<'_> {
             Statement::Unregister { device } => TaskStep::Unregister { device: self.device(&device.node)? },
             Statement::Sync { name } => TaskStep::Sync { name: user_point(&name.node) },
             Statement::Yield => TaskStep::Yield,
+            Statement::Mark { text } => TaskStep::Mark { text: text.node.clone() },
+            Statement::Sleep { ms } => TaskStep::Sleep { ms: ms.node },
+            Statement::FileWrite { shared, body } => {
+                TaskStep::FileWrite { shared: *shared, body: self.task_steps(body, task)? }
+            }
+            Statement::Op { op, operands } => TaskStep::Op {
+                op: op.node,
+                operands: operands.iter().map(|o| self.operand(&o.node)).collect::<Result<_, _>>()?,
+            },
+        })
+    }
+
+    fn operand(&self, operand: &Operand) -> Result<OpOperand, String> {
+        Ok(match operand {
+            Operand::Mm(name) => OpOperand::Mm(self.mm(name)?),
+            Operand::Range(pages) => OpOperand::Range(*pages),
+            Operand::Number(n) => OpOperand::Number(*n),
+            Operand::Text(text) => OpOperand::Text(Name::new(text)),
+            Operand::Word(word) => OpOperand::Word(word.clone()),
         })
     }
 

@@ -2,11 +2,12 @@
 
 use crate::compile::{Code, compile};
 use crate::explore::{ExplorePlan, ExploreReport};
+use crate::recorded::Played;
 use crate::registry::Registry;
 use crate::report::RunReport;
 use crate::schedulers::RecipeScheduler;
 use crate::settings;
-use crate::token::{Recipe, Token};
+use crate::token::{Mode, Recipe, Token};
 use crate::world::{Brief, World};
 use explore::Progress;
 use lockdep::Lockdep;
@@ -125,6 +126,13 @@ impl Experiment {
     pub fn run(&self, recipe: Recipe, events: bool) -> RunReport {
         let mut world = World::new(self, Lockdep::new(), events);
         world.run(&mut RecipeScheduler::new(recipe), recipe)
+    }
+
+    /// One benign run, as the scenario's recorders see it.
+    #[must_use]
+    pub fn play(&self) -> Played {
+        let recipe = Recipe { mode: Mode::Benign, seed: self.seed(), run: 0 };
+        World::new(self, Lockdep::new(), false).play(&mut RecipeScheduler::new(recipe))
     }
 
     /// The run of a token again.

@@ -1,6 +1,7 @@
 //! What looks on during a run: the oracles, the run hash, the counters of `assert`, and a text log if asked for.
 
 use crate::pulse::Pulse;
+use crate::recorded::Recorder;
 use mm_types::{Name, ObjId, TaskId};
 use properties::Oracles;
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ pub(crate) struct Judge {
     pub(crate) log: Option<TextLog>,
     /// Who watches that something happens at all.
     pub(crate) pulse: Option<Arc<Pulse>>,
+    /// If the scenario has devices that record.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl Judge {
@@ -25,6 +28,7 @@ impl Judge {
             counts: Counts::default(),
             log: log.then(TextLog::default),
             pulse: None,
+            recorder: None,
         }
     }
 
@@ -46,6 +50,9 @@ impl Observer for Judge {
         self.oracles.event(event);
         self.hash.event(event);
         self.counts.event(event);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(event);
+        }
         if let Some(log) = &mut self.log {
             log.event(event);
         }

@@ -13,6 +13,7 @@
 //! | random programs against a driver (feature `proptest`) | `strategies` | `strategies/` |
 //! | a real program's calls | [`strace`] | `strace/` |
 //! | annotation settings against workloads | [`matrix`] | `matrix/` |
+//! | a running kernel's callbacks | [`recorded`] | `recorded/` |
 //!
 //! A run's life: reset the kernel, build machine, address spaces and devices in the setup context (task 0), add pins and
 //! tasks, run the scheduler, read the judges. Nothing here reads a file, a clock or the environment.
@@ -27,7 +28,9 @@ mod judge;
 mod life;
 pub mod listing;
 pub mod matrix;
+mod operations;
 mod pulse;
+pub mod recorded;
 mod registry;
 mod report;
 mod schedulers;

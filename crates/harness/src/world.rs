@@ -7,13 +7,15 @@ use crate::judge::{Counts, Judge};
 use crate::life::{Gone, kept};
 use crate::matrix::LockCounts;
 use crate::pulse::Pulse;
+use crate::recorded::{Played, Recorder};
+use crate::registry::Registry;
 use crate::report::{Found, RunReport};
 use crate::task;
 use crate::token::{Recipe, Token};
 use crate::verdict::{Facts, judge_assertions, judge_codes};
 use ksync::{Kernel, KernelConfig};
 use lockdep::{Lockdep, ReportKind};
-use mm::vma::{MapFlags, MmapArgs, MmapBacking};
+use mm::vma::{MapFlags, MmapArgs, MmapBacking, Placement};
 use mm::{Machine, MachineConfig, Mm};
 use mm_types::{Name, PAGE_SIZE, PageRange, Pgoff, VmFlags};
 use mmu_notifier::{Annotations, Framework};
@@ -36,8 +38,12 @@ pub(crate) struct World {
 pub(crate) struct Live {
     pub(crate) code: Arc<Code>,
     pub(crate) machine: Arc<Machine>,
-    pub(crate) mms: Vec<Arc<Mm>>,
-    pub(crate) devices: Vec<Attached>,
+    registry: Registry,
+    judge: Rc<RefCell<Judge>>,
+    /// None for one that is not forked yet.
+    mms: RefCell<Vec<Option<Arc<Mm>>>>,
+    /// None while there is no such mm.
+    devices: RefCell<Vec<Option<Rc<Attached>>>>,
     notes: RefCell<Vec<String>>,
     pub(crate) gone: RefCell<Gone>,
     /// Told of each statement that begins.
@@ -45,6 +51,45 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// An address space.
+    ///
+    /// # Errors
+    /// When it is not forked yet.
+    pub(crate) fn mm(&self, index: usize) -> Result<Arc<Mm>, String> {
+        let mm = self.mms.borrow()[index].clone();
+        mm.ok_or_else(|| format!("{} is not forked yet", self.code.mms[index].name))
+    }
+
+    /// A device.
+    ///
+    /// # Errors
+    /// When the mm it belongs to is not forked yet.
+    pub(crate) fn device(&self, index: usize) -> Result<Rc<Attached>, String> {
+        let device = self.devices.borrow()[index].clone();
+        device.ok_or_else(|| format!("the mm of {} is not forked yet", self.code.devices[index].name))
+    }
+
+    /// An mm is there from now on, and so are its devices, not registered.
+    pub(crate) fn set_mm(&self, k: &Kernel, index: usize, mm: Arc<Mm>) {
+        for (at, spec) in self.code.devices.iter().enumerate().filter(|(_, spec)| spec.mm == index) {
+            let device = build_device(k, &self.registry, at, &mm, spec);
+            self.devices.borrow_mut()[at] = Some(Rc::new(device));
+        }
+        self.mms.borrow_mut()[index] = Some(mm);
+    }
+
+    /// The process of an mm goes on in another one; its devices stay where they are.
+    pub(crate) fn replace_mm(&self, index: usize, mm: Arc<Mm>) {
+        self.mms.borrow_mut()[index] = Some(mm);
+    }
+
+    /// From here on callbacks belong to the operation `text`.
+    pub(crate) fn mark(&self, text: &str) {
+        if let Some(recorder) = &mut self.judge.borrow_mut().recorder {
+            recorder.mark(text);
+        }
+    }
+
     /// Writes down that an operation of a task failed: its scenario line, and why.
     pub(crate) fn note(&self, frame: Name, why: &str) {
         self.notes.borrow_mut().push(format!("{frame}: {why}"));
@@ -142,13 +187,21 @@ impl World {
         (Brief { found, end: end.word(), steps, hash: judge.hash.value() }, live.notes.take())
     }
 
+    /// One run, as its recorders saw it.
+    pub(crate) fn play(&mut self, scheduler: &mut dyn Scheduler) -> Played {
+        let (end, live) = self.execute(scheduler);
+        let operations = self.judge.borrow_mut().recorder.take().map_or_else(Vec::new, |r| r.operations);
+        Played { operations, end: end.word(), notes: live.notes.take() }
+    }
+
     fn execute(&mut self, scheduler: &mut dyn Scheduler) -> (RunEnd, Rc<Live>) {
         let k = &self.kernel;
         k.reset();
         self.judge.borrow_mut().reset();
         k.set_observer(Some(self.judge.clone()));
         let pulse = self.judge.borrow().pulse.clone();
-        let live = k.enter(|k| Rc::new(build(k, &self.experiment, pulse)));
+        self.judge.borrow_mut().recorder = Recorder::of(&self.experiment.code);
+        let live = k.enter(|k| Rc::new(build(k, &self.experiment, &self.judge, pulse)));
         k.enter(|k| {
             for pin in &live.code.pins {
                 k.add_pin(*pin);
@@ -174,28 +227,45 @@ pub(crate) fn lock_rule(kind: ReportKind) -> Rule {
 }
 
 /// Builds the machine, the address spaces with their pages, and the devices.
-fn build(k: &Kernel, experiment: &Experiment, pulse: Option<Arc<Pulse>>) -> Live {
+fn build(k: &Kernel, experiment: &Experiment, judge: &Rc<RefCell<Judge>>, pulse: Option<Arc<Pulse>>) -> Live {
     let code = experiment.code.clone();
+    let mut notes = Vec::new();
     k.set_frame(Some(code.setup));
     let framework =
         Framework::with_quirks(k, annotations(experiment), quirks(experiment, mmu_notifier::Quirks::from_word));
     let machine = Machine::new(k, machine_config(experiment), framework);
-    let mms: Vec<Arc<Mm>> = code.mms.iter().map(|spec| build_mm(k, &machine, spec)).collect();
-    let devices: Vec<Attached> = code
+    if let Some(recorder) = &mut judge.borrow_mut().recorder {
+        recorder.set_machine(&machine);
+    }
+    let there = |spec: &MmSpec| (!spec.forked).then(|| build_mm(k, &machine, spec));
+    let mms: Vec<Option<Arc<Mm>>> = code.mms.iter().map(there).collect();
+    let devices: Vec<Option<Rc<Attached>>> = code
         .devices
         .iter()
         .enumerate()
-        .map(|(index, spec)| build_device(k, &experiment.registry, index, &mms[spec.mm], spec))
+        .map(|(index, spec)| {
+            let mm = mms[spec.mm].as_ref()?;
+            Some(Rc::new(build_device(k, &experiment.registry, index, mm, spec)))
+        })
         .collect();
-    let live = Live { code, machine, mms, devices, notes: RefCell::default(), gone: RefCell::default(), pulse };
-    for (device, spec) in live.devices.iter().zip(&live.code.devices) {
-        if !spec.registered_by_task
+    for (device, spec) in devices.iter().zip(&code.devices) {
+        if let Some(device) = device.as_ref().filter(|_| !spec.registered_by_task)
             && let Err(errno) = device.driver.attach()
         {
-            live.note(spec.name, &format!("could not register: {errno}"));
+            notes.push(format!("{}: could not register: {errno}", spec.name));
         }
     }
-    live
+    Live {
+        code,
+        machine,
+        registry: experiment.registry.clone(),
+        judge: Rc::clone(judge),
+        mms: RefCell::new(mms),
+        devices: RefCell::new(devices),
+        notes: RefCell::new(notes),
+        gone: RefCell::default(),
+        pulse,
+    }
 }
 
 fn machine_config(experiment: &Experiment) -> MachineConfig {
@@ -266,6 +336,11 @@ fn annotations(experiment: &Experiment) -> Annotations {
 
 fn build_mm(k: &Kernel, machine: &Arc<Machine>, spec: &MmSpec) -> Arc<Mm> {
     let mm = machine.new_mm(k, spec.name);
+    let placement = Placement::default();
+    if spec.vmas.iter().any(|map| map.pages.start() < placement.min_vpn()) {
+        // A scenario that maps there is one of a process that may.
+        mm.set_placement(Placement { may_map_low: true, ..placement });
+    }
     if let Some(brk) = spec.brk {
         mm.set_start_brk(brk);
     }
@@ -293,12 +368,16 @@ pub(crate) fn touch(mm: &Arc<Mm>, pages: PageRange) -> Result<(), (mm_types::Vpn
 }
 
 impl crate::compile::Map {
+    fn open(&self, machine: &Machine, name: Name) -> mm::vma::FileId {
+        if self.shmem { machine.open_shmem(name.as_str()) } else { machine.open_file(name.as_str(), "") }
+    }
+
     /// The mapping as a call's arguments. Equal file names are one file.
     pub(crate) fn args(&self, machine: &Machine) -> MmapArgs {
         let sharing = if self.shared { MapFlags::SHARED } else { MapFlags::PRIVATE };
         let (backing, offset, anonymous) = match self.file {
             Some((name, offset)) => {
-                let file = machine.open_file(name.as_str(), "");
+                let file = self.open(machine, name);
                 (MmapBacking::File { file, readable: true, writable: true }, offset, MapFlags::empty())
             }
             None => (MmapBacking::None, Pgoff(0), MapFlags::ANONYMOUS),

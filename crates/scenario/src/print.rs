@@ -3,7 +3,7 @@
 
 use crate::ast::{
     Annotations, Argument, Assertion, Backing, Counted, Device, DeviceBody, DriverStatement, InlineDriver, LockMode,
-    Machine, Mapping, Mm, NamedDriver, OptionValue, Pin, RangeExpr, Scenario, Sharing, Statement, Task,
+    Machine, Mapping, Mm, NamedDriver, Operand, OptionValue, Pin, RangeExpr, Scenario, Sharing, Statement, Task,
 };
 use crate::parser::PROTS;
 use crate::span::Spanned;
@@ -142,6 +142,9 @@ impl Printer {
                 let prot = prot(vma.prot.node);
                 p.line(format_args!("vma {range} {prot} {}", vma.mapping.node));
             }
+            if mm.forked {
+                p.line(format_args!("forked"));
+            }
             if let Some(brk) = &mm.brk {
                 p.line(format_args!("brk {}", brk.node));
             }
@@ -262,6 +265,10 @@ impl Printer {
                 let nonblock = if *nonblock { "nonblock " } else { "" };
                 self.task_block(format_args!("notify {nonblock}{} {}", mm.node, Range(range.node)), body);
             }
+            Statement::FileWrite { shared, body } => {
+                let shared = if *shared { " shared" } else { "" };
+                self.task_block(format_args!("file_write{shared}"), body);
+            }
             simple => self.line(format_args!("{}", Simple(simple))),
         }
     }
@@ -334,7 +341,27 @@ impl fmt::Display for Simple<'_> {
             Statement::Unregister { device } => write!(f, "unregister {}", device.node),
             Statement::Sync { name } => write!(f, "sync {}", name.node),
             Statement::Yield => f.write_str("yield"),
-            Statement::With { .. } | Statement::Repeat { .. } | Statement::Notify { .. } => Ok(()),
+            Statement::Mark { text } => write!(f, "mark {}", Quoted(text)),
+            Statement::Sleep { ms } => write!(f, "sleep {}", ms.node),
+            Statement::Op { op, operands } => {
+                f.write_str(op.word())?;
+                operands.iter().try_for_each(|o| write!(f, " {}", o.node))
+            }
+            Statement::With { .. }
+            | Statement::Repeat { .. }
+            | Statement::Notify { .. }
+            | Statement::FileWrite { .. } => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Operand::Mm(name) | Operand::Word(name) => f.write_str(name),
+            Operand::Range(range) => Range(*range).fmt(f),
+            Operand::Number(n) => f.write_str(&number(*n)),
+            Operand::Text(text) => Quoted(text).fmt(f),
         }
     }
 }
@@ -361,8 +388,8 @@ impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.backing {
             Backing::Anon => f.write_str("anon")?,
-            Backing::File { name, offset } => {
-                write!(f, "file {}", Quoted(name))?;
+            Backing::File { name, offset, shmem } => {
+                write!(f, "{} {}", if *shmem { "shmem" } else { "file" }, Quoted(name))?;
                 if offset.0 != 0 {
                     write!(f, " offset {:#x}", offset.0.saturating_mul(PAGE_SIZE))?;
                 }

@@ -65,8 +65,10 @@ impl<'a> Names<'a> {
 fn walk<'a>(body: &'a [Spanned<Statement>], visit: &mut impl FnMut(&'a Statement)) {
     for statement in body {
         visit(statement);
-        if let Statement::With { body, .. } | Statement::Repeat { body, .. } | Statement::Notify { body, .. } =
-            &statement.node
+        if let Statement::With { body, .. }
+        | Statement::Repeat { body, .. }
+        | Statement::Notify { body, .. }
+        | Statement::FileWrite { body, .. } = &statement.node
         {
             walk(body, visit);
         }
