@@ -1,6 +1,7 @@
 //! Reading input files, with one clear line when that is not possible.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// The text of a file. A text file is UTF-8 without a NUL; names in a memory map may hold any other control character.
@@ -46,6 +47,23 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), String> {
 /// One line.
 pub(crate) fn whole_path(path: &Path) -> Result<PathBuf, String> {
     fs::canonicalize(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The same of a file that may be compressed by gzip.
+///
+/// # Errors
+/// As [`read_text`].
+pub(crate) fn read_text_or_gzip(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let bytes = fs::read(path).map_err(|e| format!("{shown}: cannot be read: {e}"))?;
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return read_text(path);
+    }
+    let mut text = String::new();
+    flate2::read::MultiGzDecoder::new(bytes.as_slice())
+        .read_to_string(&mut text)
+        .map_err(|e| format!("{shown}: not readable gzip: {e}"))?;
+    Ok(text)
 }
 
 /// The most memory this process has had, KiB, where the system tells.

@@ -45,6 +45,7 @@ fn dispatch(registry: &Registry, command: &cli::Command) -> Exit {
         cli::Command::Matrix(args) => commands::matrix::matrix(registry, args),
         cli::Command::Lockdep(args) => commands::lockdep::lockdep(&args.command),
         cli::Command::Conformance(args) => commands::conformance::conformance(registry, args),
+        cli::Command::Notifier(args) => commands::notifier::notifier(registry, args),
         cli::Command::List(args) => commands::list::list(registry, args),
         cli::Command::Explain(args) => commands::explain::explain(registry, args),
         cli::Command::New(args) => commands::new::new(registry, args),

@@ -7,6 +7,7 @@ pub(crate) mod list;
 pub(crate) mod lockdep;
 pub(crate) mod matrix;
 pub(crate) mod new;
+pub(crate) mod notifier;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod strace;
