@@ -124,19 +124,15 @@ fn the_corrected_driver_is_silent_under_every_schedule_and_gives_every_page_back
 #[test]
 fn the_driver_of_2019_revokes_in_time_under_every_schedule_though_its_locks_are_inverted() {
     let mut happened = Happened::default();
-    // FIXME: one seed is STALE: get_pages pins a page between the return of the callback for it and the clearing of its
+    // FIXME: a rare schedule, none of these, is STALE: get_pages pins a page between the return of the callback for it and the clearing of its
     // PTE, reclaim takes the pinned page all the same, and the page is mapped for the device after its revocation.
-    let mut stale = Vec::new();
     for seed in 0..150 {
         let w = gpu(Some("2019"), Setting::default());
         contend(&w);
         assert_eq!(w.run(&mut RandomScheduler::new(seed, 0)), RunEnd::Finished, "seed {seed}");
-        if !w.codes().is_empty() {
-            stale.push((seed, format!("{:?}", w.codes())));
-        }
+        assert!(w.codes().is_empty(), "seed {seed}");
         happened.add(&w);
     }
-    assert_eq!(stale, [(72, "[Stale]".to_owned())]);
     let Happened { published, taken_away, accesses, in_reclaim, .. } = happened;
     assert!(published > 400 && taken_away > 400 && accesses > 100 && in_reclaim > 500, "{happened:?}");
 }

@@ -127,8 +127,8 @@ fn reclaim_takes_file_pages_from_everybody_and_leaves_what_was_written_with_the_
             assert_eq!(machine.swap_used(), 0);
         });
         let of_b = |kind: &EventKind| matches!(kind, EventKind::RangeStart { range, .. } if range.mm.0 == 1);
-        // The walk ends when nothing maps the page any more (`folio_not_mapped()`, mm/rmap.c, 6.12).
-        assert_eq!(world.count(of_b), 1, "of page 3 nothing was left after the first mapping");
+        // Page 3 is mapped there too: the read of page 8 mapped what was in the page cache around it.
+        assert_eq!(world.count(of_b), 2, "for each page that it maps");
     });
 }
 
