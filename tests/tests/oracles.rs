@@ -233,7 +233,7 @@ const ROWS: &[Row] = &[
         code: "LD-WAIT",
         proof: "mutex-under-spinlock.mms",
         wrong: Shipped("mutex-under-spinlock.mms"),
-        run: &["LD-WAIT", "CTX"],
+        run: &["CTX", "LD-WAIT"],
         also: &[],
         twin: &[Edit("    spinlock table_lock\n", "    mutex table_lock\n")],
     },

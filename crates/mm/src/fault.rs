@@ -363,8 +363,12 @@ impl Fault<'_> {
         let ptes = self.leaf.lock();
         for (pgoff, pfn) in resident {
             let vpn = around.start() + (pgoff.0 - first.0);
-            if ptes.get(vpn).is_none() && machine.is_cached(self.k, file, pgoff, pfn) {
-                self.map_cached(&ptes, vpn, file, pfn);
+            if ptes.get(vpn).is_none() && machine.try_get_page(self.k, pfn) {
+                // It may have gone, and the frame with it, before the reference was there.
+                if machine.is_cached(self.k, file, pgoff, pfn) {
+                    self.map_cached(&ptes, vpn, file, pfn);
+                }
+                machine.put_page(self.k, pfn);
             }
         }
         ptes.get(self.vpn).is_present()

@@ -116,11 +116,10 @@ mod tests {
                 without.push(*code);
                 continue;
             };
-            assert!(
-                found(&Registry::builtin(), code, file).contains(code) || code.starts_with("LD-"),
-                "{code}: {file}"
-            );
-            assert!(shown(&Registry::builtin(), code, page).len() > page.len() + 200, "{code}: {file}");
+            let found = found(&Registry::builtin(), code, file);
+            // The kernel's layout of a lock report has no code in it.
+            assert!(!found.is_empty() && (found.contains(code) || code.starts_with("LD-")), "{code}: {file}");
+            assert!(shown(&Registry::builtin(), code, page).contains(found.trim()), "{code}: {file}");
         }
         // What no shipped scenario can do: simulated tasks are not interrupted, guards keep the rules of locks, and only a
         // driver in Rust panics, errs, idles, hangs and dies.
