@@ -87,6 +87,11 @@ Examples:
 const AFTER_NEW: &str = "\
 Example:
   shootdown new driver my_gpu && cd my_gpu && cargo test";
+const AFTER_NOTIFIER: &str = "\
+Example:
+  shootdown notifier check tests/data/notifier/traces.jsonl.gz --scenarios sim/scenarios/recorded
+
+The first difference of a scenario is shown with both sequences; exit code 0 only if none differs.";
 
 const AFTER_MM: &str = "\
 Examples:
@@ -141,6 +146,9 @@ pub(crate) enum Command {
     // The other end of `mm live`: not for people.
     #[command(hide = true)]
     MmHost,
+    /// Compare notifier callbacks with recordings of a running kernel
+    #[command(after_help = AFTER_NOTIFIER)]
+    Notifier(NotifierArgs),
     /// Name everything that a scenario can name, with one line each
     #[command(after_help = AFTER_LIST)]
     List(ListArgs),
@@ -149,6 +157,31 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Write the beginnings of something of your own
     New(NewArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NotifierArgs {
+    #[command(subcommand)]
+    pub(crate) what: NotifierCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum NotifierCommand {
+    /// Run the scenario of each recording's name and compare, operation by operation
+    Check(NotifierCheckArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NotifierCheckArgs {
+    /// Recordings, one a line (docs/notifier-check.md); gzip or plain
+    #[arg(value_name = "TRACES")]
+    pub(crate) traces: PathBuf,
+    /// The folder of the scenarios: NAME.mms for the recording NAME
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scenarios: PathBuf,
+    /// Only these recordings
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]

@@ -50,6 +50,7 @@ fn dispatch(registry: &Registry, command: &cli::Command) -> Exit {
         cli::Command::Conformance(args) => commands::conformance::conformance(registry, args),
         cli::Command::Mm(args) => commands::mm::mm(&args.command),
         cli::Command::MmHost => commands::mm_live::play_host(),
+        cli::Command::Notifier(args) => commands::notifier::notifier(registry, args),
         cli::Command::List(args) => commands::list::list(registry, args),
         cli::Command::Explain(args) => commands::explain::explain(registry, args),
         cli::Command::New(args) => commands::new::new(registry, args),

@@ -4,9 +4,9 @@ use harness::{ExplorePlan, Registry};
 use std::ops::ControlFlow;
 use system_tests::{run, scenarios, shipped};
 
-/// Every driver has a scenario of its name, but the two that the scenarios beside are about.
+/// Every driver has a scenario of its name, but the two that the scenarios beside are about, and those that only record.
 fn files() -> Vec<String> {
-    let of_their_own = ["i915_userptr", "interval_mirror"];
+    let of_their_own = ["i915_userptr", "interval_mirror", "recorder", "interval_recorder"];
     let registry = Registry::builtin();
     let kinds = registry.kinds().iter().filter(|kind| !of_their_own.contains(&kind.name));
     kinds.map(|kind| format!("drivers/{}.mms", kind.name)).collect()

@@ -22,6 +22,8 @@ pub struct DriverKind {
     pub options: &'static [OptionInfo],
     /// Its operations.
     pub ops: &'static [OpInfo],
+    /// It hears of the whole address space: a scenario gives it no range.
+    pub whole_mm: bool,
     /// Makes one for pages of an address space, not attached yet. Called with a configuration that
     /// [`DriverKind::check`] found nothing wrong with; context: setup.
     pub make: fn(&Kernel, &Arc<Mm>, PageRange, &Config) -> Arc<dyn Driver>,

@@ -5,9 +5,9 @@ use ksync::{ChoiceKind, Pin, Steer};
 use mm_types::{Gfp, Name, PageRange, Pgoff, Prot, VirtAddr};
 use scenario::ast::{
     Argument, Backing, Callback, Device, DeviceBody, DriverStatement, GlobalStatement, InlineDriver, InlineKind, Lock,
-    LockKind, LockMode, Mapping, OptionValue, RangeExpr, Sharing, Statement, SteeredChoice,
+    LockKind, LockMode, Mapping, Operand, OptionValue, RangeExpr, Sharing, Statement, SteeredChoice,
 };
-use scenario::{Scenario, Span, Spanned, Word};
+use scenario::{MmOp, Scenario, Span, Spanned, Word};
 
 /// A step with the words a report prints for it: `file.mms:14 (ioctl)`.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(crate) struct MmSpec {
     pub(crate) vmas: Vec<Map>,
     pub(crate) brk: Option<VirtAddr>,
     pub(crate) touches: Vec<PageRange>,
+    /// It is there only after a fork.
+    pub(crate) forked: bool,
 }
 
 /// A mapping at a fixed place.
@@ -47,6 +49,8 @@ pub(crate) struct Map {
     pub(crate) shared: bool,
     /// File name and offset; anonymous if absent.
     pub(crate) file: Option<(Name, Pgoff)>,
+    /// The file is one of a memory file system.
+    pub(crate) shmem: bool,
 }
 
 #[derive(Debug)]
@@ -105,6 +109,20 @@ pub(crate) enum TaskStep {
     Yield,
     Notify { nonblock: bool, mm: usize, pages: PageRange, body: Vec<Step<TaskStep>> },
     Global(GlobalStep),
+    Mark { text: String },
+    Sleep { ms: u64 },
+    FileWrite { shared: bool, body: Vec<Step<TaskStep>> },
+    Op { op: MmOp, operands: Vec<OpOperand> },
+}
+
+/// An operand of a kernel operation, its mm resolved.
+#[derive(Debug)]
+pub(crate) enum OpOperand {
+    Mm(usize),
+    Range(PageRange),
+    Number(u64),
+    Text(Name),
+    Word(String),
 }
 
 #[derive(Debug)]
@@ -178,15 +196,16 @@ fn mm_spec(mm: &scenario::ast::Mm) -> MmSpec {
         vmas: mm.vmas.iter().map(|v| map(v.range.node, v.prot.node, &v.mapping)).collect(),
         brk: mm.brk.as_ref().map(|b| b.node),
         touches: mm.touches.iter().map(|t| t.node).collect(),
+        forked: mm.forked,
     }
 }
 
 fn map(pages: PageRange, prot: Prot, mapping: &Mapping) -> Map {
-    let file = match &mapping.backing {
-        Backing::Anon => None,
-        Backing::File { name, offset } => Some((Name::new(&name.node), *offset)),
+    let (file, shmem) = match &mapping.backing {
+        Backing::Anon => (None, false),
+        Backing::File { name, offset, shmem } => (Some((Name::new(&name.node), *offset)), *shmem),
     };
-    Map { pages, prot, shared: mapping.sharing == Sharing::Shared, file }
+    Map { pages, prot, shared: mapping.sharing == Sharing::Shared, file, shmem }
 }
 
 /// The devices that a task registers.
@@ -197,6 +216,7 @@ fn registered_in(body: &[Spanned<Statement>]) -> Vec<&str> {
             Statement::With { body, .. }
             | Statement::Repeat { body, .. }
             | Statement::Notify { body, .. }
+            | Statement::FileWrite { body, .. }
             | Statement::Global(GlobalStatement::With { body, .. }) => registered_in(body),
             Statement::Global(GlobalStatement::If { then, otherwise, .. }) => {
                 [registered_in(then), registered_in(otherwise)].concat()
@@ -363,6 +383,25 @@ impl Names<'_> {
                 let nested = |body: &[Spanned<Statement>]| self.task_steps(body, task, registers);
                 TaskStep::Global(self.globals.step(statement, registers, nested)?)
             }
+            Statement::Mark { text } => TaskStep::Mark { text: text.node.clone() },
+            Statement::Sleep { ms } => TaskStep::Sleep { ms: ms.node },
+            Statement::FileWrite { shared, body } => {
+                TaskStep::FileWrite { shared: *shared, body: self.task_steps(body, task, registers)? }
+            }
+            Statement::Op { op, operands } => TaskStep::Op {
+                op: op.node,
+                operands: operands.iter().map(|o| self.operand(&o.node)).collect::<Result<_, _>>()?,
+            },
+        })
+    }
+
+    fn operand(&self, operand: &Operand) -> Result<OpOperand, String> {
+        Ok(match operand {
+            Operand::Mm(name) => OpOperand::Mm(self.mm(name)?),
+            Operand::Range(pages) => OpOperand::Range(*pages),
+            Operand::Number(n) => OpOperand::Number(*n),
+            Operand::Text(text) => OpOperand::Text(Name::new(text)),
+            Operand::Word(word) => OpOperand::Word(word.clone()),
         })
     }
 

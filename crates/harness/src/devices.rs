@@ -94,11 +94,13 @@ pub(crate) fn with_lock(device: &Attached, lock: &str, write: bool, f: impl FnOn
     }
 }
 
-/// The arguments of an operation: a range or an address says which pages, a number behind an address is a value.
-pub(crate) fn call_args(arguments: &[Argument]) -> Args {
+/// The arguments of an operation: a range or an address says which pages, a number behind an address, or of an operation
+/// that takes only a value, is a value.
+pub(crate) fn call_args(driver: &dyn Driver, operation: Name, arguments: &[Argument]) -> Args {
+    let only_value = driver.ops().iter().any(|op| op.name == operation.as_str() && op.args.starts_with("[VALUE"));
     arguments.iter().fold(Args::NONE, |args, argument| match *argument {
         Argument::Range(pages) => Args { pages: Some(pages), ..args },
-        Argument::Number(addr) if args.pages.is_none() => {
+        Argument::Number(addr) if args.pages.is_none() && !only_value => {
             Args { pages: Some(PageRange::page(VirtAddr(addr).vpn())), ..args }
         }
         Argument::Number(value) => Args { value, ..args },

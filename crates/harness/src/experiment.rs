@@ -4,6 +4,7 @@ use crate::compile::{Code, compile};
 use crate::exhaust::ExhaustReport;
 use crate::explore::{ExplorePlan, ExploreReport, ExploredFinding, Progress};
 use crate::prove::{Effort, prove};
+use crate::recorded::Played;
 use crate::registry::Registry;
 use crate::report::RunReport;
 use crate::schedulers::scheduler_of;
@@ -132,6 +133,13 @@ impl Experiment {
     pub(crate) fn run_of(&self, origin: Origin, events: bool) -> RunReport {
         let mut world = World::new(self, Lockdep::new(), events);
         world.run(&mut *scheduler_of(self, &origin), origin)
+    }
+
+    /// One benign run, as the scenario's recorders see it.
+    #[must_use]
+    pub fn play(&self) -> Played {
+        let recipe = Recipe { mode: Mode::Benign, seed: self.seed(), run: 0 };
+        World::new(self, Lockdep::new(), false).play(&mut *scheduler_of(self, &recipe.into()))
     }
 
     /// The run of a token again.

@@ -2,6 +2,7 @@
 
 use crate::prove::Witness;
 use crate::pulse::Pulse;
+use crate::recorded::Recorder;
 use mm_types::{Name, ObjId, TaskId};
 use properties::Oracles;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,8 @@ pub(crate) struct Judge {
     pub(crate) new_points: Vec<Name>,
     /// Only findings are wanted: nothing is hashed or counted.
     pub(crate) only_findings: bool,
+    /// If the scenario has devices that record.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl Judge {
@@ -37,6 +40,7 @@ impl Judge {
             points: BTreeSet::new(),
             new_points: Vec::new(),
             only_findings: false,
+            recorder: None,
         }
     }
 
@@ -68,6 +72,9 @@ impl Observer for Judge {
             && self.points.insert(name)
         {
             self.new_points.push(name);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(event);
         }
         if let Some(log) = &mut self.log {
             log.event(event);

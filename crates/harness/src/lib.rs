@@ -15,6 +15,7 @@
 //! | the smallest scenario with the same finding | [`Shrunk`] | `shrink/` |
 //! | a real program's calls | [`strace`] | `strace/` |
 //! | annotation settings against workloads | [`matrix`] | `matrix/` |
+//! | a running kernel's callbacks | [`recorded`] | `recorded/` |
 //!
 //! A run's life: reset the kernel, build machine, address spaces and devices in the setup context (task 0), add pins and
 //! tasks, run the scheduler, read the judges. Nothing here reads a file, a clock or the environment.
@@ -34,8 +35,10 @@ mod life;
 pub mod listing;
 pub mod matrix;
 pub mod mm_trace;
+mod operations;
 mod prove;
 mod pulse;
+pub mod recorded;
 mod registry;
 mod report;
 mod schedulers;

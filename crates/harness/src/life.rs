@@ -28,7 +28,8 @@ pub(crate) fn kept(live: &Live, end: &RunEnd, step: u64) -> Vec<Finding> {
         found.push(Finding::new(Code::Life, step, None, title, details));
     };
     for &device in &gone.devices {
-        let driver = &live.devices[device].driver;
+        let Ok(attached) = live.device(device) else { continue };
+        let driver = &attached.driver;
         let sptes = driver.device().sptes();
         if let Some((mm, vpn, spte)) = sptes.first() {
             let more =
@@ -39,7 +40,7 @@ pub(crate) fn kept(live: &Live, end: &RunEnd, step: u64) -> Vec<Finding> {
     }
     for &mm in &gone.mms {
         let all_gone = live.code.devices.iter().enumerate().all(|(i, d)| d.mm != mm || gone.devices.contains(&i));
-        let held = live.mms[mm].count();
+        let Ok(held) = live.mm(mm).map(|mm| mm.count()) else { continue };
         if all_gone && held > 0 {
             let title =
                 format!("{} is kept after its exit, and every device of it was unregistered", live.code.mms[mm].name);
@@ -51,7 +52,7 @@ pub(crate) fn kept(live: &Live, end: &RunEnd, step: u64) -> Vec<Finding> {
         }
     }
     let pinned = live.pinned();
-    if pinned > 0 && gone.devices.len() == live.devices.len() {
+    if pinned > 0 && gone.devices.len() == live.code.devices.len() {
         finding("pages are pinned after every device was unregistered".to_owned(), vec![format!("{pinned} pins")]);
     }
     found

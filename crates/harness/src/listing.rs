@@ -2,7 +2,7 @@
 
 use crate::registry::Registry;
 use properties::Code;
-use scenario::{DriverWord, TaskWord, Word};
+use scenario::{DriverWord, MmOp, TaskWord, Word};
 
 /// Drivers, each followed by its operations, options and mutants.
 #[must_use]
@@ -72,7 +72,8 @@ fn sync_point_doc(point: &str) -> &'static str {
 pub fn statements() -> Vec<(String, String)> {
     let tasks = TaskWord::ALL.iter().map(|w| (w.word().to_owned(), "task".to_owned()));
     let drivers = DriverWord::ALL.iter().map(|w| (w.word().to_owned(), "inline driver".to_owned()));
-    tasks.chain(drivers).collect()
+    let operations = MmOp::ALL.iter().map(|w| (w.word().to_owned(), "kernel operation of a task".to_owned()));
+    tasks.chain(operations).chain(drivers).collect()
 }
 
 /// Quirks: bugs of the memory manager, then of the notifier framework, that a scenario can switch on.

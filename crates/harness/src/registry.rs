@@ -63,7 +63,7 @@ impl Registry {
 
 fn words(kind: &DriverKind) -> DriverWords {
     DriverWords {
-        range: RangeRule::Required,
+        range: if kind.whole_mm { RangeRule::Absent } else { RangeRule::Required },
         options: kind.options.iter().map(|o| (o.name.to_owned(), option_kind(o))).collect(),
         mutants: kind.mutants.iter().map(|m| m.name.to_owned()).collect(),
         operations: kind.ops.iter().map(|op| (op.name.to_owned(), parameters(op))).collect(),

@@ -3,6 +3,7 @@
 use crate::compile::{Map, Step, TaskStep};
 use crate::devices::{call_args, with_lock};
 use crate::globals::{GlobalStep, Held};
+use crate::operations;
 use crate::world::{Live, touch};
 use ksync::{Kernel, current};
 use mm_types::{Gfp, Name, PageRange};
@@ -46,7 +47,12 @@ fn run(live: &Live, held: &Held, body: &[Step<TaskStep>]) -> Flow {
                 Ok(())
             }
             TaskStep::With { device, lock, write, body } => {
-                with_lock(&live.devices[*device], lock, *write, || flow = run(live, held, body))
+                let device = live.device(*device);
+                device.and_then(|device| with_lock(&device, lock, *write, || flow = run(live, held, body)))
+            }
+            TaskStep::FileWrite { shared, body } => {
+                live.machine().file_write(*shared, || flow = run(live, held, body));
+                Ok(())
             }
             TaskStep::Notify { nonblock, mm, pages, body } => {
                 notify(live, *nonblock, *mm, *pages, || flow = run(live, held, body))
@@ -96,50 +102,51 @@ fn execute_global(live: &Live, held: &Held, frame: Name, step: &GlobalStep) -> F
 fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
     let failed = |call: &str, errno: mm_types::Errno| format!("{call} failed: {errno}");
     match step {
-        TaskStep::Mmap { mm, map } => mmap(live, *mm, map).map_err(|e| failed("mmap", e)),
+        TaskStep::Mmap { mm, map } => mmap(live, *mm, map),
         TaskStep::Munmap { mm, pages } => {
-            live.mms[*mm].munmap(pages.start().addr(), pages.nr_pages() << 12).map_err(|e| failed("munmap", e))
+            live.mm(*mm)?.munmap(pages.start().addr(), pages.nr_pages() << 12).map_err(|e| failed("munmap", e))
         }
-        TaskStep::Mprotect { mm, pages, prot } => live.mms[*mm]
+        TaskStep::Mprotect { mm, pages, prot } => live
+            .mm(*mm)?
             .mprotect(pages.start().addr(), pages.nr_pages() << 12, *prot)
             .map_err(|e| failed("mprotect", e)),
-        TaskStep::Brk { mm, addr } => match live.mms[*mm].brk(*addr) {
+        TaskStep::Brk { mm, addr } => match live.mm(*mm)?.brk(*addr) {
             // As the system call: a refused request returns the end as it is.
             end if end == *addr => Ok(()),
             end => Err(format!("brk {addr} refused: the heap still ends at {end}")),
         },
         TaskStep::Read { mm, addr } => {
-            live.mms[*mm].read_page(addr.vpn()).map(drop).map_err(|fault| format!("read {addr}: {fault}"))
+            live.mm(*mm)?.read_page(addr.vpn()).map(drop).map_err(|fault| format!("read {addr}: {fault}"))
         }
         TaskStep::Write { mm, addr, value } => {
-            live.mms[*mm].write_page(addr.vpn(), *value).map_err(|fault| format!("write {addr}: {fault}"))
+            live.mm(*mm)?.write_page(addr.vpn(), *value).map_err(|fault| format!("write {addr}: {fault}"))
         }
         TaskStep::Touch { mm, pages } => {
-            touch(&live.mms[*mm], *pages).map_err(|(vpn, why)| format!("touch {}: {why}", vpn.addr()))
+            touch(&live.mm(*mm)?, *pages).map_err(|(vpn, why)| format!("touch {}: {why}", vpn.addr()))
         }
         TaskStep::Exit { mm } => {
-            live.mms[*mm].exit();
+            live.mm(*mm)?.exit();
             live.gone.borrow_mut().mms.insert(*mm);
             Ok(())
         }
         TaskStep::Alloc { nr_pages, gfp } => alloc(*gfp, *nr_pages),
-        TaskStep::ReclaimRange { mm, pages } => enough(live.mms[*mm].reclaim_pages(*pages), pages.nr_pages()),
+        TaskStep::ReclaimRange { mm, pages } => enough(live.mm(*mm)?.reclaim_pages(*pages), pages.nr_pages()),
         TaskStep::ReclaimPages { nr_pages } => enough(live.machine().shrink(*nr_pages), *nr_pages),
         TaskStep::Compact { mm, pages } => compact(live, *mm, *pages),
         TaskStep::Call { device, operation, arguments } => {
-            let device = &live.devices[*device];
+            let device = live.device(*device)?;
             let point = operation_point(device.driver.name(), *operation);
             current(|k| k.sync_reached(point));
-            let done = device.driver.op(*operation, &call_args(arguments));
+            let done = device.driver.op(*operation, &call_args(&*device.driver, *operation, arguments));
             current(|k| k.sync_passed(point));
             done.map_err(|e| format!("{point} failed: {e}"))
         }
         TaskStep::Register { device } => {
             live.gone.borrow_mut().devices.remove(device);
-            live.devices[*device].driver.attach().map_err(|e| failed("register", e))
+            live.device(*device)?.driver.attach().map_err(|e| failed("register", e))
         }
         TaskStep::Unregister { device } => {
-            live.devices[*device].driver.detach();
+            live.device(*device)?.driver.detach();
             live.gone.borrow_mut().devices.insert(*device);
             Ok(())
         }
@@ -151,16 +158,27 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
             current(|k| k.visible_read(mm_types::ObjId::NONE));
             Ok(())
         }
-        TaskStep::With { .. } | TaskStep::Repeat { .. } | TaskStep::Notify { .. } | TaskStep::Global(_) => {
-            unreachable!("{step:?} has statements in it")
+        TaskStep::Mark { text } => {
+            live.mark(text);
+            Ok(())
         }
+        TaskStep::Sleep { ms } => {
+            current(|k| k.sleep_ns(ms.saturating_mul(1_000_000)));
+            Ok(())
+        }
+        TaskStep::Op { op, operands } => operations::execute(live, *op, operands),
+        TaskStep::With { .. }
+        | TaskStep::Repeat { .. }
+        | TaskStep::Notify { .. }
+        | TaskStep::FileWrite { .. }
+        | TaskStep::Global(_) => unreachable!("{step:?} has statements in it"),
     }
 }
 
 /// `notify [nonblock] MM RANGE { .. }`: as a caller of the notifiers that finds nothing to clear.
 fn notify(live: &Live, nonblock: bool, mm: usize, pages: PageRange, body: impl FnOnce()) -> Result<(), String> {
-    let subs = live.mms[mm].subscriptions();
-    let id = live.mms[mm].id();
+    let mm = live.mm(mm)?;
+    let (subs, id) = (mm.subscriptions(), mm.id());
     let range = NotifyRange { mm: id, pages, event: NotifyEvent::Clear, blockable: !nonblock, owner: None };
     let bracket = if nonblock {
         subs.invalidate_range_start_nonblock(range).map_err(|e| format!("notify nonblock {pages}: {e}"))?
@@ -179,7 +197,7 @@ fn enough(freed: u64, asked: u64) -> Result<(), String> {
 
 /// `compact MM RANGE`; a page that stays where it was is worth a note.
 fn compact(live: &Live, mm: usize, pages: PageRange) -> Result<(), String> {
-    let done = live.mms[mm].compact(pages);
+    let done = live.mm(mm)?.compact(pages);
     match (done.busy, done.no_memory) {
         (0, 0) => Ok(()),
         (busy, 0) => Err(format!("compact: {} pages moved, {busy} busy", done.moved)),
@@ -187,8 +205,9 @@ fn compact(live: &Live, mm: usize, pages: PageRange) -> Result<(), String> {
     }
 }
 
-fn mmap(live: &Live, mm: usize, map: &Map) -> Result<(), mm_types::Errno> {
-    live.mms[mm].mmap(&map.args(live.machine())).map(|_| ())
+fn mmap(live: &Live, mm: usize, map: &Map) -> Result<(), String> {
+    let placed = live.mm(mm)?.mmap(&map.args(live.machine()));
+    placed.map(drop).map_err(|errno| format!("mmap failed: {errno}"))
 }
 
 /// `alloc N GFP` of a task or of an inline driver.

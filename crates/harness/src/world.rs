@@ -9,6 +9,8 @@ use crate::life::{Gone, kept};
 use crate::matrix::LockCounts;
 use crate::prove::Witness;
 use crate::pulse::Pulse;
+use crate::recorded::{self, Played};
+use crate::registry::Registry;
 use crate::report::{Found, IDENT, RunReport, lock_rule};
 use crate::shrink::Essence;
 use crate::task;
@@ -42,8 +44,12 @@ pub(crate) struct Live {
     pub(crate) code: Arc<Code>,
     /// None where nothing needs one.
     machine: Option<Arc<Machine>>,
-    pub(crate) mms: Vec<Arc<Mm>>,
-    pub(crate) devices: Vec<Attached>,
+    registry: Registry,
+    judge: Rc<RefCell<Judge>>,
+    /// None for one that is not forked yet.
+    mms: RefCell<Vec<Option<Arc<Mm>>>>,
+    /// None while there is no such mm.
+    devices: RefCell<Vec<Option<Rc<Attached>>>>,
     pub(crate) globals: Globals,
     notes: RefCell<Vec<String>>,
     checks: RefCell<Vec<FailedCheck>>,
@@ -61,6 +67,23 @@ struct FailedCheck {
 }
 
 impl Live {
+    /// What a scenario of locks and words alone has.
+    fn empty(k: &Kernel, experiment: &Experiment, judge: &Rc<RefCell<Judge>>, pulse: Option<Arc<Pulse>>) -> Live {
+        Live {
+            code: experiment.code.clone(),
+            machine: None,
+            registry: experiment.registry.clone(),
+            judge: Rc::clone(judge),
+            mms: RefCell::default(),
+            devices: RefCell::default(),
+            globals: Globals::build(k, &experiment.code.globals),
+            notes: RefCell::default(),
+            checks: RefCell::default(),
+            gone: RefCell::default(),
+            pulse,
+        }
+    }
+
     /// The machine.
     ///
     /// # Panics
@@ -78,6 +101,45 @@ impl Live {
     pub(crate) fn failed(&self, k: &Kernel, frame: Name, text: &str) {
         let failed = FailedCheck { frame, text: text.to_owned(), step: k.steps(), task: k.current_task() };
         self.checks.borrow_mut().push(failed);
+    }
+
+    /// An address space.
+    ///
+    /// # Errors
+    /// When it is not forked yet.
+    pub(crate) fn mm(&self, index: usize) -> Result<Arc<Mm>, String> {
+        let mm = self.mms.borrow()[index].clone();
+        mm.ok_or_else(|| format!("{} is not forked yet", self.code.mms[index].name))
+    }
+
+    /// A device.
+    ///
+    /// # Errors
+    /// When the mm it belongs to is not forked yet.
+    pub(crate) fn device(&self, index: usize) -> Result<Rc<Attached>, String> {
+        let device = self.devices.borrow()[index].clone();
+        device.ok_or_else(|| format!("the mm of {} is not forked yet", self.code.devices[index].name))
+    }
+
+    /// An mm is there from now on, and so are its devices, not registered.
+    pub(crate) fn set_mm(&self, k: &Kernel, index: usize, mm: Arc<Mm>) {
+        for (at, spec) in self.code.devices.iter().enumerate().filter(|(_, spec)| spec.mm == index) {
+            let device = build_device(k, &self.registry, at, &mm, spec);
+            self.devices.borrow_mut()[at] = Some(Rc::new(device));
+        }
+        self.mms.borrow_mut()[index] = Some(mm);
+    }
+
+    /// The process of an mm goes on in another one; its devices stay where they are.
+    pub(crate) fn replace_mm(&self, index: usize, mm: Arc<Mm>) {
+        self.mms.borrow_mut()[index] = Some(mm);
+    }
+
+    /// From here on callbacks belong to the operation `text`.
+    pub(crate) fn mark(&self, text: &str) {
+        if let Some(recorder) = &mut self.judge.borrow_mut().recorder {
+            recorder.mark(text);
+        }
     }
 
     /// Writes down that an operation of a task failed: its scenario line, and why.
@@ -242,13 +304,21 @@ impl World {
         (Brief { found, end: end.word(), steps, hash: judge.hash.value() }, live.notes.take())
     }
 
+    /// One run, as its recorders saw it.
+    pub(crate) fn play(&mut self, scheduler: &mut dyn Scheduler) -> Played {
+        let (end, live) = self.execute(scheduler);
+        let operations = self.judge.borrow_mut().recorder.take().map_or_else(Vec::new, |r| r.operations);
+        Played { operations, end: end.word(), notes: live.notes.take() }
+    }
+
     fn execute(&mut self, scheduler: &mut dyn Scheduler) -> (RunEnd, Rc<Live>) {
         let k = &self.kernel;
         k.reset();
         self.judge.borrow_mut().reset();
         k.set_observer(Some(self.judge.clone()));
         let pulse = self.judge.borrow().pulse.clone();
-        let live = k.enter(|k| Rc::new(build(k, &self.experiment, pulse)));
+        self.judge.borrow_mut().recorder = recorded::Recorder::of(&self.experiment.code);
+        let live = k.enter(|k| Rc::new(build(k, &self.experiment, &self.judge, pulse)));
         if self.traces_points {
             k.trace_points();
         }
@@ -296,34 +366,44 @@ impl FailedCheck {
 }
 
 /// Builds the machine, the address spaces with their pages, and the devices.
-fn build(k: &Kernel, experiment: &Experiment, pulse: Option<Arc<Pulse>>) -> Live {
+fn build(k: &Kernel, experiment: &Experiment, judge: &Rc<RefCell<Judge>>, pulse: Option<Arc<Pulse>>) -> Live {
     let code = experiment.code.clone();
     k.set_frame(Some(code.setup));
-    let globals = Globals::build(k, &code.globals);
-    let notes = RefCell::default();
-    let checks = RefCell::default();
-    let gone = RefCell::default();
     if !code.needs_machine {
-        return Live { code, machine: None, mms: Vec::new(), devices: Vec::new(), globals, notes, checks, gone, pulse };
+        return Live::empty(k, experiment, judge, pulse);
     }
     let framework =
         Framework::with_quirks(k, annotations(experiment), quirks(experiment, mmu_notifier::Quirks::from_word));
     let machine = Machine::new(k, machine_config(experiment), framework);
-    let mms: Vec<Arc<Mm>> = code.mms.iter().map(|spec| build_mm(k, &machine, spec)).collect();
-    let devices: Vec<Attached> = code
+    if let Some(recorder) = &mut judge.borrow_mut().recorder {
+        recorder.set_machine(&machine);
+    }
+    let there = |spec: &MmSpec| (!spec.forked).then(|| build_mm(k, &machine, spec));
+    let mms: Vec<Option<Arc<Mm>>> = code.mms.iter().map(there).collect();
+    let devices: Vec<Option<Rc<Attached>>> = code
         .devices
         .iter()
         .enumerate()
-        .map(|(index, spec)| build_device(k, &experiment.registry, index, &mms[spec.mm], spec))
+        .map(|(index, spec)| {
+            let mm = mms[spec.mm].as_ref()?;
+            Some(Rc::new(build_device(k, &experiment.registry, index, mm, spec)))
+        })
         .collect();
-    let live = Live { code, machine: Some(machine), mms, devices, globals, notes, checks, gone, pulse };
-    for (device, spec) in live.devices.iter().zip(&live.code.devices) {
-        if !spec.registered_by_task
+    let live = Live {
+        machine: Some(machine),
+        mms: RefCell::new(mms),
+        devices: RefCell::new(devices),
+        ..Live::empty(k, experiment, judge, pulse)
+    };
+    let devices = live.devices.borrow();
+    for (device, spec) in devices.iter().zip(&code.devices) {
+        if let Some(device) = device.as_ref().filter(|_| !spec.registered_by_task)
             && let Err(errno) = device.driver.attach()
         {
             live.note(spec.name, &format!("could not register: {errno}"));
         }
     }
+    drop(devices);
     live
 }
 
@@ -427,12 +507,16 @@ pub(crate) fn touch(mm: &Arc<Mm>, pages: PageRange) -> Result<(), (mm_types::Vpn
 }
 
 impl crate::compile::Map {
+    fn open(&self, machine: &Machine, name: Name) -> mm::vma::FileId {
+        if self.shmem { machine.open_shmem(name.as_str()) } else { machine.open_file(name.as_str(), "") }
+    }
+
     /// The mapping as a call's arguments. Equal file names are one file.
     pub(crate) fn args(&self, machine: &Machine) -> MmapArgs {
         let sharing = if self.shared { MapFlags::SHARED } else { MapFlags::PRIVATE };
         let (backing, offset, anonymous) = match self.file {
             Some((name, offset)) => {
-                let file = machine.open_file(name.as_str(), "");
+                let file = self.open(machine, name);
                 (MmapBacking::File { file, readable: true, writable: true }, offset, MapFlags::empty())
             }
             None => (MmapBacking::None, Pgoff(0), MapFlags::ANONYMOUS),

@@ -2,6 +2,7 @@
 
 use crate::current::current;
 use crate::kernel::Kernel;
+use crate::names::NAMES;
 use mm_types::Name;
 use std::panic::Location;
 use trace::EventKind;
@@ -23,6 +24,18 @@ impl Kernel {
         if self.rcu.any_reader() {
             self.rcu_sleep_check(at);
         }
+    }
+}
+
+impl Kernel {
+    /// Sleeps for `ns` of virtual time (`msleep()`). Other tasks run meanwhile; when none can, time passes at once.
+    pub fn sleep_ns(&self, ns: u64) {
+        self.might_sleep_at(NAMES.msleep);
+        if self.quiet() {
+            return;
+        }
+        let (me, until) = (self.new_obj(), self.now_ns().saturating_add(ns));
+        let _timed_out = self.sched.block_until(me, until);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::class::{ClassIdx, ClassRow, LockClass};
 use crate::current;
 use crate::map::LockMap;
 use crate::pins::Pins;
-use crate::rcu::Rcu;
+use crate::rcu::{Rcu, RcuFlavour};
 use crate::steer::Steers;
 use crate::task::{TaskCx, WaitSite, Waits};
 use crate::wait::WaitQueue;
@@ -46,7 +46,7 @@ pub struct Kernel {
     lockdep: Option<RefCell<Run>>,
     lockdep_registry: Option<Arc<Lockdep>>,
     pub(crate) tasks: RefCell<Vec<TaskCx>>,
-    classes: RefCell<Vec<ClassRow>>,
+    pub(crate) classes: RefCell<Vec<ClassRow>>,
     class_index: RefCell<BTreeMap<(Name, u8), ClassIdx>>,
     observer: RefCell<Option<Rc<RefCell<dyn Observer>>>>,
     observing: Cell<bool>,
@@ -61,6 +61,8 @@ pub struct Kernel {
     pub(crate) steers: Steers,
     pub(crate) alloc_hook: RefCell<Option<Rc<dyn AllocHook>>>,
     pub(crate) fs_reclaim: Cell<Option<LockMap>>,
+    /// The class of RCU read sections.
+    pub(crate) rcu_class: ClassIdx,
     /// Taken and released inside every `fs_reclaim_acquire` of a direct-reclaim allocation, when priming is on.
     pub(crate) prime: Cell<Option<LockMap>>,
 }
@@ -69,7 +71,7 @@ impl Kernel {
     /// A kernel without tasks.
     #[must_use]
     pub fn new(config: KernelConfig) -> Kernel {
-        let kernel = Kernel {
+        let mut kernel = Kernel {
             sched: Sched::new(config.sched),
             lockdep: config.lockdep.clone().map(|l| RefCell::new(Run::new(l))),
             lockdep_registry: config.lockdep,
@@ -87,8 +89,10 @@ impl Kernel {
             steers: Steers::default(),
             alloc_hook: RefCell::default(),
             fs_reclaim: Cell::new(None),
+            rcu_class: ClassIdx::ANONYMOUS,
             prime: Cell::new(None),
         };
+        kernel.rcu_class = kernel.class(RcuFlavour::Plain.class());
         let fs_reclaim = kernel.lock_map("fs_reclaim");
         kernel.fs_reclaim.set(Some(fs_reclaim));
         kernel

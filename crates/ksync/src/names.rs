@@ -22,4 +22,5 @@ names! {
     synchronize_rcu = "synchronize_rcu",
     ww_mutex_lock = "ww_mutex_lock",
     order = "order",
+    msleep = "msleep",
 }

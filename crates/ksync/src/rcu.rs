@@ -36,13 +36,13 @@ const GRACE: ObjId = ObjId::keyed(RCU, 3);
 impl RcuFlavour {
     const ALL: [RcuFlavour; 3] = [RcuFlavour::Plain, RcuFlavour::Bh, RcuFlavour::Sched];
 
-    const fn obj(self) -> ObjId {
+    pub(crate) const fn obj(self) -> ObjId {
         ObjId::keyed(RCU, self as u64)
     }
 
     /// Nests anywhere (it needs no wait), and inside of it at most spinlocks may be waited for; where preemption is
     /// disabled, raw ones.
-    fn class(self) -> LockClass {
+    pub(crate) fn class(self) -> LockClass {
         let (name, inner) = match self {
             RcuFlavour::Plain => ("rcu_read_lock", WaitType::Config),
             RcuFlavour::Bh => ("rcu_read_lock_bh", WaitType::Config),

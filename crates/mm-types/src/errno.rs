@@ -28,6 +28,8 @@ macro_rules! errnos {
 errnos! {
     /// Operation not permitted.
     EPERM = 1,
+    /// No such file or page.
+    ENOENT = 2,
     /// Interrupted system call.
     EINTR = 4,
     /// Bad file descriptor.

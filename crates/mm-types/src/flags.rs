@@ -84,6 +84,10 @@ bitflags! {
         const MAYBE_GUARD = 1 << 25;
         /// `MAP_DROPPABLE`: pages may be dropped under pressure.
         const DROPPABLE = 1 << 26;
+        /// Registered with userfaultfd for missing pages.
+        const UFFD_MISSING = 1 << 27;
+        /// Registered with userfaultfd for write protection.
+        const UFFD_WP = 1 << 28;
     }
 }
 

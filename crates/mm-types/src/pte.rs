@@ -33,6 +33,21 @@ pub enum PteKind {
     },
     /// A guard page: any access is a `SIGSEGV` (`PTE_MARKER_GUARD`).
     Guard,
+    /// The page is in a device's private memory; a fault brings it back.
+    DevicePrivate {
+        /// The device's frame.
+        pfn: Pfn,
+    },
+    /// A device has the page to itself; a fault takes it back.
+    DeviceExclusive {
+        /// The frame, which stays where it is.
+        pfn: Pfn,
+    },
+    /// The page's memory failed; an access kills.
+    HwPoison {
+        /// The frame.
+        pfn: Pfn,
+    },
 }
 
 impl Pte {
@@ -51,12 +66,17 @@ impl Pte {
     const SPECIAL: u64 = 1 << 9;
     /// `_PAGE_PSE`: an entry of a PMD table that maps 512 pages itself.
     const HUGE: u64 = 1 << 7;
+    /// Software bit 10, as Linux's `_PAGE_UFFD_WP`: write-protected for userfaultfd.
+    const UFFD_WP: u64 = 1 << 10;
     const PFN_SHIFT: u32 = 12;
     const PFN_MASK: u64 = ((1 << 52) - 1) & !((1 << Self::PFN_SHIFT) - 1);
     const TYPE_SHIFT: u32 = 59;
     const TYPE_SWAP: u64 = 1 << Self::TYPE_SHIFT;
     const TYPE_MIGRATION: u64 = 2 << Self::TYPE_SHIFT;
     const TYPE_GUARD: u64 = 3 << Self::TYPE_SHIFT;
+    const TYPE_DEVICE_PRIVATE: u64 = 4 << Self::TYPE_SHIFT;
+    const TYPE_DEVICE_EXCLUSIVE: u64 = 5 << Self::TYPE_SHIFT;
+    const TYPE_HWPOISON: u64 = 6 << Self::TYPE_SHIFT;
     const TYPE_MASK: u64 = !0 << Self::TYPE_SHIFT;
 
     /// A present user entry that maps `pfn`, accessed, not dirty, read-only.
@@ -91,6 +111,30 @@ impl Pte {
         Pte(Self::PRESENT | Self::USER | (self.0 & kept) | (pfn.0 << Self::PFN_SHIFT))
     }
 
+    /// The entry of a page that is in a device's private memory; it keeps whether the page may be written.
+    #[must_use]
+    pub const fn device_private(pfn: Pfn, writable: bool) -> Pte {
+        Pte(Self::TYPE_DEVICE_PRIVATE | (pfn.0 << Self::PFN_SHIFT)).with(Self::WRITE, writable)
+    }
+
+    /// The entry of a page that a device has to itself; it keeps whether the page may be written.
+    #[must_use]
+    pub const fn device_exclusive(pfn: Pfn, writable: bool) -> Pte {
+        Pte(Self::TYPE_DEVICE_EXCLUSIVE | (pfn.0 << Self::PFN_SHIFT)).with(Self::WRITE, writable)
+    }
+
+    /// The entry of a page whose memory failed.
+    #[must_use]
+    pub const fn hwpoison(pfn: Pfn) -> Pte {
+        Pte(Self::TYPE_HWPOISON | (pfn.0 << Self::PFN_SHIFT))
+    }
+
+    /// Whether a device, migration or exclusive entry is one for a page that may be written.
+    #[must_use]
+    pub const fn keeps_write(self) -> bool {
+        self.0 & Self::WRITE != 0
+    }
+
     /// What it means.
     #[must_use]
     pub const fn kind(self) -> PteKind {
@@ -101,12 +145,15 @@ impl Pte {
             PteKind::ProtNone { pfn: Pfn(body) }
         } else if self.0 & Self::TYPE_MASK == Self::TYPE_SWAP {
             PteKind::Swap { slot: body }
-        } else if self.0 & Self::TYPE_MASK == Self::TYPE_MIGRATION {
-            PteKind::Migration { pfn: Pfn(body) }
-        } else if self.0 & Self::TYPE_MASK == Self::TYPE_GUARD {
-            PteKind::Guard
         } else {
-            PteKind::None
+            match self.0 & Self::TYPE_MASK {
+                Self::TYPE_MIGRATION => PteKind::Migration { pfn: Pfn(body) },
+                Self::TYPE_GUARD => PteKind::Guard,
+                Self::TYPE_DEVICE_PRIVATE => PteKind::DevicePrivate { pfn: Pfn(body) },
+                Self::TYPE_DEVICE_EXCLUSIVE => PteKind::DeviceExclusive { pfn: Pfn(body) },
+                Self::TYPE_HWPOISON => PteKind::HwPoison { pfn: Pfn(body) },
+                _ => PteKind::None,
+            }
         }
     }
 
@@ -187,6 +234,18 @@ impl Pte {
         if pte.is_special() { pte } else { Pte(pte.0 + (index << Self::PFN_SHIFT)) }
     }
 
+    /// Write-protected for userfaultfd.
+    #[must_use]
+    pub const fn is_uffd_wp(self) -> bool {
+        self.0 & Self::UFFD_WP != 0
+    }
+
+    /// With userfaultfd's write protection, which takes write access, or without it, which does not give it back.
+    #[must_use]
+    pub const fn with_uffd_wp(self, on: bool) -> Pte {
+        if on { self.with(Self::WRITE, false).with(Self::UFFD_WP, true) } else { self.with(Self::UFFD_WP, false) }
+    }
+
     /// With the write bit set or cleared.
     #[must_use]
     pub const fn with_write(self, on: bool) -> Pte {
@@ -224,6 +283,9 @@ impl fmt::Display for Pte {
             PteKind::Swap { slot } => write!(f, "swap:{slot}"),
             PteKind::ProtNone { pfn } => write!(f, "{pfn}:n"),
             PteKind::Migration { pfn } => write!(f, "migration:{pfn}"),
+            PteKind::DevicePrivate { pfn } => write!(f, "device:{pfn}"),
+            PteKind::DeviceExclusive { pfn } => write!(f, "exclusive:{pfn}"),
+            PteKind::HwPoison { pfn } => write!(f, "hwpoison:{pfn}"),
             PteKind::Present => {
                 let pfn = (self.0 & Self::PFN_MASK) >> Self::PFN_SHIFT;
                 let w = if self.is_writable() { 'w' } else { 'r' };

@@ -133,7 +133,12 @@ impl Mm {
                     }
                 }
                 // Read in before, if it is in swap: not done here. A guard, or a page that moves, cannot be.
-                PteKind::Guard | PteKind::Swap { .. } | PteKind::Migration { .. } => {
+                PteKind::Guard
+                | PteKind::Swap { .. }
+                | PteKind::Migration { .. }
+                | PteKind::DevicePrivate { .. }
+                | PteKind::DeviceExclusive { .. }
+                | PteKind::HwPoison { .. } => {
                     return Err(Failed::All(Errno::EINVAL));
                 }
             }

@@ -48,7 +48,7 @@ impl Mm {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.machine.migrate_folio(k, pfn) {
+            match self.machine.migrate_folio(k, pfn, None) {
                 Err(Errno::EAGAIN) if tries < MAX_TRIES => {}
                 done => return done,
             }

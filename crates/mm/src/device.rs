@@ -169,7 +169,7 @@ fn hmm_fault(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Result<(), Errno> {
         return Err(Errno::EFAULT);
     }
     match mm.handle_mm_fault(k, &vma, vpn, write).map_err(|e| e.errno())? {
-        Handled::Done => {}
+        Handled::Done | Handled::WithMmapLock => {}
         Handled::WaitFolio(pfn) => mm.machine.wait_folio(k, pfn),
     }
     Ok(())

@@ -44,6 +44,8 @@ pub enum FaultError {
     BeyondFile(Vpn),
     /// No memory (`VM_FAULT_OOM`).
     OutOfMemory,
+    /// The page's memory has failed (`VM_FAULT_HWPOISON`).
+    Poisoned(Vpn),
 }
 
 impl FaultError {
@@ -51,9 +53,11 @@ impl FaultError {
     #[must_use]
     pub const fn errno(self) -> Errno {
         match self {
-            FaultError::NotMapped(_) | FaultError::NotAllowed(_) | FaultError::Guard(_) | FaultError::BeyondFile(_) => {
-                Errno::EFAULT
-            }
+            FaultError::NotMapped(_)
+            | FaultError::NotAllowed(_)
+            | FaultError::Guard(_)
+            | FaultError::BeyondFile(_)
+            | FaultError::Poisoned(_) => Errno::EFAULT,
             FaultError::OutOfMemory => Errno::ENOMEM,
         }
     }
@@ -67,6 +71,7 @@ impl fmt::Display for FaultError {
             FaultError::Guard(vpn) => write!(f, "SIGSEGV at {}: a guard page", vpn.addr()),
             FaultError::BeyondFile(vpn) => write!(f, "SIGBUS at {}: beyond the end of the file", vpn.addr()),
             FaultError::OutOfMemory => f.write_str("out of memory"),
+            FaultError::Poisoned(vpn) => write!(f, "SIGBUS at {}: its memory failed", vpn.addr()),
         }
     }
 }
@@ -85,6 +90,26 @@ pub(crate) enum Handled {
     Done,
     /// Wait for the lock of this folio, best without `mmap_lock` (`VM_FAULT_RETRY`).
     WaitFolio(Pfn),
+    /// The lock of the VMA is not enough for this one (`VM_FAULT_RETRY`): again with `mmap_lock`.
+    WithMmapLock,
+}
+
+/// How a page is to be made fit for an access.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Access {
+    /// For a store.
+    pub(crate) write: bool,
+    /// Even where the mapping forbids it, by a private copy (`FOLL_FORCE`).
+    pub(crate) force: bool,
+    /// Only the lock of the VMA is held.
+    pub(crate) vma_lock: bool,
+}
+
+impl Access {
+    /// A load or a store with `mmap_lock` held.
+    pub(crate) const fn plain(write: bool) -> Access {
+        Access { write, force: false, vma_lock: false }
+    }
 }
 
 impl Mm {
@@ -98,7 +123,16 @@ impl Mm {
 
     fn fault_retrying(&self, k: &Kernel, vpn: Vpn, write: bool) -> Result<(), FaultError> {
         loop {
-            let read = self.mmap_lock.read();
+            match self.fault_under_vma_lock(k, vpn, write) {
+                Some(Ok(Handled::Done)) => return Ok(()),
+                Some(Ok(Handled::WaitFolio(pfn))) => {
+                    self.machine.wait_folio(k, pfn);
+                    continue;
+                }
+                Some(Err(error)) => return Err(error),
+                Some(Ok(Handled::WithMmapLock)) | None => {}
+            }
+            let read = self.mmap_lock.try_read().unwrap_or_else(|| self.mmap_lock.read());
             let Some(vma) = self.find_vma(vpn) else {
                 drop(read);
                 self.expand_stack(k, vpn)?;
@@ -107,10 +141,22 @@ impl Mm {
             let handled = self.handle_mm_fault(k, &vma, vpn, write);
             drop(read);
             match handled? {
-                Handled::Done => return Ok(()),
                 Handled::WaitFolio(pfn) => self.machine.wait_folio(k, pfn),
+                Handled::Done | Handled::WithMmapLock => return Ok(()),
             }
         }
+    }
+
+    /// The fault with only the lock of its VMA; `None` where that is not enough, since the address is in no VMA, or a
+    /// writer of `mmap_lock` is at work, or the VMA has never had an anonymous page and needs an `anon_vma` first.
+    fn fault_under_vma_lock(&self, k: &Kernel, vpn: Vpn, write: bool) -> Option<Result<Handled, FaultError>> {
+        let seen = self.find_vma(vpn)?;
+        let needs_anon = seen.is_anonymous() || Mm::is_private(&seen) && write;
+        if needs_anon && seen.anon().is_none() {
+            return None;
+        }
+        let how = Access { write, force: false, vma_lock: true };
+        self.under_vma_lock(vpn, |vma| self.handle_mm_fault_as(k, vma, vpn, how))
     }
 
     /// `expand_stack()`: the stack above `vpn` grows down to it, under the write lock.
@@ -133,13 +179,26 @@ impl Mm {
     /// `handle_mm_fault()`: makes the entry of `vpn` fit for the access, or says why not. `mmap_lock` held. A fault that was
     /// served is counted ([`Mm::faults`]).
     pub(crate) fn handle_mm_fault(&self, k: &Kernel, vma: &Vma, vpn: Vpn, write: bool) -> Result<Handled, FaultError> {
+        self.handle_mm_fault_as(k, vma, vpn, Access::plain(write))
+    }
+
+    /// As [`Mm::handle_mm_fault`], with the lock of the VMA at least.
+    pub(crate) fn handle_mm_fault_as(
+        &self,
+        k: &Kernel,
+        vma: &Vma,
+        vpn: Vpn,
+        how: Access,
+    ) -> Result<Handled, FaultError> {
+        let write = how.write;
         let allowed = if write { vma.flags().contains(VmFlags::WRITE) } else { vma.is_accessible() };
-        if !allowed {
+        let forced = how.force && vma.flags().contains(VmFlags::MAYWRITE) && Mm::is_private(vma);
+        if !allowed && !forced {
             return Err(FaultError::NotAllowed(vpn));
         }
         let handled = match self.huge_fault(k, vma, vpn, write)? {
             HugeFault::Done => Handled::Done,
-            HugeFault::Fallback => self.handle_pte_fault(k, vma, vpn, write)?,
+            HugeFault::Fallback => self.handle_pte_fault(k, vma, vpn, how)?,
         };
         if handled == Handled::Done {
             self.count_fault();
@@ -147,7 +206,8 @@ impl Mm {
         Ok(handled)
     }
 
-    fn handle_pte_fault(&self, k: &Kernel, vma: &Vma, vpn: Vpn, write: bool) -> Result<Handled, FaultError> {
+    fn handle_pte_fault(&self, k: &Kernel, vma: &Vma, vpn: Vpn, how: Access) -> Result<Handled, FaultError> {
+        let write = how.write;
         let leaf = match self.pte_alloc(k, vpn) {
             Ok(leaf) => leaf,
             // A huge page came meanwhile.
@@ -165,6 +225,16 @@ impl Mm {
             (PteKind::Migration { pfn }, _) => return Ok(Handled::WaitFolio(pfn)),
             // `handle_pte_marker()`
             (PteKind::Guard, _) => Err(FaultError::Guard(vpn)),
+            (PteKind::DevicePrivate { .. }, _) if how.vma_lock => return Ok(Handled::WithMmapLock),
+            (PteKind::DevicePrivate { pfn }, _) => return self.migrate_to_ram(k, vma, vpn, pfn),
+            (PteKind::DeviceExclusive { pfn }, _) => {
+                return Ok(self.remove_device_exclusive_entry(k, vma, &leaf, vpn, pfn));
+            }
+            (PteKind::HwPoison { .. }, _) => return Err(FaultError::Poisoned(vpn)),
+            (PteKind::ProtNone { pfn }, _) if vma.is_accessible() => {
+                self.do_numa_page(k, vma, &leaf, vpn, pfn);
+                Ok(())
+            }
             (PteKind::Present, _) if write && !pte.is_writable() => fault.do_wp_page(pte),
             // Another task was faster.
             (PteKind::Present | PteKind::ProtNone { .. }, _) => Ok(()),
@@ -191,7 +261,7 @@ impl Fault<'_> {
     /// The entry of a new page that the task may write if the VMA lets it.
     fn own_entry(&self, pfn: Pfn) -> Pte {
         let writable = self.vma.flags().contains(VmFlags::WRITE);
-        Pte::present(pfn).with_write(writable).with_dirty(writable)
+        Pte::present(pfn).with_write(writable).with_dirty(writable || self.write)
     }
 
     fn do_anonymous_page(&self) -> Result<(), FaultError> {
@@ -323,6 +393,11 @@ impl Fault<'_> {
                 && (frame.flags.contains(FrameFlags::EXCLUSIVE) || self.mm.can_reuse_anon_folio(pfn))
         };
         if !Mm::is_private(self.vma) || page.is_some_and(reusable) {
+            if !Mm::is_private(self.vma)
+                && let Some(pfn) = page
+            {
+                machine.with_frame(pfn, |f| f.flags |= FrameFlags::DIRTY);
+            }
             if let Some(pfn) = page.filter(|_| Mm::is_private(self.vma)) {
                 // What was inherited over a fork is this address space's alone now (`folio_move_anon_rmap()`).
                 machine.with_frame(pfn, |f| {
@@ -331,7 +406,9 @@ impl Fault<'_> {
                         self.mm.find_vma(self.vpn).and_then(|v| v.anon()).map_or(f.anon_vma, |a| Some(a.anon_vma));
                 });
             }
-            ptes.set(self.k, self.vpn, seen.with_write(true).with_dirty(true).with_young(true));
+            // Forced: the page stays read-only, its reader will not mind.
+            let writable = self.vma.flags().contains(VmFlags::WRITE);
+            ptes.set(self.k, self.vpn, seen.with_uffd_wp(false).with_write(writable).with_dirty(true).with_young(true));
             return Ok(());
         }
         if let Some(pfn) = page {

@@ -1,13 +1,15 @@
 //! Files behind mappings: what is open, and what it is called.
 
+use crate::file_locks::Fs;
 use crate::machine::Machine;
-use crate::obj::mapping_obj;
+use crate::obj::{InodeObj, inode_obj, mapping_obj};
 use crate::page_cache::{IMmap, Mappings, Pages};
 use crate::vma::{FileId, FileText};
-use ksync::{RawRwSem, RwSem};
-use mm_types::{Name, PAGE_SIZE, Pgoff};
+use ksync::{LockClass, RawRwSem, RwSem, current};
+use mm_types::{Errno, Name, PAGE_SIZE, Pfn, Pgoff};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use trace::LockKind;
 
 /// A file, however often it is open.
 pub(crate) type Inode = u32;
@@ -25,7 +27,8 @@ pub(crate) struct FileTable {
 enum Behind {
     /// A file on a disk.
     Disk,
-    /// Shared anonymous memory: zeros until it is written. Its pages are not reclaimed here.
+    /// A memory file system, of which shared anonymous memory is a file: zeros until it is written. What reclaim takes from
+    /// it is kept without a slot of the swap device.
     Shmem,
     /// Pages of the kernel's own.
     Special,
@@ -45,7 +48,37 @@ struct AddressSpace {
     seed: u64,
     /// Its length in bytes (`i_size`); a file on a disk is as long as anybody wants until it is truncated.
     size_bytes: u64,
+    locks: InodeLocks,
 }
+
+/// The locks of an inode besides that of its mappings.
+#[derive(Clone)]
+pub(crate) struct InodeLocks {
+    pub(crate) fs: Fs,
+    /// `inode->i_rwsem`.
+    pub(crate) i_rwsem: Arc<RwSem<()>>,
+    /// `mapping->invalidate_lock`.
+    pub(crate) invalidate_lock: Arc<RwSem<()>>,
+}
+
+impl InodeLocks {
+    /// Class names carry the recorded kernel's numbers, as those of `file_locks.rs`.
+    fn new(inode: Inode, fs: Fs) -> InodeLocks {
+        let name = if fs == Fs::Tmpfs { "&sb->s_type->i_mutex_key#8" } else { "&sb->s_type->i_mutex_key#7" };
+        let rwsem = |name, what| {
+            let class = current(|k| k.class(LockClass::new(name, LockKind::RwSem)));
+            Arc::new(RwSem::from_raw(RawRwSem::new(class, inode_obj(inode, what)), ()))
+        };
+        InodeLocks {
+            fs,
+            i_rwsem: rwsem(name, InodeObj::IRwsem),
+            invalidate_lock: rwsem("mapping.invalidate_lock#2", InodeObj::InvalidateLock),
+        }
+    }
+}
+
+/// What tells a memory file system's files from those on a disk.
+const TMPFS: &str = "tmpfs";
 
 /// Name and inode of shared anonymous memory in /proc/PID/maps.
 const DEV_ZERO: &str = "/dev/zero (deleted)";
@@ -67,11 +100,13 @@ impl FileTable {
         FileId(u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX))
     }
 
-    fn add_inode(&mut self, machine: &Machine, seed: u64, size_bytes: u64) -> Inode {
+    fn add_inode(&mut self, machine: &Machine, seed: u64, behind: Behind, size_bytes: u64) -> Inode {
         let inode = u32::try_from(self.inodes.len()).unwrap_or(u32::MAX);
         let raw = RawRwSem::new(machine.classes.i_mmap, mapping_obj(inode));
         let i_mmap = Arc::new(RwSem::from_raw(raw, Mappings::default()));
-        self.inodes.push(AddressSpace { i_mmap, pages: Pages::default(), seed, size_bytes });
+        let fs = if behind == Behind::Shmem { Fs::Tmpfs } else { Fs::Disk };
+        let locks = InodeLocks::new(inode, fs);
+        self.inodes.push(AddressSpace { i_mmap, pages: Pages::default(), seed, size_bytes, locks });
         inode
     }
 
@@ -85,6 +120,40 @@ impl FileTable {
 
     pub(crate) fn i_mmap(&self, inode: Inode) -> IMmap {
         Arc::clone(&self.inodes[inode as usize].i_mmap)
+    }
+
+    /// The size in bytes is `bytes` from now on. Gives what it was.
+    pub(crate) fn set_size(&mut self, inode: Inode, bytes: u64) -> u64 {
+        std::mem::replace(&mut self.inodes[inode as usize].size_bytes, bytes)
+    }
+
+    /// A file that is open on the inode.
+    pub(crate) fn some_file(&self, inode: Inode) -> Option<FileId> {
+        let at = self.files.iter().position(|file| file.inode == inode)?;
+        u32::try_from(at).ok().map(FileId)
+    }
+
+    /// A page leaves the page cache for good: a hole of zeros is there now. Whether it was in it.
+    pub(crate) fn forget_page(&mut self, inode: Inode, at: Pgoff, pfn: Pfn) -> bool {
+        let space = &mut self.inodes[inode as usize];
+        if space.pages.cached.get(&at) != Some(&pfn) {
+            return false;
+        }
+        space.pages.cached.remove(&at);
+        if space.seed != 0 {
+            space.pages.stored.insert(at, 0);
+        }
+        true
+    }
+
+    /// What is kept of pages `[first, end)` that are not in memory is zeros from now on.
+    pub(crate) fn zero_stored(&mut self, inode: Inode, first: Pgoff, end: Pgoff) {
+        let space = &mut self.inodes[inode as usize];
+        if space.seed == 0 {
+            space.pages.stored.retain(|pgoff, _| *pgoff < first || *pgoff >= end);
+        } else {
+            space.pages.stored.range_mut(first..end).for_each(|(_, stored)| *stored = 0);
+        }
     }
 
     /// What the page at an offset holds that is not in memory.
@@ -101,7 +170,7 @@ impl FileTable {
 
     /// Whether its pages are on the list that reclaim looks at.
     pub(crate) fn is_reclaimable(&self, id: FileId) -> bool {
-        self.file(id).behind == Behind::Disk
+        self.file(id).behind != Behind::Special
     }
 
     fn open(&mut self, machine: &Machine, text: FileText, behind: Behind) -> FileId {
@@ -110,7 +179,7 @@ impl FileTable {
             Some(inode) => *inode,
             None => {
                 let seed = fold(fold(FNV_OFFSET, text.name.as_bytes()), text.device_inode.as_bytes());
-                let inode = self.add_inode(machine, seed, u64::MAX);
+                let inode = self.add_inode(machine, seed, behind, u64::MAX);
                 self.by_text.insert(key, inode);
                 inode
             }
@@ -136,7 +205,7 @@ impl Machine {
     /// `memfd_create()`: an empty file of memory, open for reading and writing.
     pub fn memfd(&self, name: &str) -> FileId {
         let mut files = self.files.lock();
-        let inode = files.add_inode(self, 0, 0);
+        let inode = files.add_inode(self, 0, Behind::Shmem, 0);
         let text = FileText { name: format!("/memfd:{name} (deleted)"), device_inode: format!("00:01 {}", inode + 1) };
         files.add(inode, text, Behind::Shmem)
     }
@@ -159,7 +228,7 @@ impl Machine {
     pub(crate) fn set_file_size(&self, id: FileId, size_bytes: u64) {
         let mut files = self.files.lock();
         let inode = files.file(id).inode;
-        files.inodes[inode as usize].size_bytes = size_bytes;
+        files.set_size(inode, size_bytes);
     }
 
     /// The pages a file has, the last one perhaps in part.
@@ -170,9 +239,31 @@ impl Machine {
     /// The file behind a shared anonymous mapping (`shmem_zero_setup()`).
     pub(crate) fn shmem_file(&self, size_bytes: u64) -> FileId {
         let mut files = self.files.lock();
-        let inode = files.add_inode(self, 0, size_bytes);
+        let inode = files.add_inode(self, 0, Behind::Shmem, size_bytes);
         let text = FileText { name: DEV_ZERO.to_owned(), device_inode: format!("00:01 {}", inode + 1) };
         files.add(inode, text, Behind::Shmem)
+    }
+
+    /// `open()` of a file of a memory file system: a `struct file` of its own each time; the same name is the same file.
+    pub fn open_shmem(&self, name: &str) -> FileId {
+        let text = FileText { name: name.to_owned(), device_inode: TMPFS.to_owned() };
+        self.files.lock().open(self, text, Behind::Shmem)
+    }
+
+    /// The inode of a file that somebody has opened.
+    ///
+    /// # Errors
+    /// `ENOENT`.
+    pub(crate) fn inode_named(&self, name: &str) -> Result<Inode, Errno> {
+        let files = self.files.lock();
+        let key = |device: &str| (name.to_owned(), device.to_owned());
+        let found = files.by_text.get(&key("")).or_else(|| files.by_text.get(&key(TMPFS)));
+        found.copied().ok_or(Errno::ENOENT)
+    }
+
+    /// The locks of an inode.
+    pub(crate) fn inode_locks(&self, inode: Inode) -> InodeLocks {
+        self.files.lock().inodes[inode as usize].locks.clone()
     }
 
     /// The object behind mappings that the kernel installs under a name (`[vdso]`).

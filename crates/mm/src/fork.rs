@@ -61,6 +61,7 @@ impl Mm {
             ours.tree.iter().filter(|v| !v.flags().contains(VmFlags::DONTCOPY)).copied().collect()
         };
         for vma in vmas {
+            self.vma_start_write(vma.id());
             k.kmalloc(Gfp::KERNEL, 1)?;
             let copy = self.dup_vma(k, child, &vma)?;
             if !copy.flags().contains(VmFlags::WIPEONFORK) {
@@ -197,6 +198,20 @@ impl Copier<'_> {
                     self.parent.machine.swap_duplicate(slot);
                     Some(old)
                 }
+                PteKind::DeviceExclusive { pfn } => {
+                    // Taken back first, as by a fault, but inside the bracket that is open (`restore_exclusive_pte()`).
+                    let back = self.parent.restored_exclusive(old, pfn, self.copy);
+                    ours.set(self.k, vpn, back);
+                    self.copy_present_pte(&ours, vpn, back)
+                }
+                PteKind::DevicePrivate { pfn } => {
+                    self.parent.machine.get_page(self.k, pfn);
+                    self.parent.machine.add_rmap(pfn, self.child.id);
+                    self.parent.machine.with_frame(pfn, |f| f.flags -= FrameFlags::EXCLUSIVE);
+                    Some(self.write_protected_entry(&ours, vpn, old))
+                }
+                // The child shall meet it as well.
+                PteKind::HwPoison { .. } => Some(old),
                 PteKind::Migration { pfn } => {
                     // What the page becomes is shared.
                     self.parent.machine.with_frame(pfn, |f| f.flags -= FrameFlags::EXCLUSIVE);
@@ -238,6 +253,11 @@ impl Copier<'_> {
         let writable = self.copy.flags().contains(VmFlags::WRITE);
         let pte = Pte::present(page).with_write(writable).with_dirty(true);
         Some(pte.with_protnone(!self.copy.is_accessible()))
+    }
+
+    /// Takes write access from what a device entry becomes.
+    fn write_protected_entry(&self, ours: &PteGuard<'_>, vpn: Vpn, old: Pte) -> Pte {
+        if old.keeps_write() { ours.update(self.k, vpn, |pte| pte.with_write(false)).with_write(false) } else { old }
     }
 
     /// Takes write access from the parent's entry.

@@ -16,6 +16,7 @@ use bitflags::bitflags;
 use ksync::Kernel;
 use mm_types::{MmId, Pfn, Pgoff, TaskId};
 use smallvec::SmallVec;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use trace::EventKind;
 
@@ -24,7 +25,7 @@ pub const ZERO_PAGE: Pfn = Pfn(0);
 
 bitflags! {
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub(crate) struct FrameFlags: u8 {
+    pub(crate) struct FrameFlags: u16 {
         /// Anonymous: `anon_vma` and `index` say where it is mapped.
         const ANON = 1;
         /// `PageAnonExclusive`: one address space has it, and may write it.
@@ -37,8 +38,21 @@ bitflags! {
         const FILE = 16;
         /// `MADV_FREE` was said of it: reclaim drops it without a copy, unless an entry is dirty.
         const LAZYFREE = 32;
-        /// A page of a file that was written: in memory only.
+        /// A page of a file has contents that its file has not.
         const DIRTY = 64;
+        /// On the second node of memory.
+        const NODE1 = 128;
+        /// In a device's private memory: no CPU can access it.
+        const DEVICE = 256;
+        /// Its memory failed.
+        const HWPOISON = 512;
+    }
+}
+
+impl FrameFlags {
+    /// What a dirty entry of the page says of it: a page of a file has news for its file.
+    pub(crate) fn dirtied(self) -> FrameFlags {
+        if self.contains(FrameFlags::FILE) { FrameFlags::DIRTY } else { FrameFlags::empty() }
     }
 }
 
@@ -293,15 +307,16 @@ impl Machine {
 
     /// Frees a frame whose references are gone, or a huge page by its first.
     pub(crate) fn free_frame(&self, k: &Kernel, pfn: Pfn) {
+        let device = self.frame(pfn).flags.contains(FrameFlags::DEVICE);
         if k.observing() && self.is_huge(pfn) {
             (0..BLOCK_FRAMES).for_each(|i| k.emit(EventKind::FrameFree { pfn: Pfn(pfn.0 + i) }));
         } else {
             k.emit(EventKind::FrameFree { pfn });
         }
         {
-            // A bit of the page: it goes with it.
+            // Whoever still has it, or waits for it, has it together with the next user of the frame: one frame, one lock.
             let mut locks = self.folio_locks.lock();
-            if !locks.is_empty() {
+            if locks.get(&pfn).is_some_and(|lock| Arc::strong_count(lock) == 1) {
                 locks.remove(&pfn);
             }
         }
@@ -311,7 +326,17 @@ impl Machine {
             debug_assert!(!mapped || k.quiet(), "frame {pfn} is freed while mapped");
             frames.give(k.current_task(), pfn)
         };
-        self.nr_free.fetch_add(freed.cast_signed(), Ordering::Relaxed);
+        if !device {
+            self.nr_free.fetch_add(freed.cast_signed(), Ordering::Relaxed);
+        }
+    }
+
+    /// A frame of a device's private memory, of which there is enough: one reference. It is not the zone's.
+    pub(crate) fn take_device_frame(&self, k: &Kernel) -> Pfn {
+        let pfn = self.take_frame(k);
+        self.nr_free.fetch_add(1, Ordering::Relaxed);
+        self.with_frame(pfn, |f| f.flags |= FrameFlags::DEVICE);
+        pfn
     }
 
     /// The frame that counts references for `pfn` (`compound_head()`).

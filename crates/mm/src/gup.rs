@@ -1,7 +1,7 @@
 //! `get_user_pages()`, `pin_user_pages()`. Linux: mm/gup.c, 6.12.
 
-use crate::fault::Handled;
-use crate::frames::ZERO_PAGE;
+use crate::fault::{Access, Handled};
+use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::huge;
 use crate::machine::Machine;
 use crate::mm::Mm;
@@ -63,6 +63,43 @@ impl Mm {
                 self.machine.wait_folio(k, pfn);
             }
         }
+    }
+
+    /// What another process writes to a page through the kernel, `mmap_lock` held for reading: `process_vm_writev()`, or,
+    /// with `force`, `/proc/PID/mem`, which writes where the mapping forbids it too, to a private copy.
+    ///
+    /// # Errors
+    /// `EFAULT` where the access is not possible, `ENOMEM`.
+    pub fn access_remote_write(&self, vpn: Vpn, tag: u64, force: bool) -> Result<(), Errno> {
+        current(|k| {
+            let how = Access { write: true, force, vma_lock: false };
+            // After a forced copy the entry stays read-only: the copy is what was asked for (`FAULT_FLAG_UNSHARE`).
+            let fit = |pte: Pte| pte.is_writable() || force && self.is_own_anon(pte);
+            loop {
+                let read = self.mmap_lock.read();
+                let vma = self.find_vma(vpn).ok_or(Errno::EFAULT)?;
+                if let Some(pfn) = self.tables.walk(vpn).and_then(|leaf| {
+                    let pte = leaf.lock().get(vpn);
+                    pte.pfn().filter(|_| fit(pte))
+                }) {
+                    k.visible_write(frame_obj(pfn));
+                    self.machine.with_frame(pfn, |f| f.tag = tag);
+                    k.emit(EventKind::CpuAccess { mm: self.id, vpn, pfn, write: true, value: tag });
+                    return Ok(());
+                }
+                let handled = self.handle_mm_fault_as(k, &vma, vpn, how).map_err(|e| e.errno())?;
+                drop(read);
+                if let Handled::WaitFolio(pfn) = handled {
+                    self.machine.wait_folio(k, pfn);
+                }
+            }
+        })
+    }
+
+    /// An anonymous page that only this address space has.
+    fn is_own_anon(&self, pte: Pte) -> bool {
+        let page = pte.pfn().filter(|_| !pte.is_special());
+        page.is_some_and(|pfn| self.machine.frame(pfn).flags.contains(FrameFlags::ANON | FrameFlags::EXCLUSIVE))
     }
 
     /// The page of an entry that allows the access, held under the entry's lock.

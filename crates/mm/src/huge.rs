@@ -68,7 +68,7 @@ impl Mm {
     #[track_caller]
     pub(crate) fn with_pmd_nested<R>(&self, vpn: Vpn, body: impl FnOnce(&PmdGuard<'_>) -> R) -> R {
         let lock = self.pmd_lock(vpn);
-        let _lock = lock.lock_nested(self.machine.classes.ptl_nested);
+        let _lock = lock.lock_nested(self.machine.classes.pmd_ptl_nested);
         body(&PmdGuard { mm: self, base: pmd_base(vpn) })
     }
 

@@ -20,6 +20,15 @@
 //! | `fault.rs` | page faults | copy on write: CLEAR of one page; `mmap_lock` R |
 //! | `reclaim.rs`, `swap.rs`, `kswapd.rs` | reclaim, swap | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
 //! | `compaction.rs`, `migrate.rs` | compaction | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
+//! | `clear_refs.rs` | soft-dirty tracking, page-map scan | SOFT_DIRTY of everything; PROTECTION_VMA; `mmap_lock` W, R |
+//! | `uffd.rs` | userfaultfd | PROTECTION_VMA; CLEAR of a page that moves; `mmap_lock` R, or VMA locks |
+//! | `file_hole.rs`, `writeback.rs` | truncation, holes, direct writes, writeback | CLEAR, PROTECTION_PAGE; inode locks, `i_mmap` R, no `mmap_lock` |
+//! | `numa.rs` | NUMA hinting, `move_pages` | PROTECTION_VMA; CLEAR; `mmap_lock` R, VMA lock, or none |
+//! | `oom.rs` | OOM reaper, `process_mrelease` | UNMAP of each private VMA, *nonblocking*; `mmap_lock` R |
+//! | `exclusive.rs`, `migrate_device.rs` | device-exclusive and device-private pages | EXCLUSIVE; MIGRATE with owner, CLEAR; `mmap_lock` R |
+//! | `memory_failure.rs`, `uprobes.rs` | memory failure; breakpoints | CLEAR of one page; `mf_mutex`, rmap R; `mmap_lock` W |
+//! | `young.rs` | aging | the young hooks, under page-table locks |
+//! | `mlock.rs`, `remap.rs` | `mlock`; `remap_file_pages` | none; UNMAP |
 //! | `exit.rs` | exit | release, then UNMAP of everything to interval subscribers; `mmap_lock` R |
 //! | `gup.rs`, `device.rs` | what drivers call | those of the faults |
 //!
@@ -36,13 +45,17 @@
 mod access;
 mod alloc;
 mod brk;
+mod clear_refs;
 mod collapse;
 mod compaction;
 pub mod device;
+mod exclusive;
 mod exec;
 mod exit;
 mod fault;
 mod file;
+mod file_hole;
+mod file_locks;
 mod fork;
 mod frames;
 mod guard;
@@ -53,7 +66,9 @@ mod kswapd;
 mod machine;
 mod madvise;
 mod maps;
+mod memory_failure;
 mod migrate;
+mod migrate_device;
 mod mincore;
 mod mlock;
 mod mm;
@@ -64,7 +79,9 @@ mod mseal;
 mod msync;
 mod munmap;
 mod names;
+mod numa;
 mod obj;
+mod oom;
 mod page_cache;
 mod page_table;
 mod pagemap;
@@ -72,12 +89,19 @@ mod per_task;
 mod populate;
 mod quirks;
 mod reclaim;
+mod remap;
 mod rmap;
+mod snapshot;
 mod split_folio;
 mod swap;
 mod tlb;
 mod truncate;
+mod uffd;
+mod uprobes;
 pub mod vma;
+mod vma_lock;
+mod writeback;
+mod young;
 mod zap;
 
 pub use compaction::Compacted;
@@ -85,10 +109,12 @@ pub use fault::FaultError;
 pub use frames::{FrameCounts, HUGE_ZERO_PAGE, ZERO_PAGE};
 pub use machine::{Machine, MachineConfig};
 pub use madvise::Advice;
+pub use migrate_device::Direction;
 pub use mlock::{MlockFlags, MlockallFlags};
 pub use mm::{Mm, MmUsers};
 use mm_types::PageRange;
 pub use msync::MsyncFlags;
-pub use obj::{frame_obj, pte_obj, tlb_obj};
+pub use obj::{frame_obj, mmap_lock_obj, pte_obj, tlb_obj};
 pub use pagemap::{PageState, PageView};
 pub use quirks::Quirks;
+pub use uffd::UffdMode;

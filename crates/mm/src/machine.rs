@@ -2,6 +2,7 @@
 
 use crate::alloc::{MachineAlloc, Watermarks};
 use crate::file::FileTable;
+use crate::file_locks::FileLocks;
 use crate::frames::Frames;
 use crate::kswapd::Kswapd;
 use crate::mm::Mm;
@@ -59,6 +60,11 @@ pub(crate) struct Classes {
     pub(crate) ptl: ClassIdx,
     /// The second of two that one task holds.
     pub(crate) ptl_nested: ClassIdx,
+    /// Of a PMD table. The kernel numbers classes of one name in the order of their first use; this one is the second.
+    pub(crate) pmd_ptl: ClassIdx,
+    pub(crate) pmd_ptl_nested: ClassIdx,
+    pub(crate) vma_lock: ClassIdx,
+    pub(crate) uffd: ClassIdx,
     pub(crate) anon_vma: ClassIdx,
     pub(crate) i_mmap: ClassIdx,
     folio: ClassIdx,
@@ -73,6 +79,10 @@ impl Classes {
             page_table_lock: class("&mm->page_table_lock", LockKind::Spin),
             ptl: class("ptlock_ptr(ptdesc)", LockKind::Spin),
             ptl_nested: k.class(LockClass::new("ptlock_ptr(ptdesc)", LockKind::Spin).subclass(1)),
+            pmd_ptl: class("ptlock_ptr(ptdesc)#2", LockKind::Spin),
+            pmd_ptl_nested: k.class(LockClass::new("ptlock_ptr(ptdesc)#2", LockKind::Spin).subclass(1)),
+            vma_lock: class("&vma->vm_lock->lock", LockKind::RwSem),
+            uffd: class("&ctx->map_changing_lock", LockKind::RwSem),
             anon_vma: class("&anon_vma->rwsem", LockKind::RwSem),
             i_mmap: class("&mapping->i_mmap_rwsem", LockKind::RwSem),
             // A bit in the page's flags: the kernel's lockdep does not see it.
@@ -114,6 +124,7 @@ pub(crate) struct MachineLocks {
     pub(crate) mm_all_locks_mutex: ksync::Mutex<()>,
     /// Fork keeps uprobes from being put in meanwhile.
     pub(crate) dup_mmap_sem: RwSem<()>,
+    pub(crate) files: FileLocks,
 }
 
 impl MachineLocks {
@@ -125,6 +136,7 @@ impl MachineLocks {
             zone: SpinLock::from_raw(RawSpinLock::new(zone, machine_obj(MachineObj::ZoneLock)), ()),
             mm_all_locks_mutex: ksync::Mutex::from_raw(RawMutex::new(all, machine_obj(MachineObj::AllLocksMutex)), ()),
             dup_mmap_sem: RwSem::from_raw(RawRwSem::new(dup, machine_obj(MachineObj::DupMmapSem)), ()),
+            files: FileLocks::new(k),
         })
     }
 }

@@ -198,8 +198,9 @@ impl Mm {
     /// # Errors
     /// `EINVAL` for an unaligned or wrapping range, unknown advice, or advice that a VMA does not take: those
     /// below it are done. `ENOMEM` when part of the range is not mapped: all that is was done. `EAGAIN` when there would
-    /// be too many VMAs, `EPERM` for a sealed VMA, `EACCES` for a hole in a file that is not mapped writable and shared.
-    /// `POPULATE_*`: `EINVAL` where the access is not allowed, `EFAULT` where a fault fails.
+    /// be too many VMAs, `EPERM` for a sealed VMA, `EACCES` for a hole in a file that is not mapped writable and shared,
+    /// `EOPNOTSUPP` for one whose file system makes no holes. `POPULATE_*`: `EINVAL` where the access is not allowed,
+    /// `EFAULT` where a fault fails.
     pub fn madvise(&self, addr: VirtAddr, len_bytes: u64, advice: Advice) -> Result<(), Errno> {
         let asked = PageRange::with_len(addr.vpn(), len_bytes.div_ceil(PAGE_SIZE));
         current(|k| self.call(k, NAMES.madvise, asked, || self.do_madvise(k, addr, len_bytes, advice)))
@@ -256,7 +257,7 @@ impl Mm {
             Advice::Remove => {
                 let file = removable(vma)?;
                 let offset_bytes = vma.pgoff_at(part.start()).0 * PAGE_SIZE;
-                self.machine.punch_hole(file, offset_bytes, part.nr_pages() * PAGE_SIZE)?;
+                self.machine.punch(k, self.machine.inode(file), offset_bytes, part.nr_pages() * PAGE_SIZE)?;
             }
             _ => self.madvise_collapse(k, vma, part)?,
         }
@@ -310,6 +311,7 @@ impl Mm {
         match modified {
             Ok(modified) => {
                 self.vma_adjusted(k, &modified.changes);
+                self.vma_start_write(modified.vma.id());
                 Ok(modified.vma.end())
             }
             Err(_) => {
@@ -331,7 +333,7 @@ impl Mm {
         tlb.finish(k);
     }
 
-    fn clear_of(&self, pages: PageRange) -> NotifyRange {
+    pub(crate) fn clear_of(&self, pages: PageRange) -> NotifyRange {
         NotifyRange { mm: self.id, pages, event: NotifyEvent::Clear, blockable: true, owner: None }
     }
 
@@ -523,7 +525,32 @@ impl Mm {
         huge.unwrap_or_else(|| self.machine.frame(pfn).mapcount == 1)
     }
 
-    fn for_each_pmd(&self, range: PageRange, mut body: impl FnMut(Pmd, PageRange)) {
+    /// Huge pages of `range` become single ones, mapped by leaf tables.
+    pub(crate) fn split_huge_in(&self, k: &Kernel, range: PageRange) {
+        let mut huge = Vec::new();
+        self.for_each_pmd(range, |pmd, part| {
+            if let Pmd::Huge(pmd) = pmd {
+                huge.push((part.start(), pmd.pfn().filter(|_| !pmd.is_special())));
+            }
+        });
+        for (vpn, head) in huge {
+            self.split_huge_pmd(k, vpn);
+            if let Some(head) = head {
+                self.machine.split_folio(k, head);
+            }
+        }
+    }
+
+    /// The tables of single pages.
+    pub(crate) fn for_each_leaf(&self, range: PageRange, mut body: impl FnMut(&Leaf, PageRange)) {
+        self.for_each_pmd(range, |pmd, part| {
+            if let Pmd::Table(leaf) = pmd {
+                body(&leaf, part);
+            }
+        });
+    }
+
+    pub(crate) fn for_each_pmd(&self, range: PageRange, mut body: impl FnMut(Pmd, PageRange)) {
         let mut rest = Some(range);
         while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
             body(pmd, part);

@@ -51,7 +51,8 @@ impl Mm {
                 VmaKind::Anon | VmaKind::Special(_) => false,
             },
             PteKind::Swap { slot } => self.machine.swap_cache(slot).is_some(),
-            PteKind::Present | PteKind::ProtNone { .. } | PteKind::Migration { .. } => true,
+            // Every entry that is not of swap counts.
+            _ => true,
         }
     }
 }

@@ -186,6 +186,7 @@ impl Mm {
         if flags == vma.flags() || vma.is_special() || vma.flags().contains(VmFlags::DROPPABLE) {
             return Ok(part.end());
         }
+        self.vma_start_write(vma.id());
         let modified = self.inner.lock().tree.modify_flags(part, flags);
         let modified = modified.inspect_err(|_| self.vma_resync(k))?;
         self.vma_adjusted(k, &modified.changes);

@@ -15,6 +15,7 @@ use crate::page_cache::{FileLink, IMmap};
 use crate::page_table::PageTables;
 use crate::rmap::{AnonVma, Link};
 use crate::vma::{MapsNames, Placement, Vma, VmaId, VmaKind, VmaTree};
+use crate::vma_lock::VmaLock;
 use ksync::{Kernel, RawRwSem, RawSpinLock, RwSem, SpinLock, TrackedU64, current, with_current};
 use mm_types::{Errno, MmId, Name, PageRange, VirtAddr, VmFlags, Vpn};
 use mmu_notifier::{MmHost, Subscriptions};
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use trace::EventKind;
 
 /// One address space. Made by [`Machine::new_mm`].
@@ -39,6 +40,8 @@ pub struct Mm {
     /// `&mm->page_table_lock`: adding page tables, and the first `anon_vma` of a VMA.
     pub(crate) page_table_lock: SpinLock<()>,
     pub(crate) tables: PageTables,
+    /// Gathers that are open (`mm->tlb_flush_pending`).
+    pub(crate) tlb_flush_pending: AtomicU32,
     pub(crate) subs: Subscriptions,
     pub(crate) users: TrackedU64,
     pub(crate) count: TrackedU64,
@@ -54,6 +57,10 @@ pub(crate) struct MmInner {
     pub(crate) links: BTreeMap<VmaId, Link>,
     /// Where each VMA that maps a file stands in the reverse map of that.
     pub(crate) file_links: BTreeMap<VmaId, FileLink>,
+    /// Locks of VMAs that were faulted in under theirs.
+    pub(crate) vma_locks: BTreeMap<VmaId, VmaLock>,
+    /// `&ctx->map_changing_lock` of its userfaultfd.
+    pub(crate) uffd_lock: Option<Arc<RwSem<()>>>,
     /// Heap and stack.
     pub(crate) names: MapsNames,
     pub(crate) placement: Placement,
@@ -83,6 +90,7 @@ impl Machine {
                     (),
                 ),
                 tables: PageTables::default(),
+                tlb_flush_pending: AtomicU32::new(0),
                 subs: Subscriptions::new(k, self.framework(), id),
                 users: TrackedU64::new(mm_obj(id, MmObj::Users), 1),
                 count: TrackedU64::new(mm_obj(id, MmObj::Count), 1),

@@ -3,6 +3,7 @@
 use crate::frames::FrameFlags;
 use crate::gup::MmapLock;
 use crate::huge::is_pmd_range;
+use crate::migrate::Node;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::{Leaf, Pmd};
@@ -12,6 +13,25 @@ use ksync::{Kernel, current};
 use mm_types::{Errno, PAGE_SIZE, PageRange, Pte, PteKind, VirtAddr, VmFlags, Vpn};
 use mmu_notifier::Bracket;
 use trace::{NotifyEvent, NotifyRange};
+
+/// Why entries change (`MM_CP_*`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Change {
+    /// They follow the VMA's flags.
+    Protection,
+    /// Userfaultfd wants to hear of writes.
+    UffdWp,
+    /// It does not any more.
+    UffdWpResolve,
+    /// The NUMA scanner wants to see who uses the pages.
+    Numa,
+}
+
+impl Change {
+    fn is_of_uffd(self) -> bool {
+        matches!(self, Change::UffdWp | Change::UffdWpResolve)
+    }
+}
 
 impl Mm {
     /// `mprotect(addr, len, prot)` with `mmap_lock` held for writing throughout. For each VMA whose flags differ: one
@@ -44,7 +64,8 @@ impl Mm {
                 Ok(None) => return Ok(()),
                 Ok(Some(step)) => {
                     self.vma_adjusted(k, &step.changes);
-                    self.change_protection(k, tlb, &step.vma, step.range);
+                    self.vma_start_write(step.vma.id());
+                    self.change_protection(k, tlb, &step.vma, step.range, Change::Protection);
                     if step.becomes_writable_locked() {
                         // Errors are ignored, as there.
                         let _: Result<(), Errno> = self.populate_vma(k, &step.vma, step.range, MmapLock::Held);
@@ -63,7 +84,14 @@ impl Mm {
     /// The bracket is opened at the first PUD entry that leads somewhere. The walker takes a start address of 0 for "none
     /// is open yet": a mapping at address 0 gets another one at each further entry, and a start at 0 never gets its end.
     /// That flaw is 6.12's (recorded), so it is here too; the bracket left open is told as an event.
-    fn change_protection(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
+    pub(crate) fn change_protection(
+        &self,
+        k: &Kernel,
+        tlb: &mut MmuGather<'_>,
+        vma: &Vma,
+        range: PageRange,
+        change: Change,
+    ) {
         let mut bracket: Option<Bracket<'_>> = None;
         let mut rest = Some(range);
         while let Some(part) = rest.and_then(|range| self.tables.next_populated_pud(range)) {
@@ -78,7 +106,7 @@ impl Mm {
                     owner: None,
                 }));
             }
-            self.change_pmd_range(k, tlb, vma, part);
+            self.change_pmd_range(k, tlb, vma, part, change);
             rest = PageRange::new(part.end(), range.end()).ok();
         }
         if let Some(bracket) = bracket.filter(|b| b.range().pages.start() != Vpn(0)) {
@@ -86,12 +114,17 @@ impl Mm {
         }
     }
 
-    fn change_pmd_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange) {
+    fn change_pmd_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange, change: Change) {
         let mut rest = Some(range);
         while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
             match pmd {
-                Pmd::Table(leaf) => self.change_pte_range(k, tlb, vma, &leaf, part),
-                Pmd::Huge(_) if is_pmd_range(part) => self.change_huge_pmd(k, tlb, vma, part),
+                Pmd::Table(leaf) => self.change_pte_range(k, tlb, vma, &leaf, part, change),
+                // A huge page is not looked at by the NUMA scanner here.
+                Pmd::Huge(_) if change == Change::Numa => {}
+                // Write protection for userfaultfd is of single pages.
+                Pmd::Huge(_) if is_pmd_range(part) && !change.is_of_uffd() => {
+                    self.change_huge_pmd(k, tlb, vma, part, change);
+                }
                 Pmd::Huge(_) => {
                     self.split_huge_pmd(k, part.start());
                     continue;
@@ -103,41 +136,76 @@ impl Mm {
     }
 
     /// `change_huge_pmd()`.
-    fn change_huge_pmd(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, part: PageRange) {
+    fn change_huge_pmd(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, part: PageRange, change: Change) {
         self.with_pmd(part.start(), |pmd| {
-            if pmd.huge().is_some_and(|old| self.pte_modify(vma, old) != old) {
-                let before = pmd.update(k, |now| self.pte_modify(vma, now));
-                if pte_needs_flush(before, self.pte_modify(vma, before)) {
+            if pmd.huge().is_some_and(|old| self.changed(vma, old, change) != old) {
+                let before = pmd.update(k, |now| self.changed(vma, now, change));
+                if pte_needs_flush(before, self.changed(vma, before, change)) {
                     tlb.note_range(part);
                 }
             }
         });
     }
 
-    fn change_pte_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, leaf: &Leaf, part: PageRange) {
+    fn change_pte_range(
+        &self,
+        k: &Kernel,
+        tlb: &mut MmuGather<'_>,
+        vma: &Vma,
+        leaf: &Leaf,
+        part: PageRange,
+        change: Change,
+    ) {
         let ptes = leaf.lock();
         for vpn in part.iter() {
             let old = ptes.get(vpn);
+            if matches!(old.kind(), PteKind::DevicePrivate { .. }) && old.keeps_write() {
+                // A fault gives write access back, if the VMA allows it.
+                ptes.update(k, vpn, |pte| pte.with_write(false));
+                continue;
+            }
             if !matches!(old.kind(), PteKind::Present | PteKind::ProtNone { .. }) {
                 continue;
             }
-            let new = self.pte_modify(vma, old);
+            let new = self.changed(vma, old, change);
             if new != old {
-                let before = ptes.update(k, vpn, |now| self.pte_modify(vma, now));
-                if pte_needs_flush(before, self.pte_modify(vma, before)) {
+                let before = ptes.update(k, vpn, |now| self.changed(vma, now, change));
+                if pte_needs_flush(before, self.changed(vma, before, change)) {
                     tlb.note(vpn);
                 }
             }
         }
     }
 
+    fn changed(&self, vma: &Vma, old: Pte, change: Change) -> Pte {
+        match change {
+            Change::Protection => self.pte_modify(vma, old),
+            Change::UffdWp => old.with_uffd_wp(true),
+            Change::UffdWpResolve => {
+                let pte = old.with_uffd_wp(false);
+                let writable = vma.flags().contains(VmFlags::WRITE) && self.can_change_pte_writable(vma, pte);
+                if writable { pte.with_write(true) } else { pte }
+            }
+            Change::Numa if old.is_special() || self.is_local(old) => old,
+            Change::Numa => old.with_protnone(true),
+        }
+    }
+
+    /// Whether a page is on the node that its only user runs on: the NUMA scanner has nothing to learn of it.
+    fn is_local(&self, pte: Pte) -> bool {
+        self.users.peek() == 1 && pte.mapped_pfn().is_some_and(|pfn| self.machine.node_of(pfn) == Node::Zero)
+    }
+
     /// The entry with the access that the VMA's flags give it now.
-    fn pte_modify(&self, vma: &Vma, old: Pte) -> Pte {
+    pub(crate) fn pte_modify(&self, vma: &Vma, old: Pte) -> Pte {
         let flags = vma.flags();
         if !vma.is_accessible() {
             return old.with_write(false).with_protnone(true);
         }
         let pte = old.with_protnone(false);
+        if pte.is_uffd_wp() {
+            return pte;
+        }
         pte.with_write(flags.contains(VmFlags::WRITE) && self.can_change_pte_writable(vma, pte))
     }
 

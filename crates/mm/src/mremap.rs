@@ -16,7 +16,7 @@ use crate::names::NAMES;
 use crate::page_table::{Leaf, PMD_PAGES, Pmd, PteGuard};
 use crate::rmap::AnonVma;
 use crate::vma::{Mremap, MremapFlags, MremapPlan, Vma, VmaKind};
-use ksync::{Kernel, current};
+use ksync::{Kernel, LockNested, current};
 use mm_types::{Errno, PAGE_SIZE, PageRange, VirtAddr, VmFlags, Vpn};
 use std::sync::Arc;
 use trace::{NotifyEvent, NotifyRange};
@@ -284,7 +284,9 @@ impl Mover<'_> {
     fn move_ptes(&self, from: &Arc<Leaf>, part: PageRange, to: &Arc<Leaf>, target: Vpn) {
         self.with_rmap_locks(self.need_rmap_locks, || {
             let old = from.lock();
-            let second = (!Arc::ptr_eq(from, to)).then(|| to.lock_nested(self.mm.machine.classes.ptl_nested));
+            let apart = !Arc::ptr_eq(from, to);
+            let _map = (!apart).then(|| to.map());
+            let second = apart.then(|| to.lock_nested(self.mm.machine.classes.ptl_nested));
             let new = second.as_ref().unwrap_or(&old);
             if self.move_entries(&old, part, new, target) {
                 self.mm.flush_tlb_range(self.k, part);
@@ -298,13 +300,19 @@ impl Mover<'_> {
     fn move_normal_pmd(&self, from: Arc<Leaf>, part: PageRange, target: Vpn) -> Result<(), Errno> {
         let to = self.mm.pte_alloc(self.k, target)?;
         self.with_rmap_locks(true, || {
-            let old = from.lock();
-            let new = to.lock_nested(self.mm.machine.classes.ptl_nested);
-            self.move_entries(&old, part, &new, target);
+            let (old_pmd, new_pmd) = (self.mm.pmd_lock(part.start()), self.mm.pmd_lock(target));
+            let _old = old_pmd.lock();
+            let apart = !Arc::ptr_eq(&old_pmd, &new_pmd);
+            let _new = apart.then(|| new_pmd.lock_nested(self.mm.machine.classes.pmd_ptl_nested));
+            {
+                let old = from.lock();
+                let new = to.lock_nested(self.mm.machine.classes.ptl_nested);
+                self.move_entries(&old, part, &new, target);
+            }
+            drop(from);
+            self.mm.free_moved_table(part.start());
             self.mm.flush_tlb_range(self.k, part);
         });
-        drop(from);
-        self.mm.free_moved_table(part.start());
         Ok(())
     }
 

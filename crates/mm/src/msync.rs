@@ -1,10 +1,11 @@
-//! `msync`. Linux: mm/msync.c, 6.12. There is no device to write to: what a mapping holds, its file holds.
+//! `msync`. Linux: mm/msync.c, 6.12.
 
 use crate::mm::Mm;
 use crate::names::NAMES;
+use crate::vma::VmaKind;
 use bitflags::bitflags;
-use ksync::current;
-use mm_types::{Errno, PAGE_SIZE, VirtAddr, VmFlags};
+use ksync::{Kernel, current};
+use mm_types::{Errno, PAGE_SIZE, PageRange, VirtAddr, VmFlags};
 
 bitflags! {
     /// The flags of `msync` (include/uapi/asm-generic/mman-common.h).
@@ -28,7 +29,7 @@ impl Mm {
     pub fn msync(&self, addr: VirtAddr, len_bytes: u64, flags: MsyncFlags) -> Result<(), Errno> {
         let both = MsyncFlags::ASYNC | MsyncFlags::SYNC;
         current(|k| {
-            self.call(k, NAMES.msync, None, || {
+            self.call(k, NAMES.msync, PageRange::with_len(addr.vpn(), len_bytes.div_ceil(PAGE_SIZE)), || {
                 if MsyncFlags::from_bits(flags.bits()).is_none() || !addr.is_page_aligned() || flags.contains(both) {
                     return Err(Errno::EINVAL);
                 }
@@ -37,26 +38,37 @@ impl Mm {
                 if end == addr {
                     return Ok(());
                 }
-                let _read = self.mmap_lock.read();
-                self.msync_vmas(addr, end, flags)
+                self.msync_vmas(k, addr, end, flags)
             })
         })
     }
 
-    fn msync_vmas(&self, start: VirtAddr, end: VirtAddr, flags: MsyncFlags) -> Result<(), Errno> {
-        let inner = self.inner.lock();
+    /// VMA by VMA; what is dirty is written back without `mmap_lock`.
+    fn msync_vmas(&self, k: &Kernel, start: VirtAddr, end: VirtAddr, flags: MsyncFlags) -> Result<(), Errno> {
         let mut next = start.vpn();
         let mut whole = Ok(());
         loop {
-            let vma = inner.tree.find_at_or_above(next).ok_or(Errno::ENOMEM)?;
+            let found = {
+                let _read = self.mmap_lock.read();
+                self.inner.lock().tree.find_at_or_above(next).copied()
+            };
+            let vma = found.ok_or(Errno::ENOMEM)?;
             if next < vma.start() {
                 if flags == MsyncFlags::ASYNC || vma.start() >= end.vpn() {
                     return Err(Errno::ENOMEM);
                 }
                 whole = Err(Errno::ENOMEM);
+                next = vma.start();
             }
             if flags.contains(MsyncFlags::INVALIDATE) && vma.flags().contains(VmFlags::LOCKED) {
                 return Err(Errno::EBUSY);
+            }
+            if let (VmaKind::File(file), Ok(part)) = (vma.kind(), PageRange::new(next, vma.end().min(end.vpn())))
+                && flags.contains(MsyncFlags::SYNC)
+                && vma.flags().contains(VmFlags::SHARED)
+            {
+                let first = vma.pgoff_at(part.start());
+                self.machine.write_back(k, self.machine.inode(file), first, first + part.nr_pages());
             }
             next = vma.end();
             if next >= end.vpn() {

@@ -51,7 +51,9 @@ impl Mm {
             }
         };
         self.vma_adjusted(k, &gathered.changes);
+        gathered.vmas.iter().for_each(|vma| self.vma_start_write(vma.id()));
         self.inner.lock().tree.remove_gathered(&gathered);
+        gathered.vmas.iter().for_each(|vma| self.vma_lock_free(vma.id()));
         Ok(gathered)
     }
 }

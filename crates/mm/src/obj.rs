@@ -17,6 +17,8 @@ const MM: u8 = 9;
 const MAPPING: u8 = 10;
 const CACHED_PAGE: u8 = 11;
 const PMD: u8 = 12;
+const VMA_LOCK: u8 = 13;
+const INODE: u8 = 14;
 
 /// The page-table entry of one page: what reading or changing it accesses.
 #[must_use]
@@ -66,6 +68,28 @@ pub(crate) const fn mapping_obj(inode: u32) -> ObjId {
     ObjId::keyed(MAPPING, inode as u64)
 }
 
+/// The lock of one VMA.
+pub(crate) const fn vma_lock_obj(mm: MmId, vma: u32) -> ObjId {
+    ObjId::keyed(VMA_LOCK, ((mm.0 as u64) << 32) | vma as u64)
+}
+
+/// The locks of one inode.
+#[derive(Clone, Copy)]
+pub(crate) enum InodeObj {
+    IRwsem = 1,
+    InvalidateLock = 2,
+}
+
+pub(crate) const fn inode_obj(inode: u32, what: InodeObj) -> ObjId {
+    ObjId::keyed(INODE, ((inode as u64) << 8) | what as u64)
+}
+
+/// The `mmap_lock` of an address space: for whoever looks at what is held.
+#[must_use]
+pub const fn mmap_lock_obj(mm: MmId) -> ObjId {
+    mm_obj(mm, MmObj::MmapLock)
+}
+
 /// Whether, and where, a page of a file is in the page cache.
 pub(crate) const fn cached_page_obj(inode: u32, pgoff: Pgoff) -> ObjId {
     ObjId::keyed(CACHED_PAGE, ((inode as u64) << 36) | pgoff.0)
@@ -79,6 +103,14 @@ pub(crate) enum MachineObj {
     Lru = 2,
     AllLocksMutex = 3,
     DupMmapSem = 4,
+    /// `sb_writers` of proc and sysfs, of the disk's file system, of tmpfs: from here on.
+    SbWriters = 5,
+    FPosLock = 8,
+    MfMutex = 9,
+    EventMutex = 10,
+    RegisterRwsem = 11,
+    OfMutex = 12,
+    KernfsActive = 13,
 }
 
 pub(crate) const fn machine_obj(what: MachineObj) -> ObjId {
@@ -92,6 +124,7 @@ pub(crate) enum MmObj {
     PageTableLock = 2,
     Users = 3,
     Count = 4,
+    UffdLock = 5,
 }
 
 pub(crate) const fn mm_obj(mm: MmId, what: MmObj) -> ObjId {

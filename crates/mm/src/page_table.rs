@@ -22,7 +22,7 @@ use crate::huge;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::obj::{pmd_lock_obj, pte_obj, ptl_obj};
-use ksync::{ClassIdx, Kernel, LockNested, NestedGuard, RawSpinLock, SpinLock, SpinLockGuard};
+use ksync::{ClassIdx, Kernel, LockNested, NestedGuard, RawSpinLock, RcuSection, SpinLock, SpinLockGuard, current};
 use mm_types::{Errno, Gfp, MmId, PageRange, Pte, Vpn};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -91,13 +91,40 @@ impl Leaf {
     /// `pte_offset_map_lock()`.
     #[track_caller]
     pub(crate) fn lock(&self) -> PteGuard<'_> {
-        PteGuard { leaf: self, _ptl: Ptl::Only(self.ptl.lock()) }
+        let rcu = self.map();
+        PteGuard { leaf: self, _ptl: Ptl::Only(self.ptl.lock()), _rcu: Some(rcu) }
+    }
+
+    /// The lock of a table that is [mapped](Leaf::map) already.
+    #[track_caller]
+    pub(crate) fn lock_unmapped(&self) -> PteGuard<'_> {
+        PteGuard { leaf: self, _ptl: Ptl::Only(self.ptl.lock()), _rcu: None }
+    }
+
+    /// The same as the second page-table lock of its holder.
+    #[track_caller]
+    pub(crate) fn lock_unmapped_nested(&self, nested: ClassIdx) -> PteGuard<'_> {
+        PteGuard { leaf: self, _ptl: Ptl::Second(self.ptl.lock_nested(nested)), _rcu: None }
+    }
+
+    /// `pte_offset_map()`: the table stays while this lives.
+    #[track_caller]
+    pub(crate) fn map(&self) -> RcuSection {
+        current(Kernel::rcu_section)
+    }
+
+    /// `pte_offset_map_lock()` by trylock: `None` if somebody has the lock.
+    #[track_caller]
+    pub(crate) fn try_lock(&self) -> Option<PteGuard<'_>> {
+        let rcu = self.map();
+        Some(PteGuard { leaf: self, _ptl: Ptl::Only(self.ptl.try_lock()?), _rcu: Some(rcu) })
     }
 
     /// The same as the second page-table lock of its holder, under the subclass `nested` (`SINGLE_DEPTH_NESTING`).
     #[track_caller]
     pub(crate) fn lock_nested(&self, nested: ClassIdx) -> PteGuard<'_> {
-        PteGuard { leaf: self, _ptl: Ptl::Second(self.ptl.lock_nested(nested)) }
+        let rcu = self.map();
+        PteGuard { leaf: self, _ptl: Ptl::Second(self.ptl.lock_nested(nested)), _rcu: Some(rcu) }
     }
 
     /// Replaces an entry. Private: the guard and the hardware's own bits are the ways in.
@@ -130,7 +157,9 @@ impl Leaf {
 /// The entries of one leaf table, its lock held.
 pub(crate) struct PteGuard<'a> {
     leaf: &'a Leaf,
+    // Dropped first: the table must stay while its lock is let go.
     _ptl: Ptl<'a>,
+    _rcu: Option<RcuSection>,
 }
 
 #[expect(dead_code, reason = "the guards are held, not read")]
@@ -387,7 +416,7 @@ impl PageTables {
         let base = Vpn(vpn.0 >> PUD << PUD);
         let mut upper = self.upper.lock();
         let lock = upper.pmd_locks.entry(base).or_insert_with(|| {
-            Arc::new(SpinLock::from_raw(RawSpinLock::new(machine.classes.ptl, pmd_lock_obj(mm, base)), ()))
+            Arc::new(SpinLock::from_raw(RawSpinLock::new(machine.classes.pmd_ptl, pmd_lock_obj(mm, base)), ()))
         });
         Arc::clone(lock)
     }

@@ -72,6 +72,10 @@ impl Mm {
             PteKind::Guard => return view(PageState::Guard, None),
             PteKind::Swap { .. } => return view(PageState::Swap, None),
             PteKind::Migration { .. } => return view(PageState::Migration, None),
+            // Shown as swap, with types of their own.
+            PteKind::DevicePrivate { .. } | PteKind::DeviceExclusive { .. } | PteKind::HwPoison { .. } => {
+                return view(PageState::Swap, None);
+            }
             PteKind::Present | PteKind::ProtNone { .. } if pte.is_special() => {
                 return view(PageState::Zero { huge: huge_pmd }, None);
             }

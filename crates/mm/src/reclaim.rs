@@ -15,6 +15,17 @@ use ksync::{FsReclaim, Kernel, current};
 use mm_types::{Gfp, PageRange, Pfn, Pte, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
 
+/// What an entry of a page that is unmapped becomes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Unmap {
+    /// It names the slot the page goes to.
+    Swap(u64),
+    /// Empty: the page's file has it, or it is to be dropped.
+    Drop,
+    /// It says that the page's memory failed.
+    Poison,
+}
+
 impl Machine {
     /// Reclaims `nr_pages` pages, each chosen by the schedule among the reclaimable ones: what `kswapd` or another
     /// task's reclaim would do. Gives how many were freed.
@@ -55,6 +66,10 @@ impl Machine {
                 break;
             }
             *self.clock_hand.lock() = pfn;
+            // Used since reclaim last asked: it stays for this round.
+            if self.folio_referenced(k, pfn) {
+                continue;
+            }
             freed += u64::from(self.reclaim_folio(k, pfn, gfp));
         }
         freed
@@ -96,7 +111,7 @@ impl Machine {
         }
         if frame.mapping.is_some() {
             // Where it came from has, or takes, what it holds.
-            self.try_to_unmap(k, pfn, None);
+            self.try_to_unmap(k, pfn, Unmap::Drop);
             return self.frame(pfn).mapcount == 0 && self.remove_from_page_cache(k, pfn);
         }
         if frame.flags.contains(FrameFlags::LAZYFREE) && !frame.flags.contains(FrameFlags::SWAPCACHE) {
@@ -111,7 +126,7 @@ impl Machine {
                 None => return false,
             }
         };
-        self.try_to_unmap(k, pfn, Some(slot));
+        self.try_to_unmap(k, pfn, Unmap::Swap(slot));
         if self.frame(pfn).mapcount > 0 {
             self.try_undo_swap(k, pfn, slot);
             return false;
@@ -122,7 +137,7 @@ impl Machine {
 
     /// A page of shared memory loses its entries. It has no room in swap here: only one that was never written goes.
     fn shrink_shmem_folio(&self, k: &Kernel, pfn: Pfn) -> bool {
-        self.try_to_unmap(k, pfn, None);
+        self.try_to_unmap(k, pfn, Unmap::Drop);
         let frame = self.frame(pfn);
         let clean = !frame.flags.contains(FrameFlags::DIRTY);
         clean && frame.mapcount == 0 && self.remove_from_page_cache(k, pfn)
@@ -130,7 +145,7 @@ impl Machine {
 
     /// A page that `MADV_FREE` was said of: unmapped and freed without a copy, if it is not written or held meanwhile.
     fn discard_lazyfree(&self, k: &Kernel, pfn: Pfn) -> bool {
-        self.try_to_unmap(k, pfn, None);
+        self.try_to_unmap(k, pfn, Unmap::Drop);
         k.visible_write(crate::obj::frame_obj(pfn));
         let frozen = self.with_frame(pfn, |f| {
             let ours = f.mapcount == 0 && f.refcount == 1;
@@ -174,17 +189,20 @@ impl Machine {
 
     /// `try_to_unmap()`: every entry that maps the page names its slot instead, or nothing if it is to be dropped, each
     /// inside a bracket of its own.
-    fn try_to_unmap(&self, k: &Kernel, pfn: Pfn, slot: Option<u64>) {
+    fn try_to_unmap(&self, k: &Kernel, pfn: Pfn, how: Unmap) {
         let frame = self.frame(pfn);
-        self.rmap_walk(&frame, |mm, vpn| mm.try_to_unmap_one(k, vpn, pfn, slot));
+        self.rmap_walk_mapped(&frame, pfn, |mm, vpn| mm.try_to_unmap_one(k, vpn, pfn, how));
     }
 
     /// Whether an entry that is cleared and flushed may stay so. Not that of an exclusive page that was pinned since
     /// reclaim looked; and without a copy in swap, not that of a page that was written since, which is to be kept now, or
     /// that somebody holds.
-    fn may_unmap(&self, pfn: Pfn, old: Pte, slot: Option<u64>) -> bool {
+    fn may_unmap(&self, pfn: Pfn, old: Pte, how: Unmap) -> bool {
         let frame = self.frame(pfn);
-        if slot.is_some() || frame.mapping.is_some() {
+        if how == Unmap::Poison {
+            return true;
+        }
+        if how != Unmap::Drop || frame.mapping.is_some() {
             return frame.pins == 0;
         }
         if old.is_dirty() || !frame.flags.contains(FrameFlags::LAZYFREE) {
@@ -240,7 +258,7 @@ impl Mm {
 
     /// `try_to_unmap_one()`: a CLEAR bracket of one page, blockable; under the page-table lock the entry is cleared and
     /// flushed at once, then names the slot, if any. The bracket is announced even if the entry maps something else by then.
-    fn try_to_unmap_one(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, slot: Option<u64>) {
+    pub(crate) fn try_to_unmap_one(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, how: Unmap) {
         let bracket = self.subs.invalidate_range_start(NotifyRange {
             mm: self.id,
             pages: PageRange::page(vpn),
@@ -255,12 +273,19 @@ impl Mm {
                 // A CPU may have written since: what counts is the entry that was cleared.
                 let old = ptes.clear(k, vpn);
                 self.flush_tlb_range(k, PageRange::page(vpn));
-                if !self.machine.may_unmap(pfn, old, slot) {
+                if !self.machine.may_unmap(pfn, old, how) {
                     ptes.set(k, vpn, old);
                 } else {
-                    if let Some(slot) = slot {
-                        self.machine.swap_duplicate(slot);
-                        ptes.set(k, vpn, Pte::swap(slot));
+                    if old.is_dirty() {
+                        self.machine.with_frame(pfn, |f| f.flags |= f.flags.dirtied());
+                    }
+                    match how {
+                        Unmap::Swap(slot) => {
+                            self.machine.swap_duplicate(slot);
+                            ptes.set(k, vpn, Pte::swap(slot));
+                        }
+                        Unmap::Poison => ptes.set(k, vpn, Pte::hwpoison(pfn)),
+                        Unmap::Drop => {}
                     }
                     self.machine.transfer_dirty(pfn, old);
                     self.machine.remove_rmap(pfn, self.id);

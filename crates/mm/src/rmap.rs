@@ -18,7 +18,7 @@ use crate::mm::{Mm, MmInner};
 use crate::obj::anon_vma_obj;
 use crate::vma::{AnonLink, AnonVmaId, Vma, VmaChange, VmaChanges, VmaId};
 use ksync::{Kernel, RawRwSem, RwSem};
-use mm_types::{Errno, Gfp, MmId, PageRange, Pgoff, Vpn};
+use mm_types::{Errno, Gfp, MmId, PageRange, Pfn, Pgoff, Vpn};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -161,10 +161,28 @@ impl Machine {
     /// `rmap_walk()`: calls `f` for each place where the page of `frame` may be mapped, with the reverse map's lock held for
     /// reading: taken by trylock, and only if that fails waited for. May sleep.
     pub(crate) fn rmap_walk(&self, frame: &Frame, mut f: impl FnMut(&Mm, Vpn)) {
+        self.rmap_walk_until(frame, |mm, vpn| {
+            f(mm, vpn);
+            false
+        });
+    }
+
+    /// The same for a page that is being unmapped: the walk ends when nothing maps it any more (`folio_not_mapped()`).
+    pub(crate) fn rmap_walk_mapped(&self, frame: &Frame, pfn: Pfn, mut f: impl FnMut(&Mm, Vpn)) {
+        self.rmap_walk_until(frame, |mm, vpn| {
+            f(mm, vpn);
+            self.frame(pfn).mapcount == 0
+        });
+    }
+
+    /// The same, until `f` says that it is done.
+    fn rmap_walk_until(&self, frame: &Frame, mut f: impl FnMut(&Mm, Vpn) -> bool) {
         let mut visit = |places: SmallVec<[(MmId, Vpn); 2]>| {
             for (mm, vpn) in places {
-                if let Some(mm) = self.mm(mm) {
-                    f(&mm, vpn);
+                if let Some(mm) = self.mm(mm)
+                    && f(&mm, vpn)
+                {
+                    return;
                 }
             }
         };
@@ -265,6 +283,12 @@ impl MmInner {
 impl Mm {
     /// The reverse map follows alterations of VMAs (`vma_complete()`). `mmap_lock` held for writing.
     pub(crate) fn vma_adjusted(&self, k: &Kernel, changes: &VmaChanges) {
+        for change in changes {
+            match *change {
+                VmaChange::Resized { vma, .. } | VmaChange::Removed { vma, .. } => self.vma_start_write(vma),
+                VmaChange::Created { .. } | VmaChange::AnonShared { .. } => {}
+            }
+        }
         self.split_huge_at_ends(k, changes);
         self.file_vmas_adjusted(changes);
         let mut edits = Edits::new();

@@ -11,6 +11,7 @@ use crate::obj::tlb_obj;
 use ksync::Kernel;
 use mm_types::{PageRange, Pfn, Vpn};
 use smallvec::SmallVec;
+use std::sync::atomic::Ordering;
 use trace::EventKind;
 
 /// Above so many pages everything is flushed. Source: `tlb_single_page_flush_ceiling`, arch/x86/mm/tlb.c, 6.12.
@@ -41,11 +42,13 @@ pub(crate) struct MmuGather<'m> {
 impl<'m> MmuGather<'m> {
     /// `tlb_gather_mmu()`.
     pub(crate) fn new(mm: &'m Mm) -> MmuGather<'m> {
+        mm.tlb_flush_pending.fetch_add(1, Ordering::Relaxed);
         MmuGather { mm, range: None, full_mm: false, pages: SmallVec::new() }
     }
 
     /// `tlb_gather_mmu_fullmm()`: the address space goes away.
     pub(crate) fn full_mm(mm: &'m Mm) -> MmuGather<'m> {
+        mm.tlb_flush_pending.fetch_add(1, Ordering::Relaxed);
         MmuGather { mm, range: None, full_mm: true, pages: SmallVec::new() }
     }
 
@@ -90,8 +93,18 @@ impl<'m> MmuGather<'m> {
         k.sync_passed(NAMES.mm_free);
     }
 
-    /// `tlb_finish_mmu()`.
+    /// `tlb_finish_mmu()`. While another gather of the address space is open, that one may have cleared entries which
+    /// this one found empty: everything is flushed, whether or not this one cleared any (`mm_tlb_flush_nested()`).
     pub(crate) fn finish(mut self, k: &Kernel) {
+        if self.mm.tlb_flush_pending.load(Ordering::Relaxed) > 1 {
+            self.full_mm = true;
+        }
         self.flush(k);
+    }
+}
+
+impl Drop for MmuGather<'_> {
+    fn drop(&mut self) {
+        self.mm.tlb_flush_pending.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -9,6 +9,7 @@
 //!
 //! Entries go inside a CLEAR bracket for each mapping, with `&mapping->i_mmap_rwsem` held for reading; pages after that.
 
+use crate::file::Inode;
 use crate::frames::FrameFlags;
 use crate::machine::Machine;
 use crate::obj::{cached_page_obj, frame_obj};
@@ -20,39 +21,15 @@ use mm_types::{Errno, PAGE_SIZE, Pgoff};
 impl Machine {
     /// `ftruncate(fd, size)`. Of the last page the bytes beyond the end become 0.
     pub fn ftruncate(&self, file: FileId, size_bytes: u64) {
-        current(|k| {
-            let old = self.file_size(file);
-            self.set_file_size(file, size_bytes);
-            if size_bytes >= old {
-                return;
-            }
-            let first = Pgoff(size_bytes.div_ceil(PAGE_SIZE));
-            self.unmap_mapping_range(k, file, first, Pgoff(u64::MAX), Zap::DISCARD);
-            self.zero_part(k, file, size_bytes, size_bytes.next_multiple_of(PAGE_SIZE));
-            self.truncate_pages(k, file, first, Pgoff(u64::MAX));
-        });
+        current(|k| self.truncate_inode(k, self.inode(file), size_bytes));
     }
 
     /// `fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, len)`.
     ///
     /// # Errors
-    /// `EINVAL` for an empty hole, or one that wraps around.
+    /// `EINVAL` for an empty hole, or one that wraps around; `EOPNOTSUPP` for a file on the disk.
     pub fn punch_hole(&self, file: FileId, offset_bytes: u64, len_bytes: u64) -> Result<(), Errno> {
-        let end = offset_bytes.checked_add(len_bytes).filter(|_| len_bytes > 0).ok_or(Errno::EINVAL)?;
-        current(|k| {
-            let (first, last) = (Pgoff(offset_bytes.div_ceil(PAGE_SIZE)), Pgoff(end / PAGE_SIZE));
-            if first < last {
-                self.unmap_mapping_range(k, file, first, last, Zap::HOLE);
-                self.truncate_pages(k, file, first, last);
-            }
-            if first > last {
-                self.zero_part(k, file, offset_bytes, end);
-            } else {
-                self.zero_part(k, file, offset_bytes, first.0 * PAGE_SIZE);
-                self.zero_part(k, file, last.0 * PAGE_SIZE, end);
-            }
-        });
-        Ok(())
+        current(|k| self.punch(k, self.inode(file), offset_bytes, len_bytes))
     }
 
     /// `pwrite(fd, &value, 8, offset)` at the start of a page, whose contents are `value` from now on. Gives the bytes written.
@@ -77,8 +54,8 @@ impl Machine {
     }
 
     /// Clears the entries that map pages of `[first, end)` in every address space.
-    pub(crate) fn unmap_mapping_range(&self, k: &Kernel, file: FileId, first: Pgoff, end: Pgoff, zap: Zap) {
-        let i_mmap = self.i_mmap(file).1;
+    pub(crate) fn unmap_mapping_range(&self, k: &Kernel, inode: Inode, first: Pgoff, end: Pgoff, zap: Zap) {
+        let i_mmap = self.files.lock().i_mmap(inode);
         let mappings = i_mmap.read();
         for (mm, part) in mappings.walk_range(first, end) {
             let Some(mm) = self.mm(mm) else { continue };
@@ -88,35 +65,33 @@ impl Machine {
         }
     }
 
-    /// `truncate_inode_pages_range()`: the pages leave the page cache; who holds one keeps it.
-    fn truncate_pages(&self, k: &Kernel, file: FileId, first: Pgoff, end: Pgoff) {
-        let inode = self.inode(file);
-        let gone: Vec<_> = {
-            let mut files = self.files.lock();
-            let pages = files.pages(inode);
-            pages.stored.retain(|pgoff, _| *pgoff < first || *pgoff >= end);
-            pages.cached.range(first..end).map(|(pgoff, pfn)| (*pgoff, *pfn)).collect()
-        };
-        for (pgoff, pfn) in gone {
-            k.visible_write(cached_page_obj(inode, pgoff));
+    /// `truncate_inode_pages_range()`: the pages leave the page cache, each under its folio lock; who holds one keeps it. They
+    /// are holes of zeros from now on.
+    pub(crate) fn truncate_pages(&self, k: &Kernel, inode: Inode, first: Pgoff, end: Pgoff) {
+        for (at, pfn) in self.cached_in(inode, first, end) {
             let removed = {
-                let mut files = self.files.lock();
-                let cached = &mut files.pages(inode).cached;
-                let here = cached.get(&pgoff) == Some(&pfn);
-                if here {
-                    cached.remove(&pgoff);
+                let lock = self.folio_lock(pfn);
+                let _folio = lock.lock();
+                k.visible_write(cached_page_obj(inode, at));
+                let removed = self.files.lock().forget_page(inode, at, pfn);
+                if removed {
+                    self.with_frame(pfn, |f| {
+                        f.flags -= FrameFlags::FILE | FrameFlags::LRU | FrameFlags::DIRTY;
+                        f.mapping = None;
+                    });
                 }
-                here
+                removed
             };
             if removed {
-                self.with_frame(pfn, |f| f.mapping = None);
                 self.put_page(k, pfn);
             }
         }
+        self.files.lock().zero_stored(inode, first, end);
     }
 
     /// Zeroes bytes of one page, as far as its contents are known: the first eight.
-    fn zero_part(&self, k: &Kernel, file: FileId, from_bytes: u64, to_bytes: u64) {
+    pub(crate) fn zero_part(&self, k: &Kernel, inode: Inode, from_bytes: u64, to_bytes: u64) {
+        let Some(file) = self.files.lock().some_file(inode) else { return };
         let pgoff = Pgoff(from_bytes / PAGE_SIZE);
         let (from, to) = (from_bytes % PAGE_SIZE, to_bytes - pgoff.0 * PAGE_SIZE);
         if from >= to.min(8) || !self.is_resident(file, pgoff) {

@@ -185,7 +185,11 @@ impl Mm {
     fn should_zap(&self, old: Pte, zap: Zap) -> bool {
         match old.kind() {
             PteKind::Guard => zap.markers,
-            PteKind::Swap { .. } | PteKind::Migration { .. } => zap.even_cows,
+            PteKind::Swap { .. }
+            | PteKind::Migration { .. }
+            | PteKind::DevicePrivate { .. }
+            | PteKind::DeviceExclusive { .. }
+            | PteKind::HwPoison { .. } => zap.even_cows,
             PteKind::Present | PteKind::ProtNone { .. } if !zap.even_cows => {
                 let page = old.mapped_pfn().filter(|_| !old.is_special());
                 page.is_none_or(|pfn| !Mm::is_anon_frame(self.machine.frame(pfn).flags))
@@ -209,7 +213,13 @@ impl Mm {
                 self.machine.free_swap_and_cache(k, slot);
                 false
             }
-            PteKind::Migration { .. } | PteKind::Guard | PteKind::None => false,
+            // The device's page, or the one it had to itself.
+            PteKind::DevicePrivate { pfn } | PteKind::DeviceExclusive { pfn } => {
+                self.machine.remove_rmap(pfn, self.id);
+                self.machine.put_page(k, pfn);
+                false
+            }
+            PteKind::Migration { .. } | PteKind::HwPoison { .. } | PteKind::Guard | PteKind::None => false,
         }
     }
 

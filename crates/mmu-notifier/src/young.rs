@@ -15,7 +15,7 @@ impl Subscriptions {
         self.ask(Hooks::SECONDARY_TLB, Hook::SecondaryTlb, pages, |k, entry| {
             entry.ops.arch_invalidate_secondary_tlbs(self.mm, pages);
             k.visible_write(self.brackets);
-            false
+            true
         });
     }
 
@@ -47,11 +47,8 @@ impl Subscriptions {
         self.for_each_listed(|k, entry| {
             if entry.hooks.contains(needs) {
                 let call = Call { sub: entry.id, hook, pages, bracket: None, blockable: false };
-                // The answer is not a refusal: the callback always succeeds.
-                call.run(k, || {
-                    any |= f(k, entry);
-                    true
-                });
+                // The answer stands where others say whether they accepted.
+                any |= call.run(k, || f(k, entry));
             }
             if any && hook == Hook::TestYoung { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });

@@ -33,7 +33,7 @@ pub use parser::MAX_DEPTH;
 pub use span::{Position, Source, Span, Spanned};
 pub use suggest::nearest;
 pub use vocabulary::{DriverWords, OptionKind, Parameter, ParameterKind, RangeRule, SYNC_POINTS, Vocabulary};
-pub use words::{DriverWord, TaskWord, Word};
+pub use words::{DriverWord, MmOp, OperandKind, TaskWord, Word};
 
 /// Parses and checks a scenario as far as the language alone can: drivers, options, finding codes
 /// and kinds of `never` may have any name. For formatters; to run a scenario use [`parse_with`].

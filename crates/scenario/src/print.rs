@@ -3,8 +3,8 @@
 
 use crate::ast::{
     Annotations, Argument, Assertion, Backing, Condition, Counted, Device, DeviceBody, DriverStatement, Global,
-    GlobalStatement, InlineDriver, LockMode, Machine, Mapping, Mm, NamedDriver, OptionValue, Pin, RangeExpr, Scenario,
-    Sharing, Statement, Steer, Task, Value,
+    GlobalStatement, InlineDriver, LockMode, Machine, Mapping, Mm, NamedDriver, Operand, OptionValue, Pin, RangeExpr,
+    Scenario, Sharing, Statement, Steer, Task, Value,
 };
 use crate::parser::PROTS;
 use crate::span::Spanned;
@@ -150,6 +150,9 @@ impl Printer {
                 let range = Range(vma.range.node);
                 let prot = prot(vma.prot.node);
                 p.line(format_args!("vma {range} {prot} {}", vma.mapping.node));
+            }
+            if mm.forked {
+                p.line(format_args!("forked"));
             }
             if let Some(brk) = &mm.brk {
                 p.line(format_args!("brk {}", brk.node));
@@ -310,6 +313,10 @@ impl Printer {
                 self.task_block(format_args!("notify {nonblock}{} {}", mm.node, Range(range.node)), body);
             }
             Statement::Global(statement) => self.global_statement(statement),
+            Statement::FileWrite { shared, body } => {
+                let shared = if *shared { " shared" } else { "" };
+                self.task_block(format_args!("file_write{shared}"), body);
+            }
             simple => self.line(format_args!("{}", Simple(simple))),
         }
     }
@@ -382,9 +389,28 @@ impl fmt::Display for Simple<'_> {
             Statement::Unregister { device } => write!(f, "unregister {}", device.node),
             Statement::Sync { name } => write!(f, "sync {}", name.node),
             Statement::Yield => f.write_str("yield"),
-            Statement::With { .. } | Statement::Repeat { .. } | Statement::Notify { .. } | Statement::Global(_) => {
-                Ok(())
+            Statement::Mark { text } => write!(f, "mark {}", Quoted(text)),
+            Statement::Sleep { ms } => write!(f, "sleep {}", ms.node),
+            Statement::Op { op, operands } => {
+                f.write_str(op.word())?;
+                operands.iter().try_for_each(|o| write!(f, " {}", o.node))
             }
+            Statement::With { .. }
+            | Statement::Repeat { .. }
+            | Statement::Notify { .. }
+            | Statement::FileWrite { .. }
+            | Statement::Global(_) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Operand::Mm(name) | Operand::Word(name) => f.write_str(name),
+            Operand::Range(range) => Range(*range).fmt(f),
+            Operand::Number(n) => f.write_str(&number(*n)),
+            Operand::Text(text) => Quoted(text).fmt(f),
         }
     }
 }
@@ -426,8 +452,8 @@ impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.backing {
             Backing::Anon => f.write_str("anon")?,
-            Backing::File { name, offset } => {
-                write!(f, "file {}", Quoted(name))?;
+            Backing::File { name, offset, shmem } => {
+                write!(f, "{} {}", if *shmem { "shmem" } else { "file" }, Quoted(name))?;
                 if offset.0 != 0 {
                     write!(f, " offset {:#x}", offset.0.saturating_mul(PAGE_SIZE))?;
                 }

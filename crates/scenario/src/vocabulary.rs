@@ -1,7 +1,7 @@
 //! What the language leaves open, told by the caller: this crate knows no driver and no finding.
 
 use crate::ast::{Callback, InlineKind, KernelPreset, LockKind};
-use crate::words::{DriverWord, TaskWord, Word};
+use crate::words::{DriverWord, MmOp, TaskWord, Word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The sync points every world has, whatever its devices.
@@ -126,7 +126,7 @@ impl Vocabulary {
             sync_points: owned(SYNC_POINTS),
             never_kinds: owned(["deadlock", "stale"]),
             quirks: BTreeSet::new(),
-            statements: owned(task_words.chain(driver_words)),
+            statements: owned(task_words.chain(driver_words).chain(MmOp::ALL.iter().map(|w| w.word()))),
             kernels: KernelPreset::ALL.iter().copied().collect(),
         }
     }

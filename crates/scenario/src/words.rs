@@ -1,6 +1,79 @@
 //! Closed sets of words. The parser, the printer, the suggestions and `list` read the same table,
 //! so that a word cannot be printable and not parsable.
 
+/// What an [`MmOp`] is given, in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OperandKind {
+    /// An mm.
+    Mm,
+    /// Pages.
+    Range,
+    /// Pages, or a number.
+    RangeOrNumber,
+    /// An address or another number.
+    Number,
+    /// Text in quotes: a file.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+}
+
+/// The advices of `madvise`, by their names in C.
+const ADVICES: &[&str] = &[
+    "MADV_NORMAL",
+    "MADV_RANDOM",
+    "MADV_SEQUENTIAL",
+    "MADV_WILLNEED",
+    "MADV_DONTNEED",
+    "MADV_DONTNEED_LOCKED",
+    "MADV_FREE",
+    "MADV_REMOVE",
+    "MADV_COLD",
+    "MADV_PAGEOUT",
+    "MADV_POPULATE_READ",
+    "MADV_POPULATE_WRITE",
+    "MADV_DONTFORK",
+    "MADV_DOFORK",
+    "MADV_WIPEONFORK",
+    "MADV_KEEPONFORK",
+    "MADV_DONTDUMP",
+    "MADV_DODUMP",
+    "MADV_MERGEABLE",
+    "MADV_UNMERGEABLE",
+    "MADV_HUGEPAGE",
+    "MADV_NOHUGEPAGE",
+    "MADV_COLLAPSE",
+    "MADV_GUARD_INSTALL",
+    "MADV_GUARD_REMOVE",
+];
+
+impl MmOp {
+    /// What stands behind the word: how many must be there, then all of them.
+    #[must_use]
+    pub const fn operands(self) -> (usize, &'static [OperandKind]) {
+        use OperandKind::{Mm, Number, Range, RangeOrNumber, Text, Word};
+        match self {
+            MmOp::Madvise => (3, &[Mm, Range, Word(ADVICES)]),
+            MmOp::Mremap => (3, &[Mm, RangeOrNumber, RangeOrNumber, Word(&["dontunmap"])]),
+            MmOp::Mlock | MmOp::Munlock | MmOp::Msync | MmOp::UffdUnregister | MmOp::UffdZeropage => (2, &[Mm, Range]),
+            MmOp::PagemapScan | MmOp::NumaScan | MmOp::UffdCopy | MmOp::Age | MmOp::LruGenAge | MmOp::LruGenWalk => {
+                (2, &[Mm, Range])
+            }
+            MmOp::Damon => (4, &[Mm, Number, Word(&["vaddr", "paddr"]), Word(&["mkold", "check"])]),
+            MmOp::Fork => (2, &[Mm, Mm]),
+            MmOp::Exec | MmOp::OomReap | MmOp::ProcessMrelease => (1, &[Mm]),
+            MmOp::GupWrite => (2, &[Mm, Number, Word(&["force"])]),
+            MmOp::RemapFilePages | MmOp::MovePages | MmOp::UffdMove => (3, &[Mm, Range, Number]),
+            MmOp::Truncate | MmOp::UprobeInsert | MmOp::UprobeRemove => (2, &[Text, Number]),
+            MmOp::PunchHole | MmOp::DirectWrite => (3, &[Text, Number, Number]),
+            MmOp::Fsync | MmOp::Writeback => (1, &[Text]),
+            MmOp::ClearRefs | MmOp::MemoryFailure | MmOp::SoftOffline | MmOp::PageIdle => (2, &[Mm, Number]),
+            MmOp::UffdRegister => (3, &[Mm, Range, Word(&["missing", "wp"])]),
+            MmOp::UffdWriteprotect => (3, &[Mm, Range, Word(&["set", "clear"])]),
+        }
+    }
+}
+
 /// A closed set of words of the language.
 pub trait Word: Copy + PartialEq + 'static {
     /// Every member, in the order in which help texts list them.
@@ -90,12 +163,14 @@ words! {
         Vma = "vma",
         Brk = "brk",
         Touch = "touch",
+        Forked = "forked",
     }
 
     /// What a mapping shows.
     pub(crate) enum BackingWord {
         Anon = "anon",
         File = "file",
+        Shmem = "shmem",
     }
 
     /// First words of a task's statements; a device operation (`gpu0.get_pages`) is the other form.
@@ -150,6 +225,12 @@ words! {
         Check = "check",
         /// `return`
         Return = "return",
+        /// `mark "TEXT"`
+        Mark = "mark",
+        /// `sleep MS`
+        Sleep = "sleep",
+        /// `file_write [shared] { .. }`
+        FileWrite = "file_write",
     }
 
     /// Items of `globals`.
@@ -158,6 +239,80 @@ words! {
         Spinlock = "spinlock",
         Rwsem = "rwsem",
         Word = "word",
+    }
+
+    /// First words of the statements that name one operation of the kernel and its operands, as [`MmOp::operands`] says.
+    pub enum MmOp {
+        /// `madvise(range, advice)`.
+        Madvise = "madvise",
+        /// `mremap` of a range (an address: of nothing, old size 0) to a new range, or to a new size in place.
+        Mremap = "mremap",
+        /// `mlock(range)`.
+        Mlock = "mlock",
+        /// `munlock(range)`.
+        Munlock = "munlock",
+        /// `msync(range, MS_SYNC)`.
+        Msync = "msync",
+        /// `fork()`: the second mm becomes a copy of the first.
+        Fork = "fork",
+        /// `execve()`: another, empty address space.
+        Exec = "exec",
+        /// `get_user_pages()` for writing, as `process_vm_writev` does; `force` as `/proc/PID/mem` does.
+        GupWrite = "gup_write",
+        /// `remap_file_pages(range, pgoff)`.
+        RemapFilePages = "remap_file_pages",
+        /// `ftruncate(file, bytes)`.
+        Truncate = "truncate",
+        /// `fallocate(file, FALLOC_FL_PUNCH_HOLE, offset, bytes)`.
+        PunchHole = "punch_hole",
+        /// `fsync(file)`.
+        Fsync = "fsync",
+        /// Writeback of a file by a worker of the kernel, as `sync()` starts it.
+        Writeback = "writeback",
+        /// `write()` with `O_DIRECT`: offset and bytes.
+        DirectWrite = "direct_write",
+        /// A write to `/proc/PID/clear_refs`: 1 to 5.
+        ClearRefs = "clear_refs",
+        /// `UFFDIO_REGISTER`.
+        UffdRegister = "uffd_register",
+        /// `UFFDIO_UNREGISTER`.
+        UffdUnregister = "uffd_unregister",
+        /// `UFFDIO_WRITEPROTECT`.
+        UffdWriteprotect = "uffd_writeprotect",
+        /// `UFFDIO_COPY` to a range.
+        UffdCopy = "uffd_copy",
+        /// `UFFDIO_ZEROPAGE`.
+        UffdZeropage = "uffd_zeropage",
+        /// `UFFDIO_MOVE` to a range from an address.
+        UffdMove = "uffd_move",
+        /// `PAGEMAP_SCAN` that write-protects what was written.
+        PagemapScan = "pagemap_scan",
+        /// `move_pages(range, node)`.
+        MovePages = "move_pages",
+        /// The NUMA scanner's task work: makes the pages of a range inaccessible, to see who uses them.
+        NumaScan = "numa_scan",
+        /// The OOM killer chooses this mm: its reaper.
+        OomReap = "oom_reap",
+        /// `process_mrelease()`.
+        ProcessMrelease = "process_mrelease",
+        /// `madvise(MADV_HWPOISON)` of one page: memory failure.
+        MemoryFailure = "memory_failure",
+        /// `madvise(MADV_SOFT_OFFLINE)` of one page.
+        SoftOffline = "soft_offline",
+        /// A breakpoint is put into a file's page, wherever it is mapped for execution.
+        UprobeInsert = "uprobe_insert",
+        /// It is taken out again.
+        UprobeRemove = "uprobe_remove",
+        /// A write to the `page_idle` bitmap for one page.
+        PageIdle = "page_idle",
+        /// Reclaim asks of each page whether it was accessed; takes none.
+        Age = "age",
+        /// Reclaim by MGLRU asks.
+        LruGenAge = "lru_gen_age",
+        /// MGLRU's walk of page tables does.
+        LruGenWalk = "lru_gen_walk",
+        /// One sample of DAMON, by addresses or by frames: forgets that a page was accessed, or asks.
+        Damon = "damon",
     }
 
     /// First words of an inline driver's statements.

@@ -256,7 +256,7 @@ fn statements() {
     check_task(
         "defragment",
         &[
-            "1:1 defragment: expected a statement, found `defragment` [one of `mmap`, `munmap`, `mprotect`, `brk`, `read`, `write`, `touch`, `exit`, `alloc`, `reclaim`, `compact`, `swapin`, `with`, `repeat`, `register`, `unregister`, `sync`, `yield`, `notify`, `load`, `store`, `add`, `if`, `check`, `return`]",
+            "1:1 defragment: expected a statement, found `defragment` [one of `mmap`, `munmap`, `mprotect`, `brk`, `read`, `write`, `touch`, `exit`, `alloc`, `reclaim`, `compact`, `swapin`, `with`, `repeat`, `register`, `unregister`, `sync`, `yield`, `notify`, `load`, `store`, `add`, `if`, `check`, `return`, `mark`, `sleep`, `file_write`]",
         ],
     );
     check_task("munmap A\nyield", &["1:9 : missing: an address range such as `0x10000..0x12000`"]);

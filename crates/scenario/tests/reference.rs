@@ -3,7 +3,7 @@
 mod common;
 
 use common::{SKETCH, vocabulary};
-use scenario::{DriverWord, SYNC_POINTS, TaskWord, Word, parse_with};
+use scenario::{DriverWord, MmOp, SYNC_POINTS, TaskWord, Word, parse_with};
 
 const REFERENCE: &str = include_str!("../../../docs/scenario-language.md");
 
@@ -25,7 +25,7 @@ fn the_scenario_the_tests_mutate_has_every_statement_of_tasks() {
 #[test]
 fn the_grammar_has_every_word_and_every_sync_point() {
     let grammar = REFERENCE.split("```").nth(3).expect("the grammar");
-    let words = TaskWord::ALL.iter().map(|w| w.word());
+    let words = TaskWord::ALL.iter().map(|w| w.word()).chain(MmOp::ALL.iter().map(|w| w.word()));
     for word in words.chain(DriverWord::ALL.iter().map(|w| w.word())) {
         assert!(grammar.contains(&format!("\"{word}\"")), "{word}");
     }

@@ -9,7 +9,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use scenario::ast::*;
-use scenario::{Scenario, Spanned, Word, parse_with};
+use scenario::{MmOp, OperandKind, Scenario, Spanned, Word, parse_with};
 
 fn spanned<T: std::fmt::Debug>(s: impl Strategy<Value = T>) -> impl Strategy<Value = Spanned<T>> {
     s.prop_map(Spanned::from)
@@ -64,7 +64,11 @@ fn sync_name() -> impl Strategy<Value = Name> + Clone {
 }
 
 fn mapping() -> impl Strategy<Value = Spanned<Mapping>> {
-    let file = (text(), 0..1_u64 << 40).prop_map(|(name, offset)| Backing::File { name, offset: Pgoff(offset) });
+    let file = (text(), 0..1_u64 << 40, any::<bool>()).prop_map(|(name, offset, shmem)| Backing::File {
+        name,
+        offset: Pgoff(offset),
+        shmem,
+    });
     let backing = prop_oneof![Just(Backing::Anon), file];
     (backing, word::<Sharing>()).prop_map(|(backing, sharing)| Spanned::from(Mapping { backing, sharing }))
 }
@@ -88,7 +92,7 @@ fn mm(name: &'static str) -> impl Strategy<Value = Spanned<Mm>> {
             let pick = |i: &prop::sample::Index| i.get(&vmas).node.range;
             touched.iter().map(pick).collect()
         };
-        Spanned::from(Mm { name: Spanned::from(name.to_owned()), vmas, brk, touches })
+        Spanned::from(Mm { name: Spanned::from(name.to_owned()), vmas, brk, touches, forked: false })
     })
 }
 
@@ -263,6 +267,30 @@ fn globals() -> impl Strategy<Value = Vec<Spanned<Global>>> {
     })
 }
 
+fn operand(kind: OperandKind) -> BoxedStrategy<Operand> {
+    match kind {
+        OperandKind::Mm => mm_name().prop_map(|name| Operand::Mm(name.node)).boxed(),
+        OperandKind::Range => range().prop_map(|range| Operand::Range(range.node)).boxed(),
+        OperandKind::RangeOrNumber => prop_oneof![operand(OperandKind::Range), operand(OperandKind::Number)].boxed(),
+        OperandKind::Number => any::<u64>().prop_map(Operand::Number).boxed(),
+        OperandKind::Text => text().prop_map(|text| Operand::Text(text.node)).boxed(),
+        OperandKind::Word(words) => select(words).prop_map(|word| Operand::Word(word.to_owned())).boxed(),
+    }
+}
+
+/// A fork has a checked second operand: that of an mm which is there is refused.
+fn op(op: MmOp) -> BoxedStrategy<Statement> {
+    if op == MmOp::Fork {
+        return Just(Statement::Yield).boxed();
+    }
+    let (needed, kinds) = op.operands();
+    let given = needed..=kinds.len();
+    given
+        .prop_flat_map(move |n| kinds[..n].iter().map(|kind| spanned(operand(*kind))).collect::<Vec<_>>())
+        .prop_map(move |operands| Statement::Op { op: Spanned::from(op), operands })
+        .boxed()
+}
+
 fn statement() -> impl Strategy<Value = Spanned<Statement>> {
     let mm_calls = prop_oneof![
         (mm_name(), range(), prot(), mapping())
@@ -289,6 +317,9 @@ fn statement() -> impl Strategy<Value = Spanned<Statement>> {
         device_name().prop_map(|device| Statement::Unregister { device }),
         sync_name().prop_map(|name| Statement::Sync { name }),
         Just(Statement::Yield),
+        text().prop_map(|text| Statement::Mark { text }),
+        spanned(1..=u64::from(u32::MAX)).prop_map(|ms| Statement::Sleep { ms }),
+        select(MmOp::ALL).prop_flat_map(op),
         call(),
     ];
     let leaf = prop_oneof![mm_calls, others, global_statement()];
@@ -319,6 +350,7 @@ fn statement() -> impl Strategy<Value = Spanned<Statement>> {
                 range,
                 body
             }),
+            (any::<bool>(), body()).prop_map(|(shared, body)| Statement::FileWrite { shared, body }),
         ];
         spanned(nested)
     })

@@ -334,7 +334,7 @@ pub enum EventKind {
         sub: SubId,
         /// Which.
         hook: Hook,
-        /// False when it refused.
+        /// False when it refused; of a young hook, its answer.
         ok: bool,
     },
     /// Interval subscriber: `mmu_interval_read_begin` returned.

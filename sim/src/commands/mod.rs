@@ -10,6 +10,7 @@ pub(crate) mod matrix;
 pub(crate) mod mm;
 pub(crate) mod mm_live;
 pub(crate) mod new;
+pub(crate) mod notifier;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod shrink;

@@ -77,6 +77,7 @@ pub(crate) const RUDE: DriverKind = DriverKind {
     ],
     options: &[],
     ops: &[],
+    whole_mm: false,
     make: |k: &Kernel, mm: &Arc<Mm>, _: PageRange, config: &Config| {
         Arc::new(Rude {
             device: Device::new(k, config.dev, config.name, mm.machine().clone()),

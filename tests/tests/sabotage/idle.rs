@@ -37,6 +37,7 @@ pub(crate) const IDLE: DriverKind = DriverKind {
     mutants: &[],
     options: &[],
     ops: OPS,
+    whole_mm: false,
     make: |k: &Kernel, mm: &Arc<Mm>, _: PageRange, config: &Config| {
         Arc::new(Idle(Device::new(k, config.dev, config.name, mm.machine().clone())))
     },

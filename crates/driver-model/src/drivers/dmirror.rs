@@ -12,7 +12,7 @@
 //! ```
 //!
 //! `snapshot` looks at the page table without faulting and stores nothing, under a subscription of its own that only keeps
-//! the sequence. Device-private pages and exclusive access are left out: the memory manager has neither.
+//! the sequence. Device-private pages and exclusive access are the `device_memory` driver's.
 //!
 //! Source: dmirror_interval_invalidate(), dmirror_range_fault(), dmirror_snapshot(), lib/test_hmm.c, 6.12.
 
@@ -43,6 +43,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION],
     ops: OPS,
+    whole_mm: false,
     make,
 };
 

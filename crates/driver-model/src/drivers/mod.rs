@@ -2,6 +2,7 @@
 
 pub(crate) mod amdgpu_userptr;
 pub(crate) mod amdkfd_svm;
+pub(crate) mod device_memory;
 pub(crate) mod dmirror;
 pub(crate) mod gntdev;
 pub(crate) mod hfi1_cache;
@@ -12,6 +13,7 @@ pub(crate) mod kvm;
 pub(crate) mod mlx5_odp;
 pub(crate) mod nouveau_svm;
 mod parts;
+pub(crate) mod recorder;
 pub(crate) mod sgx_encl;
 pub(crate) mod vhost_vq;
 pub(crate) mod xe_userptr;
@@ -30,6 +32,7 @@ pub fn builtin() -> Vec<DriverKind> {
         interval_mirror::KIND,
         amdgpu_userptr::KIND,
         amdkfd_svm::KIND,
+        device_memory::KIND,
         dmirror::KIND,
         gntdev::KIND,
         hfi1_cache::KIND,
@@ -37,6 +40,8 @@ pub fn builtin() -> Vec<DriverKind> {
         kvm::KIND,
         mlx5_odp::KIND,
         nouveau_svm::KIND,
+        recorder::LIST,
+        recorder::INTERVAL,
         sgx_encl::KIND,
         vhost_vq::KIND,
         xe_userptr::KIND,

@@ -35,6 +35,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[],
     ops: OPS,
+    whole_mm: false,
     make,
 };
 

@@ -50,6 +50,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION],
     ops: OPS,
+    whole_mm: false,
     make,
 };
 

@@ -264,6 +264,7 @@ pub const fn kind<D: IntervalDriver>() -> DriverKind {
         mutants: D::MUTANTS,
         options: D::OPTIONS,
         ops: D::OPS,
+        whole_mm: false,
         make: bound::make::<D>,
     }
 }

@@ -324,6 +324,7 @@ fn accessed(result: Result<u64, FaultError>) -> Outcome {
         Err(FaultError::NotAllowed(_)) => Outcome::Signal("SEGV_ACCERR"),
         Err(FaultError::BeyondFile(_)) => Outcome::Signal("BUS_ADRERR"),
         Err(FaultError::OutOfMemory) => Outcome::Error(Errno::ENOMEM),
+        Err(FaultError::Poisoned(_)) => Outcome::Signal("BUS_MCEERR_AR"),
     }
 }
 

@@ -111,7 +111,7 @@ fn range((page, len): Span) -> PageRange {
 
 /// Mappings of one file show its pages at their place in the arena.
 fn mapping(kind: Kind, page: u8) -> Mapping {
-    let file = || Backing::File { name: name("data"), offset: Pgoff(u64::from(page)) };
+    let file = || Backing::File { name: name("data"), offset: Pgoff(u64::from(page)), shmem: false };
     match kind {
         Kind::Anon => Mapping { backing: Backing::Anon, sharing: Sharing::Private },
         Kind::PrivateFile => Mapping { backing: file(), sharing: Sharing::Private },
@@ -158,7 +158,8 @@ impl Program {
     }
 
     fn mm(&self) -> Mm {
-        let mut mm = Mm { name: name("A"), vmas: Vec::new(), brk: Some(addr(HEAP).into()), touches: Vec::new() };
+        let mut mm =
+            Mm { name: name("A"), vmas: Vec::new(), brk: Some(addr(HEAP).into()), touches: Vec::new(), forked: false };
         let mut next = 0;
         for area in &self.layout {
             let start = next + area.gap;

@@ -20,7 +20,7 @@ pub use setup::{
     Annotations, Backing, KernelPreset, Machine, Mapping, Mm, Prime, RangeEndMap, RangeStartMap, Sharing, SrcuChecking,
     Switch, TouchPoint, Vma, Wrap,
 };
-pub use statement::{Argument, Statement, Task};
+pub use statement::{Argument, Operand, Statement, Task};
 
 use crate::span::{Source, Spanned};
 

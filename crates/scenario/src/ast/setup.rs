@@ -135,6 +135,8 @@ pub struct Mm {
     pub brk: Option<Spanned<VirtAddr>>,
     /// Pages faulted in beforehand, each inside the mappings.
     pub touches: Vec<Spanned<PageRange>>,
+    /// It is not there before a task forks it.
+    pub forked: bool,
 }
 
 /// `vma RANGE PROT BACKING`.
@@ -162,11 +164,13 @@ pub struct Mapping {
 pub enum Backing {
     /// `anon`
     Anon,
-    /// `file "NAME" [offset BYTES]`
+    /// `file "NAME" [offset BYTES]`, `shmem "NAME" [offset BYTES]`
     File {
         /// The file's name; equal names are one file.
         name: Spanned<String>,
         /// Where in the file the mapping starts, in pages (written in bytes); 0 unless said.
         offset: Pgoff,
+        /// `shmem "NAME"`: a file of a memory file system.
+        shmem: bool,
     },
 }

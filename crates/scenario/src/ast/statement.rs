@@ -2,6 +2,7 @@
 
 use super::{GlobalStatement, LockMode, Mapping, Name};
 use crate::span::Spanned;
+use crate::words::MmOp;
 use mm_types::{Gfp, PageRange, Prot, VirtAddr};
 
 /// `task NAME { .. }`.
@@ -168,6 +169,45 @@ pub enum Statement {
     },
     /// A statement about globals.
     Global(GlobalStatement<Vec<Spanned<Statement>>>),
+    /// `mark "TEXT"`: from here on callbacks belong to the operation of this name, for comparison with recordings.
+    Mark {
+        /// The name.
+        text: Name,
+    },
+    /// `sleep MS`: waits so long by the virtual clock.
+    Sleep {
+        /// Milliseconds.
+        ms: Spanned<u64>,
+    },
+    /// `file_write [shared] { .. }`: inside a `write()` to a file.
+    FileWrite {
+        /// Several tasks share the open file, so that its position is locked.
+        shared: bool,
+        /// What the file does.
+        body: Vec<Spanned<Statement>>,
+    },
+    /// One operation of the kernel with its operands.
+    Op {
+        /// Which.
+        op: Spanned<MmOp>,
+        /// As [`MmOp::operands`] says.
+        operands: Vec<Spanned<Operand>>,
+    },
+}
+
+/// One operand of an [`MmOp`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Operand {
+    /// An mm's name.
+    Mm(String),
+    /// Pages.
+    Range(PageRange),
+    /// A number.
+    Number(u64),
+    /// Text in quotes.
+    Text(String),
+    /// A word of the operation's own.
+    Word(String),
 }
 
 /// What a device operation is given. Whether a number is an address is for the operation to say.

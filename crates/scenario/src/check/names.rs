@@ -70,6 +70,7 @@ fn walk<'a>(body: &'a [Spanned<Statement>], visit: &mut impl FnMut(&'a Statement
             Statement::With { body, .. }
             | Statement::Repeat { body, .. }
             | Statement::Notify { body, .. }
+            | Statement::FileWrite { body, .. }
             | Statement::Global(GlobalStatement::With { body, .. }) => walk(body, visit),
             Statement::Global(GlobalStatement::If { then, otherwise, .. }) => {
                 walk(then, visit);

@@ -2,11 +2,12 @@
 
 use super::Checker;
 use super::names::offer;
-use crate::ast::{Argument, Device, LockMode, Name, Statement};
+use crate::ast::{Argument, Device, LockMode, Name, Operand, Statement};
 use crate::diagnostic::Diagnostic;
 use crate::lost::Namespace;
 use crate::span::{Span, Spanned};
 use crate::vocabulary::{Parameter, ParameterKind};
+use crate::words::MmOp;
 
 impl<'a> Checker<'a> {
     pub(super) fn tasks(&mut self) {
@@ -38,7 +39,8 @@ impl<'a> Checker<'a> {
                 self.device_lock(device, lock, *mode);
                 self.task_body(body);
             }
-            Statement::Repeat { body, .. } => self.task_body(body),
+            Statement::Repeat { body, .. } | Statement::FileWrite { body, .. } => self.task_body(body),
+            Statement::Op { op, operands } => self.op(*op, operands),
             Statement::Notify { mm, body, .. } => {
                 self.mm_exists(mm);
                 self.task_body(body);
@@ -48,7 +50,28 @@ impl<'a> Checker<'a> {
             Statement::Register { device } | Statement::Unregister { device } => {
                 self.device_named(device);
             }
-            Statement::Alloc { .. } | Statement::ReclaimPages { .. } | Statement::Sync { .. } | Statement::Yield => {}
+            Statement::Alloc { .. }
+            | Statement::ReclaimPages { .. }
+            | Statement::Sync { .. }
+            | Statement::Mark { .. }
+            | Statement::Sleep { .. }
+            | Statement::Yield => {}
+        }
+    }
+
+    fn op(&mut self, op: Spanned<MmOp>, operands: &[Spanned<Operand>]) {
+        for operand in operands {
+            if let Operand::Mm(name) = &operand.node {
+                self.mm_exists(&Name::new(name.clone(), operand.span));
+            }
+        }
+        if let (MmOp::Fork, Some(Spanned { node: Operand::Mm(child), span })) = (op.node, operands.get(1)) {
+            let there = self.names.mms.get(child.as_str()).is_some_and(|mm| !mm.forked);
+            if there {
+                let message = format!("mm `{child}` is there from the start");
+                let help = format!("an mm that is forked is declared `mm {child} {{ forked }}`");
+                self.report(Diagnostic::new(*span, message).help(help));
+            }
         }
     }
 

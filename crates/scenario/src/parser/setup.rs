@@ -136,15 +136,17 @@ impl Parser<'_> {
         let mut vmas: Vec<Spanned<Vma>> = Vec::new();
         let mut brk: Option<Spanned<VirtAddr>> = None;
         let mut touches: Vec<Spanned<PageRange>> = Vec::new();
+        let mut forked = false;
         self.block(&starters::<MmWord>(), |p| {
             let at = p.pos;
-            p.corrected("`vma`, `brk` or `touch`", &[], |p, word, span| {
+            p.corrected("`vma`, `brk`, `touch` or `forked`", &[], |p, word, span| {
                 match word {
                     MmWord::Vma => {
                         let vma = p.vma()?;
                         vmas.push(Spanned::new(vma, p.span_since(at)));
                     }
                     MmWord::Touch => touches.push(p.range()?),
+                    MmWord::Forked => forked = true,
                     MmWord::Brk => {
                         let addr = p.addr()?;
                         p.set(&mut brk, addr, span);
@@ -153,7 +155,7 @@ impl Parser<'_> {
                 Ok(())
             })
         })?;
-        let mm = Mm { name: name.ok_or(super::Reported)?, vmas, brk, touches };
+        let mm = Mm { name: name.ok_or(super::Reported)?, vmas, brk, touches, forked };
         Ok(Spanned::new(mm, self.span_since(start)))
     }
 

@@ -1,11 +1,12 @@
 //! `task` and its statements.
 
 use super::{Parsed, Parser, Reported};
-use crate::ast::{Argument, GlobalStatement, LockMode, Name, Statement, Task};
+use crate::ast::{Argument, GlobalStatement, LockMode, Name, Operand, Statement, Task};
 use crate::lexer::TokenKind;
 use crate::lost::Namespace;
 use crate::span::Spanned;
-use crate::words::{TaskWord, Word};
+use crate::suggest;
+use crate::words::{MmOp, OperandKind, TaskWord, Word};
 
 impl Parser<'_> {
     /// `task NAME { .. }`, after `task`.
@@ -19,13 +20,21 @@ impl Parser<'_> {
 
     pub(super) fn task_block(&mut self) -> Parsed<Vec<Spanned<Statement>>> {
         let words = self.known_words::<TaskWord>();
-        let starters: Vec<&str> = words.iter().map(|w| w.word()).collect();
+        let ops = self.known_words::<MmOp>();
+        let op_words: Vec<&str> = ops.iter().map(|w| w.word()).collect();
+        let starters: Vec<&str> = words.iter().map(|w| w.word()).chain(op_words.iter().copied()).collect();
         self.block(&starters, |p| {
             let start = p.pos;
+            let op = p.word().and_then(MmOp::from_word).filter(|op| ops.contains(op));
             let statement = if p.word().is_some() && *p.kind_ahead(1) == TokenKind::Dot {
                 p.call()?
+            } else if let Some(op) = op {
+                p.op(op)?
             } else {
-                p.corrected_among("a statement", &words, &[], |p, word, _| p.statement(word))?
+                // All of them would be a long list: they are offered only to a word that is nearly one.
+                let near = p.word().is_some_and(|w| suggest::nearest(w, op_words.iter().copied()).is_some());
+                let others = if near { op_words.as_slice() } else { &[] };
+                p.corrected_among("a statement", &words, others, |p, word, _| p.statement(word))?
             };
             Ok(Spanned::new(statement, p.span_since(start)))
         })
@@ -67,6 +76,50 @@ impl Parser<'_> {
             TaskWord::Notify => self.notify()?,
             TaskWord::Load | TaskWord::Store | TaskWord::Add | TaskWord::If | TaskWord::Check | TaskWord::Return => {
                 self.global_statement(word)?
+            }
+            TaskWord::Mark => Statement::Mark { text: self.text_value("the operation's name in quotes")? },
+            TaskWord::Sleep => Statement::Sleep { ms: self.count("a number of milliseconds", u64::from(u32::MAX))? },
+            TaskWord::FileWrite => {
+                let shared = self.eat_word("shared").is_some();
+                Statement::FileWrite { shared, body: self.task_block()? }
+            }
+        })
+    }
+
+    /// One operation of the kernel, at its word.
+    fn op(&mut self, op: MmOp) -> Parsed<Statement> {
+        let op = Spanned::new(op, self.bump());
+        let (needed, kinds) = op.operands();
+        let mut operands = Vec::with_capacity(kinds.len());
+        for (at, kind) in kinds.iter().enumerate() {
+            if at >= needed && !self.operand_is_here(*kind) {
+                break;
+            }
+            let start = self.pos;
+            let operand = self.operand(*kind)?;
+            operands.push(Spanned::new(operand, self.span_since(start)));
+        }
+        Ok(Statement::Op { op, operands })
+    }
+
+    /// Whether an operand that may be left out is there. Only words are left out.
+    fn operand_is_here(&self, kind: OperandKind) -> bool {
+        matches!(kind, OperandKind::Word(words) if self.word().is_some_and(|word| words.contains(&word)))
+    }
+
+    fn operand(&mut self, kind: OperandKind) -> Parsed<Operand> {
+        Ok(match kind {
+            OperandKind::Mm => Operand::Mm(self.mm_name()?.node),
+            OperandKind::Range => Operand::Range(self.range()?.node),
+            OperandKind::RangeOrNumber if *self.kind_ahead(1) == TokenKind::DotDot => {
+                Operand::Range(self.range()?.node)
+            }
+            OperandKind::RangeOrNumber => Operand::Number(self.number("an address range, or a number")?.node),
+            OperandKind::Number => Operand::Number(self.number("a number")?.node),
+            OperandKind::Text => Operand::Text(self.text_value("a file's name in quotes")?.node),
+            OperandKind::Word(words) => {
+                let table: Vec<(&str, &str)> = words.iter().map(|w| (*w, *w)).collect();
+                Operand::Word((*self.table_word("one of its words", &table)?).to_owned())
             }
         })
     }

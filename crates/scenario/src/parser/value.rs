@@ -123,7 +123,7 @@ impl Parser<'_> {
         self.table_word("allocation flags such as `GFP_KERNEL`", &Gfp::WORDS)
     }
 
-    fn table_word<T: Copy>(&mut self, what: &str, table: &[(&str, T)]) -> Parsed<Spanned<T>> {
+    pub(super) fn table_word<T: Copy>(&mut self, what: &str, table: &[(&str, T)]) -> Parsed<Spanned<T>> {
         let all = table.iter().map(|&(word, _)| word);
         let word = self.word();
         match table.iter().find(|&&(entry, _)| word == Some(entry)) {
@@ -138,12 +138,13 @@ impl Parser<'_> {
         }
     }
 
-    /// `anon [shared]` or `file "NAME" [offset BYTES] [shared]`.
+    /// `anon [shared]`, `file "NAME" [offset BYTES] [shared]` or `shmem "NAME" [offset BYTES] [shared]`.
     pub(super) fn mapping(&mut self) -> Parsed<Spanned<Mapping>> {
         let start = self.pos;
         let backing = match self.choice::<BackingWord>("`anon` or `file \"name\"`")?.node {
             BackingWord::Anon => Backing::Anon,
-            BackingWord::File => self.file()?,
+            BackingWord::File => self.file(false)?,
+            BackingWord::Shmem => self.file(true)?,
         };
         let sharing = match self.word().and_then(Sharing::from_word) {
             Some(sharing) => {
@@ -156,13 +157,13 @@ impl Parser<'_> {
         Ok(Spanned::new(mapping, self.span_since(start)))
     }
 
-    fn file(&mut self) -> Parsed<Backing> {
+    fn file(&mut self, shmem: bool) -> Parsed<Backing> {
         let name = self.text_value("the file's name in quotes")?;
         let offset_bytes = match self.eat_word("offset") {
             Some(_) => *self.size("an offset in bytes")?,
             None => 0,
         };
-        Ok(Backing::File { name, offset: Pgoff(offset_bytes / PAGE_SIZE) })
+        Ok(Backing::File { name, offset: Pgoff(offset_bytes / PAGE_SIZE), shmem })
     }
 
     pub(super) fn text_value(&mut self, what: &str) -> Parsed<Name> {

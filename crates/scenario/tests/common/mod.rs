@@ -11,6 +11,7 @@ machine { cpus 2  memory 64M  swap 16M  seed 7 }
 annotations { range_start global  range_end shared  wrap_start always  wrap_end subscribed
               prime {registration, take_all_locks, fs_reclaim}  touch {read_begin, remove}  srcu checked }
 mm A { vma 0x10000..0x50000 rw anon  vma 0x60000..0x70000 r file "libc.so" offset 0x1000 shared   touch 0x10000..0x20000 }
+mm B { forked }
 globals { mutex big  rwsem tree  word pte 2  word seq }
 device gpu0 : i915_userptr(A, 0x10000..0x50000) { mutant "some-name"  batch 8  flavour old }
 device toy  : interval(A, 0x10000..0x50000) {      # an inline driver
@@ -42,6 +43,9 @@ task rest {
     unregister toy   register toy   sync done   exit A
     with big { add seq 1  load s seq  if s has 1 { store pte s } else { check s is 0  return } }
     with read tree { }
+    mark "fork: [0,8)"  fork A B  sleep 5  file_write shared { file_write { clear_refs A 4 } }
+    madvise A 0x80000..0x81000 MADV_DONTNEED   mremap A 0x80000..0x81000 0xb0000..0xb1000 dontunmap
+    mremap A 0x80000..0x81000 0x2000   mremap A 0x80000 0xc0000..0xc1000   truncate "a b" 100
 }
 order { unmap@notifier.range_start < ioctl@toy.vm_lock < rest@user.done }
 never { deadlock, stale }

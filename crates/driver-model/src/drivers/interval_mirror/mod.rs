@@ -57,6 +57,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
         },
     ],
     ops: OPS,
+    whole_mm: false,
     make,
 };
 

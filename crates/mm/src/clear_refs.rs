@@ -1,0 +1,135 @@
+//! Soft-dirty tracking, and the page-map scan.
+//!
+//! | operation | held | bracket |
+//! |---|---|---|
+//! | `clear_refs` 4 | `mmap_lock` W | SOFT_DIRTY over `[0, MAX)`; one flush of everything after it |
+//! | `clear_refs` 1, 2, 3 | `mmap_lock` R | none |
+//! | `clear_refs` 5 | `mmap_lock` W | none |
+//! | `PAGEMAP_SCAN` that write-protects | `mmap_lock` R | PROTECTION_VMA over the range; flushed inside, under the page-table lock |
+//!
+//! Source: fs/proc/task_mmu.c, 6.12.
+
+use crate::mm::Mm;
+use crate::names::NAMES;
+use crate::page_table::Pmd;
+use crate::vma::Vma;
+use ksync::{Kernel, current};
+use mm_types::{Errno, PageRange, Pte, PteKind, VmFlags, Vpn};
+use trace::{NotifyEvent, NotifyRange};
+
+impl Mm {
+    /// A write of `what` to `/proc/PID/clear_refs`: 1 to 3 forget accesses (all, anonymous, of files), 4 forgets
+    /// modifications, 5 the peak of resident memory.
+    ///
+    /// # Errors
+    /// `EINVAL` for another number.
+    pub fn clear_refs(&self, what: u64) -> Result<(), Errno> {
+        current(|k| {
+            self.call(k, NAMES.clear_refs, None, || match what {
+                1..=3 => {
+                    self.machine.file_write(false, || self.forget_accesses(k, what));
+                    Ok(())
+                }
+                4 => {
+                    self.machine.file_write(false, || self.clear_soft_dirty(k));
+                    Ok(())
+                }
+                5 => {
+                    self.machine.file_write(false, || drop(self.mmap_lock.write()));
+                    Ok(())
+                }
+                _ => Err(Errno::EINVAL),
+            })
+        })
+    }
+
+    fn forget_accesses(&self, k: &Kernel, what: u64) {
+        let _read = self.mmap_lock.read();
+        let wanted = |vma: &Vma| what == 1 || (what == 2) == vma.is_anonymous();
+        for vma in self.vmas().into_iter().filter(wanted) {
+            self.for_each_pmd(vma.range(), |pmd, part| match pmd {
+                Pmd::Table(leaf) => {
+                    let ptes = leaf.lock();
+                    for vpn in part.iter().filter(|vpn| ptes.get(*vpn).is_young()) {
+                        ptes.update(k, vpn, |pte| pte.with_young(false));
+                    }
+                }
+                Pmd::Huge(_) => self.update_huge(k, part.start(), Pte::is_young, |pmd| pmd.with_young(false)),
+                Pmd::None => {}
+            });
+        }
+    }
+
+    /// Changes the entry of a huge page that is `meant`.
+    fn update_huge(&self, k: &Kernel, vpn: Vpn, meant: impl Fn(Pte) -> bool, change: impl FnOnce(Pte) -> Pte) {
+        self.with_pmd(vpn, |pmd| {
+            if pmd.huge().is_some_and(meant) {
+                pmd.update(k, change);
+            }
+        });
+    }
+
+    fn clear_soft_dirty(&self, k: &Kernel) {
+        let _write = self.mmap_lock.write();
+        let vmas = self.vmas();
+        for vma in &vmas {
+            self.vma_start_write(vma.id());
+            self.inner.lock().tree.set_flags(vma.start(), vma.flags().difference(VmFlags::SOFTDIRTY));
+        }
+        let bracket = self.subs.invalidate_range_start(NotifyRange {
+            mm: self.id,
+            pages: PageRange::ALL,
+            event: NotifyEvent::SoftDirty,
+            blockable: true,
+            owner: None,
+        });
+        for vma in vmas.iter().filter(|vma| !vma.flags().contains(VmFlags::PFNMAP)) {
+            self.for_each_pmd(vma.range(), |pmd, part| match pmd {
+                Pmd::Table(leaf) => {
+                    let ptes = leaf.lock();
+                    for vpn in part.iter().filter(|vpn| ptes.get(*vpn).is_writable()) {
+                        ptes.update(k, vpn, |pte| pte.with_write(false));
+                    }
+                }
+                Pmd::Huge(_) => self.update_huge(k, part.start(), Pte::is_writable, |pmd| pmd.with_write(false)),
+                Pmd::None => {}
+            });
+        }
+        bracket.end();
+        self.flush_tlb_range(k, PageRange::ALL);
+    }
+
+    /// `ioctl(PAGEMAP_SCAN)` for written pages, with `PM_SCAN_WP_MATCHING`: they are write-protected again. Gives how many.
+    pub fn pagemap_scan(&self, pages: PageRange) -> u64 {
+        current(|k| {
+            let _read = self.mmap_lock.read();
+            self.split_huge_in(k, pages);
+            let bracket = self.subs.invalidate_range_start(NotifyRange {
+                mm: self.id,
+                pages,
+                event: NotifyEvent::ProtectionVma,
+                blockable: true,
+                owner: None,
+            });
+            let mut written = 0;
+            self.for_each_leaf(pages, |leaf, part| {
+                let ptes = leaf.lock();
+                let mut flush: Option<PageRange> = None;
+                for vpn in part.iter() {
+                    let pte = ptes.get(vpn);
+                    if pte.kind() == PteKind::Present && !pte.is_uffd_wp() {
+                        ptes.update(k, vpn, |pte| pte.with_uffd_wp(true));
+                        written += 1;
+                        let from = flush.map_or(vpn, |f| f.start());
+                        flush = PageRange::new(from, vpn + 1).ok();
+                    }
+                }
+                if let Some(pages) = flush {
+                    self.flush_tlb_range(k, pages);
+                }
+            });
+            bracket.end();
+            written
+        })
+    }
+}

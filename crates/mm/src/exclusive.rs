@@ -1,0 +1,127 @@
+//! Device-exclusive pages: entries that keep CPUs away from a page while a device works on it atomically.
+//!
+//! | operation | held | bracket |
+//! |---|---|---|
+//! | make exclusive | `mmap_lock` R, folio lock, rmap R | EXCLUSIVE of each page; flushed inside |
+//! | a fault takes the page back | the lock of the VMA or `mmap_lock` R, folio lock | EXCLUSIVE of the page, without owner; no flush: nobody could use the entry |
+//! | fork takes it back | as fork | none of its own: inside the fork's |
+//!
+//! Sources: `make_device_exclusive_range()`, mm/rmap.c; `remove_device_exclusive_entry()`, `restore_exclusive_pte()`,
+//! mm/memory.c, 6.12.
+
+use crate::fault::Handled;
+use crate::gup::{Hold, MmapLock};
+use crate::mm::Mm;
+use crate::names::NAMES;
+use crate::page_table::Leaf;
+use crate::vma::Vma;
+use ksync::{Kernel, current};
+use mm_types::{Errno, ObjId, PageRange, Pfn, Pte, PteKind, VmFlags, Vpn};
+use trace::{NotifyEvent, NotifyRange};
+
+impl Mm {
+    /// `make_device_exclusive_range()` with `mmap_lock` taken for reading: gives which of `pages` the device has to itself
+    /// now. All are faulted in for writing first.
+    ///
+    /// # Errors
+    /// Those of [`crate::device::get_user_pages`].
+    pub fn make_device_exclusive(&self, pages: PageRange, owner: Option<ObjId>) -> Result<Vec<Vpn>, Errno> {
+        current(|k| {
+            self.call(k, NAMES.make_device_exclusive, Some(pages), || {
+                let _read = self.mmap_lock.read();
+                self.split_huge_in(k, pages);
+                let held = self.gup(pages, true, Hold::Get, MmapLock::Held)?;
+                let mut exclusive = Vec::new();
+                for (vpn, pfn) in pages.iter().zip(held) {
+                    {
+                        let lock = self.machine.folio_lock(pfn);
+                        if let Some(_folio) = lock.try_lock()
+                            && self.make_page_exclusive(k, vpn, pfn, owner)
+                        {
+                            exclusive.push(vpn);
+                        }
+                    }
+                    self.machine.unpin(k, pfn, Hold::Get);
+                }
+                Ok(exclusive)
+            })
+        })
+    }
+
+    /// Every entry of the page becomes exclusive; whether that of `vpn` did.
+    fn make_page_exclusive(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, owner: Option<ObjId>) -> bool {
+        let frame = self.machine.frame(pfn);
+        if !Mm::is_anon_frame(frame.flags) {
+            return false;
+        }
+        let mut valid = false;
+        self.machine.rmap_walk_mapped(&frame, pfn, |mm, at| {
+            let done = mm.page_make_device_exclusive_one(k, at, pfn, owner);
+            valid |= done && mm.id == self.id && at == vpn;
+        });
+        valid
+    }
+
+    /// Whether the entry was one to be made exclusive, and writable.
+    fn page_make_device_exclusive_one(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, owner: Option<ObjId>) -> bool {
+        let bracket = self.subs.invalidate_range_start(self.exclusive_of(vpn, owner));
+        let mut valid = false;
+        if let Some(leaf) = self.tables.walk(vpn) {
+            let ptes = leaf.lock();
+            if ptes.get(vpn).pfn() == Some(pfn) {
+                let old = ptes.clear(k, vpn);
+                self.flush_tlb_range(k, PageRange::page(vpn));
+                valid = old.is_writable();
+                ptes.set(k, vpn, Pte::device_exclusive(pfn, valid));
+                // The entry keeps its reference; it maps the page no more.
+                self.machine.remove_rmap(pfn, self.id);
+            }
+        }
+        bracket.end();
+        valid
+    }
+
+    fn exclusive_of(&self, vpn: Vpn, owner: Option<ObjId>) -> NotifyRange {
+        NotifyRange { mm: self.id, pages: PageRange::page(vpn), event: NotifyEvent::Exclusive, blockable: true, owner }
+    }
+
+    /// A CPU takes an exclusive page back.
+    pub(crate) fn remove_device_exclusive_entry(
+        &self,
+        k: &Kernel,
+        vma: &Vma,
+        leaf: &Leaf,
+        vpn: Vpn,
+        pfn: Pfn,
+    ) -> Handled {
+        if !self.machine.try_get_page(k, pfn) {
+            return Handled::Done;
+        }
+        let handled = {
+            let lock = self.machine.folio_lock(pfn);
+            let folio = lock.try_lock();
+            if folio.is_some() {
+                let bracket = self.subs.invalidate_range_start(self.exclusive_of(vpn, None));
+                let ptes = leaf.lock();
+                let seen = ptes.get(vpn);
+                if seen.kind() == (PteKind::DeviceExclusive { pfn }) {
+                    ptes.set(k, vpn, self.restored_exclusive(seen, pfn, vma));
+                }
+                drop(ptes);
+                bracket.end();
+                Handled::Done
+            } else {
+                Handled::WaitFolio(pfn)
+            }
+        };
+        self.machine.put_page(k, pfn);
+        handled
+    }
+
+    /// `restore_exclusive_pte()`: the present entry that an exclusive one becomes; it maps the page again.
+    pub(crate) fn restored_exclusive(&self, entry: Pte, pfn: Pfn, vma: &Vma) -> Pte {
+        self.machine.add_rmap(pfn, self.id);
+        let writable = entry.keeps_write() && vma.flags().contains(VmFlags::WRITE);
+        Pte::present(pfn).with_write(writable).with_dirty(true)
+    }
+}

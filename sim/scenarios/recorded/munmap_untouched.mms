@@ -1,0 +1,12 @@
+# A scenario recorded on a running Linux 6.12: tests/data/notifier/scenarios.c, munmap_untouched().
+scenario "munmap of untouched pages"
+mm A {
+    vma 0x10000000000..0x10000008000 rw anon
+}
+device rec : recorder(A)
+task main {
+    mark "munmap(0,8) untouched"
+    munmap A 0x10000000000..0x10000008000
+    mark "exit"
+    exit A
+}

@@ -1,0 +1,97 @@
+//! `notifier check`: callbacks recorded on a running kernel against the scenarios of the same names.
+
+use crate::cli::{NotifierArgs, NotifierCheckArgs, NotifierCommand};
+use crate::{Exit, files, out};
+use harness::recorded::{Difference, Recording, compare};
+use harness::{Experiment, Registry};
+use std::path::Path;
+
+pub(crate) fn notifier(registry: &Registry, args: &NotifierArgs) -> Exit {
+    let NotifierCommand::Check(args) = &args.what;
+    match check(registry, args) {
+        Ok(exit) => exit,
+        Err(lines) => {
+            lines.iter().for_each(|line| out::error(line));
+            Exit::BadInput
+        }
+    }
+}
+
+/// Everything is read before anything is run.
+fn check(registry: &Registry, args: &NotifierCheckArgs) -> Result<Exit, Vec<String>> {
+    let recordings = read(&args.traces)?;
+    let unknown: Vec<String> = args
+        .only
+        .iter()
+        .filter(|name| recordings.iter().all(|r| r.name != **name))
+        .map(|name| format!("--only {name}: no such recording in {}", args.traces.display()))
+        .collect();
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
+    let wanted = |r: &&Recording| args.only.is_empty() || args.only.contains(&r.name);
+    let mut loaded = Vec::new();
+    let mut mistakes = Vec::new();
+    for recording in recordings.iter().filter(wanted) {
+        match load(registry, &args.scenarios, &recording.name) {
+            Ok(experiment) => loaded.push((recording, experiment)),
+            Err(lines) => mistakes.extend(lines),
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let (mut agree, mut differ, mut without) = (0, 0, 0);
+    for (recording, experiment) in loaded {
+        match experiment.map(|experiment| compare(recording, &experiment.play())) {
+            Some(Ok(())) => agree += 1,
+            Some(Err(difference)) => {
+                differ += 1;
+                out::print(&told(&recording.name, &difference));
+            }
+            None => without += 1,
+        }
+    }
+    out::print(&format!("{agree} scenarios agree, {differ} differ, {without} without scenario\n"));
+    Ok(if differ == 0 { Exit::AsExpected } else { Exit::Unexpected })
+}
+
+fn told(name: &str, difference: &Difference) -> String {
+    let Difference { operation, what, detail } = difference;
+    format!("{name}: differs in {what}, at \"{operation}\"\n{detail}\n")
+}
+
+fn read(path: &Path) -> Result<Vec<Recording>, Vec<String>> {
+    let text = files::read_text_or_gz(path).map_err(|line| vec![line])?;
+    let mut recordings = Vec::new();
+    let mut errors = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        match Recording::parse(line) {
+            Ok(recording) => recordings.push(recording),
+            Err(why) => errors.push(format!("{}:{}: {why}", path.display(), number + 1)),
+        }
+    }
+    if errors.is_empty() { Ok(recordings) } else { Err(errors) }
+}
+
+/// The scenario of a recording, if there is one.
+fn load(registry: &Registry, folder: &Path, name: &str) -> Result<Option<Experiment>, Vec<String>> {
+    if !folder.is_dir() {
+        return Err(vec![format!("{}: not a folder", folder.display())]);
+    }
+    let path = folder.join(format!("{name}.mms"));
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = files::read_text(&path).map_err(|line| vec![line])?;
+    let shown = path.to_string_lossy();
+    match Experiment::load(registry, &shown, &text) {
+        Ok(experiment) => Ok(Some(experiment)),
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                out::complain(mistake.render(&shown, &text, true).trim_end());
+            }
+            Err(vec![format!("{shown}: {} mistakes; nothing was run", mistakes.len())])
+        }
+    }
+}
