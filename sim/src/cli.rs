@@ -54,6 +54,15 @@ Examples:
 
 A workload is a scenario whose `expect` clause says which lock report is right. Each cell is one benign run.";
 
+const AFTER_MUSEUM: &str = "\
+Examples:
+  shootdown museum --jobs 2
+  shootdown museum kvm-apic-page-invalidate-order --diff
+  shootdown explore museum:kvm-apic-page-invalidate-order/fixed
+
+docs/museum/README.md tells of each. Exit code 0 only if each bug is found within its budget by the rule that it
+breaks, and its fixed version is silent where the buggy one was not.";
+
 const AFTER_LOCKDEP: &str = "\
 Examples:
   shootdown lockdep check tests/data/lockdep/locking_selftest.jsonl
@@ -134,6 +143,9 @@ pub(crate) enum Command {
     /// Compare settings of the lockdep annotations: what each finds, misses and costs
     #[command(after_help = AFTER_MATRIX)]
     Matrix(MatrixArgs),
+    /// Show real bugs: each found in its buggy version, silent in its fixed one
+    #[command(after_help = AFTER_MUSEUM)]
+    Museum(MuseumArgs),
     /// Judge recorded lock operations and lock traces of running kernels, or draw their graph
     #[command(after_help = AFTER_LOCKDEP)]
     Lockdep(LockdepArgs),
@@ -347,6 +359,33 @@ pub(crate) struct MatrixArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
     /// Threads; the result is the same for any number
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
+    pub(crate) jobs: usize,
+    /// How results are printed: for people, or as one JSON object (docs/json.md)
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MuseumArgs {
+    /// Only these exhibits; all if absent
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// The exhibits of a folder, NAME.mms each, instead of the shipped ones
+    #[arg(long, value_name = "DIR")]
+    pub(crate) exhibits: Option<PathBuf>,
+    /// Show in what the versions differ, and run nothing
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Fewer runs of the fixed versions, and no proofs: what the pipeline has time for
+    #[arg(long, conflicts_with = "diff")]
+    pub(crate) short: bool,
+    #[command(flatten)]
+    pub(crate) proofs: ProveArgs,
+    /// Write the table as Markdown
+    #[arg(long, value_name = "FILE", conflicts_with = "diff")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Threads; all but the times is the same for any number
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
     pub(crate) jobs: usize,
     /// How results are printed: for people, or as one JSON object (docs/json.md)

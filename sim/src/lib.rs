@@ -12,6 +12,7 @@ mod exit;
 mod files;
 mod interrupts;
 mod live;
+mod museum;
 mod out;
 mod program;
 mod testing;
@@ -46,6 +47,7 @@ fn dispatch(registry: &Registry, command: &cli::Command) -> Exit {
         cli::Command::Shrink(args) => commands::shrink::shrink(registry, args),
         cli::Command::Strace(args) => commands::strace::strace(registry, args),
         cli::Command::Matrix(args) => commands::matrix::matrix(registry, args),
+        cli::Command::Museum(args) => commands::museum::museum(registry, args),
         cli::Command::Lockdep(args) => commands::lockdep::lockdep(&args.command),
         cli::Command::Conformance(args) => commands::conformance::conformance(registry, args),
         cli::Command::Mm(args) => commands::mm::mm(&args.command),

@@ -240,6 +240,17 @@ fn a_replay_field_is_a_command() {
 }
 
 #[test]
+fn museum() {
+    let objects = [
+        printed(&["museum", "mlx5-umem-mutex-alloc", "vhost-metadata-notifier"]),
+        printed(&["museum", "amdgpu-lockdep-training-false-edge", "rdma-odp-iova-user-va", "--prove", "5"]),
+    ]
+    .concat();
+    agree("## `museum`", &objects);
+    agree("### An element of `exhibits`", elements(&objects, "exhibits"));
+}
+
+#[test]
 fn matrix() {
     let objects = [
         printed(&["matrix", "sim/scenarios/toy-inversion.mms", "--vary", "touch"]),

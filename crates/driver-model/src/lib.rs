@@ -42,6 +42,7 @@ pub mod interval;
 mod kind;
 mod resv;
 mod ring;
+mod source;
 mod via;
 mod work;
 
@@ -54,5 +55,6 @@ pub use fence::{Fence, Signalling, Timeline, begin_signalling, might_wait};
 pub use kind::{Config, ConfigError, DriverKind, HasKind, MutantInfo, OptionInfo};
 pub use resv::{Resv, ResvGuard};
 pub use ring::{JobHook, Ring, Touch};
+pub use source::{mutant_doc, mutant_sites};
 pub use via::Via;
 pub use work::{Work, WorkQueue};

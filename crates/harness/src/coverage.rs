@@ -76,6 +76,11 @@ impl Coverage {
         }
     }
 
+    /// The sync points.
+    pub(crate) fn points(&self) -> BTreeSet<Name> {
+        self.seen.lock().points.clone()
+    }
+
     /// What was found so far: code, first run, and its token.
     pub(crate) fn found(&self, mode: Mode, seed: u64, scenario: u64) -> Vec<(Code, u64, Token)> {
         let seen = self.seen.lock();

@@ -9,6 +9,7 @@ use crate::verdict::{self, Verdict};
 use crate::world::{Brief, World};
 use explore::{Accumulate, Ended, Plan, Program};
 use lockdep::Lockdep;
+use mm_types::Name;
 use properties::Code;
 use sched::Scheduler;
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,6 +120,8 @@ pub struct ExploreReport {
     pub across_runs: Vec<String>,
     /// How much of the scenario the runs have seen. None when the exploration stopped at its first finding or was cut.
     pub covered: Option<Covered>,
+    /// The sync points that its runs reached. Beyond a first finding, or beyond a cut, it depends on the number of jobs.
+    pub(crate) points: BTreeSet<Name>,
     /// Why it ended.
     pub ended: ExploreEnd,
     /// Against the file's expectations.
@@ -308,6 +311,7 @@ pub(crate) fn explore(
         findings,
         across_runs,
         covered,
+        points: program.coverage.points(),
         ended,
         verdict,
     }

@@ -15,6 +15,7 @@
 //! | the smallest scenario with the same finding | [`Shrunk`] | `shrink/` |
 //! | a real program's calls | [`strace`] | `strace/` |
 //! | annotation settings against workloads | [`matrix`] | `matrix/` |
+//! | real bugs, found and silent | [`museum`] | `museum/` |
 //! | a running kernel's callbacks | [`recorded`] | `recorded/` |
 //!
 //! A run's life: reset the kernel, build machine, address spaces and devices in the setup context (task 0), add pins and
@@ -35,6 +36,7 @@ mod life;
 pub mod listing;
 pub mod matrix;
 pub mod mm_trace;
+pub mod museum;
 mod operations;
 mod prove;
 mod pulse;

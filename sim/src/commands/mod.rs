@@ -9,6 +9,7 @@ pub(crate) mod lockdep;
 pub(crate) mod matrix;
 pub(crate) mod mm;
 pub(crate) mod mm_live;
+pub(crate) mod museum;
 pub(crate) mod new;
 pub(crate) mod notifier;
 pub(crate) mod replay;
@@ -25,7 +26,7 @@ use std::path::Path;
 /// Reads, parses and checks a scenario; complains about every mistake in it.
 fn load(registry: &Registry, file: &Path, args: &ScenarioArgs) -> Result<Experiment, Exit> {
     let name = file.to_string_lossy();
-    let shipped = harness::conformance::scenario(registry, &name);
+    let shipped = harness::conformance::scenario(registry, &name).or_else(|| crate::museum::scenario(&name));
     let text = shipped.unwrap_or_else(|| files::read_text(file)).map_err(|line| {
         out::error(&line);
         Exit::BadInput

@@ -1,0 +1,74 @@
+//! The exhibits that are shipped.
+
+use harness::museum::{Exhibit, PREFIX};
+
+macro_rules! exhibits {
+    ($($name:literal),* $(,)?) => {
+        /// Name and text of each, by name.
+        pub(crate) const EXHIBITS: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../scenarios/museum/", $name, ".mms")))),*];
+    };
+}
+
+exhibits![
+    "amdgpu-gup-under-bo-reservation",
+    "amdgpu-hmm-seq-reread",
+    "amdgpu-lockdep-training-false-edge",
+    "amdgpu-mn-lock-until-update-ends",
+    "amdkfd-srcu-lockdep-cycle",
+    "exmap-notifier-left-registered",
+    "gntdev-vma-split-munmap",
+    "hfi1-remove-under-spinlock",
+    "i915-userptr-struct-mutex-recursion",
+    "i915-userptr-worker-inversion",
+    "kvm-apic-page-invalidate-order",
+    "kvm-arm64-resched-nonblock",
+    "kvm-skip-notifier-lock-unpaired",
+    "mlx5-umem-mutex-alloc",
+    "oom-reaper-blocks-in-notifier",
+    "rdma-odp-iova-user-va",
+    "rdma-odp-nonblock-missed-unlock",
+    "sgx-release-takes-mmap-lock",
+    "vhost-metadata-notifier",
+    "xe-userptr-folio-deadlock",
+    "xe-userptr-pagetable-race",
+    "xpmem-invalidate-in-end",
+];
+
+/// The text of a version, by the name that replay lines give it; `None` if the name is not of that form.
+///
+/// # Errors
+/// One line: there is no such exhibit.
+pub(crate) fn scenario(name: &str) -> Option<Result<String, String>> {
+    let exhibit = name.strip_prefix(PREFIX)?;
+    let (exhibit, fixed) = exhibit.strip_suffix("/fixed").map_or((exhibit, false), |exhibit| (exhibit, true));
+    let text = |(_, text): &(&str, &str)| if fixed { Exhibit::fixed_text(text) } else { (*text).to_owned() };
+    let found = EXHIBITS.iter().find(|(name, _)| *name == exhibit).map(text);
+    Some(found.ok_or_else(|| unknown(exhibit)))
+}
+
+/// What to say about a name that no exhibit has.
+pub(crate) fn unknown(name: &str) -> String {
+    let words: Vec<&str> = name.split('-').collect();
+    let alike = |other: &&str| words.iter().filter(|word| other.split('-').any(|w| w == **word)).count();
+    let nearest = EXHIBITS.iter().map(|(name, _)| *name).max_by_key(alike).filter(|name| alike(name) > 0);
+    let hint =
+        nearest.map_or_else(|| "`shootdown museum` shows all".to_owned(), |name| format!("did you mean `{name}`?"));
+    format!("there is no exhibit `{name}`: {hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_found_by_its_name() {
+        let text = |name: &str| scenario(name).map(|found| found.is_ok());
+        assert_eq!(text("museum:sgx-release-takes-mmap-lock"), Some(true));
+        assert_eq!(text("museum:sgx-release-takes-mmap-lock/fixed"), Some(true));
+        assert_eq!(text("museum:no-such"), Some(false));
+        assert_eq!(text("sgx.mms"), None);
+        assert!(unknown("sgx-release").contains("did you mean `sgx-release-takes-mmap-lock`?"));
+        assert!(unknown("qqq").contains("shows all"));
+    }
+}
