@@ -25,6 +25,8 @@ pub struct Row {
     pub peer: Option<(String, String)>,
     /// What the two times are divided by before they are shown: operations in one measured iteration, ours and the peer's.
     pub per: (f64, f64),
+    /// Whether the row is what ours takes beyond the peer, not ours.
+    pub added: bool,
     /// What the row is meant to stay under, in words.
     pub budget: &'static str,
 }
@@ -71,7 +73,20 @@ impl Table {
         budget: &'static str,
     ) {
         let peer = peer.map(|(id, name)| (id.to_owned(), name.to_owned()));
-        self.rows.push(Row { what: what.to_owned(), ours: ours.to_owned(), peer, per, budget });
+        self.rows.push(Row { what: what.to_owned(), ours: ours.to_owned(), peer, per, added: false, budget });
+    }
+
+    /// Adds a row that shows how much longer ours takes than the one it is made of.
+    pub fn added(&mut self, what: &str, ours: &str, bare: &str, budget: &'static str) {
+        let peer = Some((bare.to_owned(), "what it is made of".to_owned()));
+        self.rows.push(Row {
+            what: what.to_owned(),
+            ours: ours.to_owned(),
+            peer,
+            per: (1.0, 1.0),
+            added: true,
+            budget,
+        });
     }
 
     /// Adds a figure that the caller measured itself.
@@ -112,6 +127,7 @@ impl fmt::Display for Table {
             if ours.is_none() && peer.is_none() {
                 continue;
             }
+            let ours = if row.added { ours.zip(peer).map(|(ours, bare)| ours - bare) } else { ours };
             let ratio = ours.zip(peer).map_or_else(|| "-".to_owned(), |(ours, peer)| format!("{:.2}", ours / peer));
             let name = row.peer.as_ref().map_or("-", |(_, name)| name.as_str());
             let (ours, peer) = (time(ours), time(peer));

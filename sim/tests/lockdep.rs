@@ -293,3 +293,26 @@ fn a_graph_goes_to_standard_output_if_nothing_else_is_said() {
     let unwritable = ran(&["graph", TRACE, "--dot", "no/such/folder/g.dot"]);
     assert_eq!(unwritable.code, 70, "{}", unwritable.err);
 }
+
+/// Locked twice under one context, the second answer is `-EALREADY`.
+#[test]
+fn a_mutex_that_answers_otherwise_than_recorded_differs() {
+    let line = |ret: &str| {
+        format!(
+            concat!(
+                r#"{{"id":"twice","locks":{{"t":{{"kind":"ww_acquire_ctx","class":"ww_lockdep_acquire"}},"#,
+                r#""o":{{"kind":"ww_mutex","class":"ww_lockdep_mutex"}}}},"#,
+                r#""ops":[{{"op":"ww_acquire_init","ctx":"t","stamp":7}},"#,
+                r#"{{"op":"ww_lock","lock":"o","ctx":"t","ret":0}},"#,
+                r#"{{"op":"ww_lock","lock":"o","ctx":"t","ret":{}}}]}}"#,
+            ),
+            ret
+        )
+    };
+    let ran = fed(&["check", "-"], line("0").as_bytes());
+    assert_eq!((ran.code, last_line(&ran)), (1, "0 agree, 1 differ"), "{}", ran.out);
+    assert!(ran.out.contains("operation 2: recorded Locked, answered Err(EALREADY)"), "{}", ran.out);
+    assert!(ran.out.contains("the first disagreement: <stdin>:1, id twice, at operation 2"), "{}", ran.out);
+    let ran = fed(&["check", "-"], line(r#""EALREADY""#).as_bytes());
+    assert_eq!((ran.code, last_line(&ran)), (0, "0 agree, 0 differ"), "{}", ran.out);
+}

@@ -82,6 +82,8 @@ pub struct Scaling {
     pub machine: f64,
     /// Of the validator, divided by that of the calibration loop in the same turn.
     pub ours: f64,
+    /// Of `lockdep-sync`'s mutex, likewise.
+    pub lockdep_sync: f64,
     /// Of tracing-mutex, likewise.
     pub tracing_mutex: f64,
     /// Of parking_lot, likewise.
@@ -91,16 +93,16 @@ pub struct Scaling {
 /// Measures in nine turns; the median of each.
 #[must_use]
 pub fn measure() -> Scaling {
-    use crate::validator::peers::{ParkingLot, TracingMutex};
+    use crate::validator::peers::{Ours, ParkingLot, TracingMutex};
     let twice = |rate: fn(usize) -> f64| rate(2) / rate(1);
-    let turns: Vec<[f64; 4]> = (0..9)
+    let turns: Vec<[f64; 5]> = (0..9)
         .map(|_| {
             let machine = twice(calibration);
-            let shares = [twice(ours), twice(peer::<TracingMutex>), twice(peer::<ParkingLot>)];
-            let [ours, tracing_mutex, parking_lot] = shares.map(|scaling| scaling / machine);
-            [machine, ours, tracing_mutex, parking_lot]
+            let rates = [ours, peer::<Ours>, peer::<TracingMutex>, peer::<ParkingLot>];
+            let [ours, lockdep_sync, tracing_mutex, parking_lot] = rates.map(|rate| twice(rate) / machine);
+            [machine, ours, lockdep_sync, tracing_mutex, parking_lot]
         })
         .collect();
     let of = |column: usize| median(turns.iter().map(|turn| turn[column]).collect());
-    Scaling { machine: of(0), ours: of(1), tracing_mutex: of(2), parking_lot: of(3) }
+    Scaling { machine: of(0), ours: of(1), lockdep_sync: of(2), tracing_mutex: of(3), parking_lot: of(4) }
 }

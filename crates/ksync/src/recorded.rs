@@ -53,6 +53,32 @@ pub fn play(case: &Case) -> Result<Option<Noticed>, Otherwise> {
     })
 }
 
+/// Whether this crate has operations of the line to perform: those of any other line are the validator's alone.
+#[must_use]
+pub fn performs(case: &Case) -> bool {
+    case.ops.iter().any(is_performed)
+}
+
+fn is_performed(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::RcuReadLock(_)
+            | Op::RcuReadUnlock(_)
+            | Op::FsReclaimAcquire(_)
+            | Op::FsReclaimRelease(_)
+            | Op::MightAlloc(_)
+            | Op::NofsSave
+            | Op::NofsRestore
+            | Op::WwAcquireInit { .. }
+            | Op::WwAcquireDone { .. }
+            | Op::WwAcquireFini { .. }
+            | Op::WwLock { .. }
+            | Op::WwTrylock { .. }
+            | Op::WwUnlock { .. }
+            | Op::WwPoke { .. }
+    )
+}
+
 /// Objects of a line by number: out of the way of what the kernel makes itself.
 fn obj(object: Object) -> ObjId {
     ObjId::keyed(0x7d, object as u64)

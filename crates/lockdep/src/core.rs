@@ -263,7 +263,7 @@ impl Core {
         }
     }
 
-    /// Copies what is new of the classes, and makes room for what comes with them: at least a chain and a dependency each.
+    /// Copies what is new of the classes, and makes room for what comes with them: chains, and at least a dependency each.
     #[cold]
     fn learn_classes(&mut self) {
         let tables = self.lockdep.tables.read();
@@ -282,8 +282,10 @@ impl Core {
         self.graph.reserve(classes);
         self.marks.reserve(classes.saturating_sub(self.marks.len()));
         self.edge_sites.reserve(classes.saturating_sub(self.edge_sites.len()));
-        self.info.reserve((2 * classes).saturating_sub(self.info.len()));
-        self.index.reserve(classes.saturating_sub(self.index.len()));
+        let chains = CHAINS_PER_CLASS * classes;
+        self.info.reserve(chains.saturating_sub(self.info.len()));
+        // Half of them come first after their parent, which needs no index.
+        self.index.reserve((chains / 2).saturating_sub(self.index.len()));
         self.alone.reserve(classes.saturating_sub(self.alone.len()));
     }
 
@@ -738,6 +740,10 @@ impl Core {
             + self.marks.iter().map(marks).sum::<usize>()
     }
 }
+
+/// How many chains there is room for at once: as many as the kernel's tables have for each of its classes
+/// (`MAX_LOCKDEP_CHAINS` and `MAX_LOCKDEP_KEYS`). Room that is not used costs addresses, not memory.
+const CHAINS_PER_CLASS: usize = 8;
 
 /// A chain and what comes next, as one number.
 const fn link(parent: ChainId, key: LockKey) -> u64 {
