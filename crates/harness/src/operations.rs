@@ -104,6 +104,13 @@ pub(crate) fn execute(live: &Live, op: MmOp, operands: &[OpOperand]) -> Result<(
             live.mm(*mm)?.lru_gen_walk(*pages);
             Ok(())
         }
+        (MmOp::SplitHugePages, [Mm(mm), Range(pages)]) => {
+            live.mm(*mm)?.split_huge_pages(*pages).map(drop).map_err(failed)
+        }
+        (MmOp::Khugepaged, [Mm(mm), Range(pages)]) => {
+            live.mm(*mm)?.khugepaged(*pages);
+            Ok(())
+        }
         (MmOp::Damon, [Mm(mm), Number(addr), Word(space), Word(what)]) => {
             let (mm, vpn, check) = (live.mm(*mm)?, VirtAddr(*addr).vpn(), what == "check");
             if space == "vaddr" {

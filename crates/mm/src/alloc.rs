@@ -117,7 +117,7 @@ impl Machine {
         k.with_memalloc(|| {
             k.emit(EventKind::ReclaimStart { direct: true });
             let freed = match target {
-                Target::Choice => u64::from(self.reclaim_chosen(k, gfp)),
+                Target::Choice => self.reclaim_chosen(k, gfp),
                 Target::Pressure => self.shrink_lru(k, gfp, SWAP_CLUSTER_MAX),
             };
             k.emit(EventKind::ReclaimEnd { freed });
@@ -125,11 +125,11 @@ impl Machine {
         })
     }
 
-    /// One page of the reclaimable ones, chosen by the schedule. Whether it could be freed.
-    pub(crate) fn reclaim_chosen(&self, k: &Kernel, gfp: Gfp) -> bool {
+    /// One page of the reclaimable ones, or one huge page, chosen by the schedule. How many frames were freed.
+    pub(crate) fn reclaim_chosen(&self, k: &Kernel, gfp: Gfp) -> u64 {
         k.visible_write(machine_obj(MachineObj::Lru));
         let candidates = self.reclaimable();
-        let Ok(options @ 1..) = u32::try_from(candidates.len()) else { return false };
+        let Ok(options @ 1..) = u32::try_from(candidates.len()) else { return 0 };
         let victim = if options == 1 { 0 } else { k.choose(ChoiceKind::Victim, options) };
         self.reclaim_folio(k, candidates[victim as usize], gfp)
     }

@@ -2,13 +2,14 @@
 //!
 //! | operation | held | bracket |
 //! |---|---|---|
-//! | `clear_refs` 4 | `mmap_lock` W | SOFT_DIRTY over `[0, MAX)`; one flush of everything after it |
+//! | `clear_refs` 4 | `mmap_lock` W | SOFT_DIRTY over `[0, MAX)`; a flush for each huge page inside, one of everything after it |
 //! | `clear_refs` 1, 2, 3 | `mmap_lock` R | none |
 //! | `clear_refs` 5 | `mmap_lock` W | none |
 //! | `PAGEMAP_SCAN` that write-protects | `mmap_lock` R | PROTECTION_VMA over the range; flushed inside, under the page-table lock |
 //!
 //! Source: fs/proc/task_mmu.c, 6.12.
 
+use crate::huge::pmd_range;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::Pmd;
@@ -69,6 +70,16 @@ impl Mm {
         });
     }
 
+    /// `clear_soft_dirty_pmd()`: flushed before it changes, so that no CPU sets the dirty bit meanwhile.
+    fn clear_soft_dirty_pmd(&self, k: &Kernel, vpn: Vpn) {
+        self.with_pmd(vpn, |pmd| {
+            if pmd.huge().is_some_and(Pte::is_present) {
+                self.flush_tlb_range(k, pmd_range(vpn));
+                pmd.update(k, |pmd| pmd.with_write(false));
+            }
+        });
+    }
+
     fn clear_soft_dirty(&self, k: &Kernel) {
         let _write = self.mmap_lock.write();
         let vmas = self.vmas();
@@ -91,7 +102,7 @@ impl Mm {
                         ptes.update(k, vpn, |pte| pte.with_write(false));
                     }
                 }
-                Pmd::Huge(_) => self.update_huge(k, part.start(), Pte::is_writable, |pmd| pmd.with_write(false)),
+                Pmd::Huge(_) => self.clear_soft_dirty_pmd(k, part.start()),
                 Pmd::None => {}
             });
         }

@@ -16,7 +16,8 @@
 //! `mmap_lock` held for reading at least. An entry is looked at without its lock, what it needs is prepared (which may
 //! sleep and reclaim), and it is looked at again under its lock: if it is another one by then, the access tries again.
 
-use crate::frames::{FrameFlags, ZERO_PAGE};
+use crate::behaviour::Behaviour;
+use crate::frames::{Block, FrameFlags, ZERO_PAGE};
 use crate::huge_fault::HugeFault;
 use crate::mm::Mm;
 use crate::names::NAMES;
@@ -198,6 +199,7 @@ impl Mm {
         }
         let handled = match self.huge_fault(k, vma, vpn, write)? {
             HugeFault::Done => Handled::Done,
+            HugeFault::Wait(pfn) => Handled::WaitFolio(pfn),
             HugeFault::Fallback => self.handle_pte_fault(k, vma, vpn, how)?,
         };
         if handled == Handled::Done {
@@ -544,8 +546,8 @@ impl Mm {
     /// Source: `wp_can_reuse_anon_folio()`, `__wp_can_reuse_large_anon_folio()`, mm/memory.c; the latter since 6.15.
     fn can_reuse_anon_folio(&self, pfn: Pfn) -> bool {
         let frame = self.machine.frame(pfn);
-        let large =
-            self.machine.with_block(pfn, |block| block.is_mapped_by(self.id) && block.mapcount() == frame.refcount);
-        large.unwrap_or((frame.refcount, frame.mapcount) == (1, 1))
+        let reuses = self.machine.config.behaviour.contains(Behaviour::REUSES_LARGE_ANON);
+        let ours = |block: &Block| reuses && block.is_mapped_by(self.id) && block.mapcount() == frame.refcount;
+        self.machine.with_block(pfn, ours).unwrap_or((frame.refcount, frame.mapcount) == (1, 1))
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct FileLocks {
     pub(crate) event: Mutex<()>,
     /// Of uprobes: one is registered at a time here.
     pub(crate) register: RwSem<()>,
+    /// One writer of `split_huge_pages` at a time.
+    pub(crate) split_debug: Mutex<()>,
     of: Mutex<()>,
     kernfs: RwSem<()>,
 }
@@ -64,6 +66,7 @@ impl FileLocks {
             mf: mutex("mf_mutex", MachineObj::MfMutex),
             event: mutex("event_mutex", MachineObj::EventMutex),
             register: rwsem("&uprobe->register_rwsem", machine_obj(MachineObj::RegisterRwsem)),
+            split_debug: mutex("split_debug_mutex", MachineObj::SplitDebugMutex),
             of: mutex("&of->mutex", MachineObj::OfMutex),
             kernfs: rwsem("kn->active#12", machine_obj(MachineObj::KernfsActive)),
         }

@@ -111,7 +111,7 @@ impl Mm {
         while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
             let from = match pmd {
                 Pmd::Table(from) => from,
-                Pmd::Huge(_) if self.copy_huge_pmd(k, child, part) => {
+                Pmd::Huge(_) if !copy.is_anonymous() || self.copy_huge_pmd(k, child, part) => {
                     rest = PageRange::new(part.end(), copy.range().end()).ok();
                     continue;
                 }
@@ -152,6 +152,12 @@ impl Mm {
         child.with_pmd(part.start(), |theirs| {
             self.with_pmd_nested(part.start(), |ours| {
                 let Some(old) = ours.huge() else { return true };
+                if let PteKind::Migration { pfn } = old.kind() {
+                    // What the page becomes is shared.
+                    self.machine.with_subpages(pfn, |_, f| f.flags -= FrameFlags::EXCLUSIVE);
+                    theirs.set(k, ours.update(k, |pmd| pmd.with_write(false)).with_write(false));
+                    return true;
+                }
                 let Some(head) = old.mapped_pfn().filter(|_| !old.is_special()) else {
                     theirs.set(k, old.with_young(false));
                     return true;

@@ -391,25 +391,25 @@ impl Machine {
         }
     }
 
-    /// A huge page that is mapped by leaf tables only becomes 512 pages (`__split_folio_to_order()`): each keeps its
-    /// mappings as references, those that nothing maps are freed. `extra` references are the caller's, to the first page,
-    /// and stay there.
-    pub(crate) fn split_block(&self, k: &Kernel, head: Pfn, extra: u32) {
-        let unused: Vec<Pfn> = {
-            let mut frames = self.frames.lock();
-            let Some(block) = frames.folio_mut(head) else { return };
-            debug_assert_eq!(block.entire, 0, "huge page {head} is split while a PMD entry maps it");
-            block.split = BLOCK_FRAMES as u32;
-            block.by_mm.clear();
-            let lru = block.pages[0].flags & FrameFlags::LRU;
-            for (frame, i) in block.pages.iter_mut().zip(0_u32..) {
-                frame.refcount = frame.mapcount + if i == 0 { extra } else { 0 };
-                frame.flags |= lru;
-            }
-            let unused = block.pages.iter().zip(head.0..).filter(|(f, _)| f.refcount == 0);
-            unused.map(|(_, pfn)| Pfn(pfn)).collect()
-        };
-        unused.into_iter().for_each(|pfn| self.free_frame(k, pfn));
+    /// A huge page that no entry of a PMD table maps becomes 512 pages (`__split_folio_to_order()`): each keeps its mappings and
+    /// its place in a cache as references, and has one more, which is the caller's ([`Machine::put_tails`]).
+    pub(crate) fn split_block(&self, head: Pfn) {
+        let mut frames = self.frames.lock();
+        let Some(block) = frames.folio_mut(head) else { return };
+        debug_assert_eq!(block.entire, 0, "huge page {head} is split while a PMD entry maps it");
+        block.split = BLOCK_FRAMES as u32;
+        block.by_mm.clear();
+        let lru = block.pages[0].flags & FrameFlags::LRU;
+        for frame in &mut block.pages {
+            let cached = frame.flags.intersects(FrameFlags::FILE | FrameFlags::SWAPCACHE);
+            frame.refcount = frame.mapcount + u32::from(cached) + 1;
+            frame.flags |= lru;
+        }
+    }
+
+    /// Gives up the references that a split left the caller with, but for that to the first page. What nothing maps goes.
+    pub(crate) fn put_tails(&self, k: &Kernel, head: Pfn) {
+        (head.0 + 1..head.0 + BLOCK_FRAMES).map(Pfn).for_each(|pfn| self.free_page_and_swap_cache(k, pfn));
     }
 
     /// What is known of a frame.
@@ -475,6 +475,35 @@ impl Machine {
         self.frame(pfn).tag
     }
 
+    /// How many entries map a page, or a huge page by any part of it (`folio_mapcount()`).
+    pub(crate) fn folio_mapcount(&self, pfn: Pfn) -> u32 {
+        self.with_block(pfn, Block::mapcount).unwrap_or_else(|| self.frame(pfn).mapcount)
+    }
+
+    /// References that the page cache or the swap cache has to a folio: one for each of its pages that is in it.
+    pub(crate) fn cache_refs(&self, pfn: Pfn) -> u32 {
+        let cached = |f: &Frame| f.flags.intersects(FrameFlags::FILE | FrameFlags::SWAPCACHE);
+        let of_block = self.with_block(pfn, |block| block.pages.iter().filter(|f| cached(f)).count() as u32);
+        of_block.unwrap_or_else(|| u32::from(cached(&self.frame(pfn))))
+    }
+
+    /// What a huge page holds, page by page, and what is known of each, moves to another one (`folio_migrate_mapping()`
+    /// and the copy): `to` has one reference, as `from` has but for those of the cache, which move too.
+    pub(crate) fn move_block(&self, from: Pfn, to: Pfn) {
+        let mut frames = self.frames.lock();
+        let place = FrameFlags::NODE1 | FrameFlags::DEVICE;
+        let Some(old) = frames.folio_mut(from) else { return };
+        let moved: Vec<Frame> = old.pages.clone();
+        for (frame, i) in old.pages.iter_mut().zip(0_u32..) {
+            *frame = Frame { refcount: u32::from(i == 0), flags: frame.flags & place, ..Frame::default() };
+        }
+        if let Some(new) = frames.folio_mut(to) {
+            for (frame, moved) in new.pages.iter_mut().zip(moved) {
+                *frame = Frame { flags: moved.flags.difference(place) | frame.flags & place, ..moved };
+            }
+        }
+    }
+
     /// Counts frames. Walks all of them.
     #[must_use]
     pub fn frame_counts(&self) -> FrameCounts {
@@ -489,7 +518,8 @@ impl Machine {
         for (pfn, frame) in frames.iter().filter(|(_, f)| f.refcount > 0) {
             let block = frames.folio(pfn);
             counts.allocated += if block.is_some() { BLOCK_FRAMES } else { 1 };
-            counts.page_cache += u64::from(frame.flags.contains(FrameFlags::FILE));
+            let in_cache = |f: &Frame| u64::from(f.flags.contains(FrameFlags::FILE));
+            counts.page_cache += block.map_or_else(|| in_cache(frame), |b| b.pages.iter().map(in_cache).sum());
             counts.pinned += u64::from(frame.pins);
             counts.mapped += u64::from(block.map_or(frame.mapcount, Block::mapcount));
         }

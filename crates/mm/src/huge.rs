@@ -10,14 +10,14 @@
 //!
 //! Sources: `__split_huge_pmd()`, `__split_huge_pmd_locked()`, mm/huge_memory.c, 6.12.
 
-use crate::frames::ZERO_PAGE;
+use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::mm::Mm;
 use crate::obj::pmd_obj;
 use crate::page_table::{Leaf, PMD_PAGES, Pmd};
 use ksync::{Kernel, LockNested, SpinLock};
-use mm_types::{PageRange, Pte, Vpn};
+use mm_types::{PageRange, Pfn, Pte, Vpn};
 use std::sync::Arc;
-use trace::{EventKind, NotifyEvent, NotifyRange};
+use trace::EventKind;
 
 /// What maps page `index` of a huge page's entry; all pages of the huge zero page are the zero page.
 pub(crate) fn subpage(pmd: Pte, index: u64) -> Pte {
@@ -84,15 +84,16 @@ impl Mm {
     /// `split_huge_pmd()`: the pages of `vpn`'s PMD entry are mapped by a leaf table from now on, if a huge page is there.
     /// Announced in any case.
     pub(crate) fn split_huge_pmd(&self, k: &Kernel, vpn: Vpn) {
-        let pages = pmd_range(vpn);
-        let bracket = self.subs.invalidate_range_start(NotifyRange {
-            mm: self.id,
-            pages,
-            event: NotifyEvent::Clear,
-            blockable: true,
-            owner: None,
-        });
+        let bracket = self.subs.invalidate_range_start(self.clear_of(pmd_range(vpn)));
         self.with_pmd(vpn, |pmd| pmd.split(k));
+        bracket.end();
+    }
+
+    /// The same for a page that is about to be split itself: its entries are migration entries afterwards
+    /// (`split_huge_pmd_address(.., freeze = true, folio)`).
+    pub(crate) fn split_huge_pmd_frozen(&self, k: &Kernel, vpn: Vpn, head: Pfn) {
+        let bracket = self.subs.invalidate_range_start(self.clear_of(pmd_range(vpn)));
+        self.with_pmd(vpn, |pmd| pmd.split_frozen(k, head));
         bracket.end();
     }
 
@@ -166,21 +167,101 @@ impl PmdGuard<'_> {
         self.set(k, Pte::NONE)
     }
 
-    /// `__split_huge_pmd_locked()`: flushes, then 512 entries map what one did. Gives the table, if there was a huge page.
-    pub(crate) fn split(&self, k: &Kernel) -> Option<Arc<Leaf>> {
-        let mm = self.mm;
-        self.huge()?;
-        k.visible_write(pmd_obj(mm.id, self.base));
-        let old = self.huge()?;
-        mm.flush_tlb_range(k, pmd_range(self.base));
-        let leaf = Leaf::new(&mm.machine, mm.id, self.base);
-        for i in 0..PMD_PAGES {
-            leaf.fill(self.base + i, subpage(old, i));
+    /// `__split_huge_pmd_locked()`: flushes, then 512 entries map what one did. Of a page of a file none does: a fault finds it
+    /// again.
+    pub(crate) fn split(&self, k: &Kernel) {
+        if self.huge().is_none() {
+            return;
         }
-        if let Some(head) = old.mapped_pfn().filter(|_| !old.is_special()) {
+        k.visible_write(pmd_obj(self.mm.id, self.base));
+        let Some(old) = self.huge() else { return };
+        let mm = self.mm;
+        let head = old.mapped_pfn().filter(|_| !old.is_special());
+        if let Some(head) = head.filter(|head| mm.machine.frame(*head).flags.contains(FrameFlags::FILE)) {
+            mm.store_huge_now(k, self.base, Pte::NONE);
+            mm.flush_tlb_range(k, pmd_range(self.base));
+            mm.machine.transfer_dirty(head, old);
+            mm.machine.remove_rmap_pmd(head, mm.id);
+            mm.machine.put_page(k, head);
+            return;
+        }
+        if old.is_special() {
+            // Cleared first (`pmdp_huge_clear_flush()`); what the pages are does not change.
+            mm.tables.set_huge(self.base, None);
+        }
+        if old.mapped_pfn().is_some() {
+            mm.flush_tlb_range(k, pmd_range(self.base));
+        }
+        if let Some(head) = head {
             mm.machine.split_rmap(head, mm.id);
         }
         mm.tables.set_huge(self.base, None);
-        Some(mm.tables.install(leaf))
+        mm.tables.install(self.leaf_of(old));
+    }
+
+    fn leaf_of(&self, old: Pte) -> Leaf {
+        let leaf = Leaf::new(&self.mm.machine, self.mm.id, self.base);
+        for i in 0..PMD_PAGES {
+            leaf.fill(self.base + i, subpage(old, i));
+        }
+        leaf
+    }
+
+    /// The same of the entry of `head`, whose 512 entries are migration entries: nothing maps it from here on.
+    pub(crate) fn split_frozen(&self, k: &Kernel, head: Pfn) {
+        if self.huge().and_then(Pte::mapped_pfn) != Some(head) {
+            return;
+        }
+        k.visible_write(pmd_obj(self.mm.id, self.base));
+        let Some(old) = self.huge().filter(|old| old.mapped_pfn() == Some(head)) else { return };
+        let mm = self.mm;
+        mm.flush_tlb_range(k, pmd_range(self.base));
+        mm.store_huge_now(k, self.base, old.to_migration());
+        mm.tables.set_huge(self.base, None);
+        mm.tables.install(self.leaf_of(old.to_migration()));
+        mm.machine.remove_rmap_pmd(head, mm.id);
+        mm.machine.put_page(k, head);
+    }
+
+    /// `set_pmd_migration_entry()`: flushed, then it says that the page moves. Not of one that a device has pinned meanwhile.
+    pub(crate) fn set_migration(&self, k: &Kernel, head: Pfn) {
+        let mm = self.mm;
+        let mapped = |pmd: &Pte| pmd.mapped_pfn() == Some(head);
+        if self.huge().is_none_or(|pmd| !mapped(&pmd)) {
+            return;
+        }
+        mm.flush_tlb_range(k, pmd_range(self.base));
+        if mm.machine.frame(head).pins > 0 {
+            return;
+        }
+        self.update(k, Pte::to_migration);
+        mm.machine.remove_rmap_pmd(head, mm.id);
+        mm.machine.put_page(k, head);
+    }
+
+    /// `pmdp_collapse_flush()`: the leaf table of the region is taken away with what it holds, and flushed. Gives it: its
+    /// entries are as they were, and nobody else's any more.
+    pub(crate) fn detach_table(&self, k: &Kernel) -> Option<Arc<Leaf>> {
+        k.visible_write(pmd_obj(self.mm.id, self.base));
+        let leaf = self.mm.tables.detach(self.base)?;
+        self.tell_of(k, &leaf, |pte| (pte, Pte::NONE));
+        self.mm.flush_tlb_range(k, pmd_range(self.base));
+        Some(leaf)
+    }
+
+    /// `pmd_populate()` of a table that was taken away.
+    pub(crate) fn attach_table(&self, k: &Kernel, leaf: Arc<Leaf>) {
+        k.visible_write(pmd_obj(self.mm.id, self.base));
+        self.tell_of(k, &leaf, |pte| (Pte::NONE, pte));
+        self.mm.tables.attach(leaf);
+    }
+
+    fn tell_of(&self, k: &Kernel, leaf: &Leaf, change: impl Fn(Pte) -> (Pte, Pte)) {
+        for vpn in (0..PMD_PAGES).map(|i| self.base + i) {
+            let (old, new) = change(leaf.peek_now(vpn));
+            if old != new {
+                k.emit(EventKind::PteSet { mm: self.mm.id, vpn, old, new });
+            }
+        }
     }
 }

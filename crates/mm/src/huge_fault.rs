@@ -5,17 +5,19 @@
 //! |---|---|---|
 //! | none, in anonymous memory that wants huge pages and has all 512 | read | the huge zero page |
 //! | the same | write | a new huge page of zeros |
-//! | huge zero page | write | a new huge page inside a CLEAR bracket of the 512 |
+//! | huge zero page | write | split, and the page goes on as one of a leaf table; since 6.13 a new huge page inside a CLEAR bracket of the 512 |
+//! | none, in a mapping of a file that has a huge page there | read, shared write | that (`collapse_file.rs`) |
 //! | huge page, read-only | write | exclusive: made writable; else split, and the page goes on as one of a leaf table |
 
+use crate::behaviour::Behaviour;
 use crate::fault::{FaultError, oom};
 use crate::frames::{BLOCK_FRAMES, FrameFlags, HUGE_ZERO_PAGE};
 use crate::huge::{pmd_base, pmd_range};
 use crate::mm::Mm;
 use crate::page_table::Pmd;
-use crate::vma::Vma;
+use crate::vma::{Vma, VmaKind};
 use ksync::Kernel;
-use mm_types::{Gfp, Pfn, Pgoff, Pte, VmFlags, Vpn};
+use mm_types::{Gfp, Pfn, Pgoff, Pte, PteKind, VmFlags, Vpn};
 use std::sync::atomic::Ordering;
 use trace::{NotifyEvent, NotifyRange};
 
@@ -26,6 +28,8 @@ pub(crate) enum HugeFault {
     Done,
     /// Nothing: a leaf table is asked.
     Fallback,
+    /// The page moves: wait for its lock.
+    Wait(Pfn),
 }
 
 impl Mm {
@@ -34,9 +38,14 @@ impl Mm {
         match self.tables.pmd(vpn) {
             Pmd::Table(_) => Ok(HugeFault::Fallback),
             Pmd::None if wants_huge_pages(vma, vpn) => self.huge_anonymous_page(k, vma, vpn, write),
-            Pmd::None => Ok(HugeFault::Fallback),
-            Pmd::Huge(_) => match self.peek_huge(k, vpn) {
-                Some(pmd) if write && !pmd.is_writable() => self.huge_wp_page(k, vma, vpn, pmd),
+            Pmd::None => Ok(match vma.kind() {
+                VmaKind::File(file) => self.huge_file_fault(k, vma, file, vpn, write),
+                VmaKind::Anon | VmaKind::Special(_) => HugeFault::Fallback,
+            }),
+            Pmd::Huge(_) => match self.peek_huge(k, vpn).map(|pmd| (pmd, pmd.kind())) {
+                // `pmd_migration_entry_wait()`
+                Some((_, PteKind::Migration { pfn })) => Ok(HugeFault::Wait(pfn)),
+                Some((pmd, _)) if write && !pmd.is_writable() => self.huge_wp_page(k, vma, vpn, pmd),
                 Some(_) => Ok(HugeFault::Done),
                 None => Ok(HugeFault::Fallback),
             },
@@ -82,10 +91,15 @@ impl Mm {
 
     /// `do_huge_pmd_wp_page()`.
     fn huge_wp_page(&self, k: &Kernel, vma: &Vma, vpn: Vpn, seen: Pte) -> Result<HugeFault, FaultError> {
-        if seen.is_special() {
+        let allocates = self.machine.config.behaviour.contains(Behaviour::HUGE_ZERO_WRITE_ALLOCATES);
+        if seen.is_special() && allocates {
             return self.huge_zero_wp_page(k, vma, vpn, seen);
         }
         let Some(page) = seen.pfn() else { return Ok(HugeFault::Done) };
+        if seen.is_special() || !self.machine.frame(page).flags.contains(FrameFlags::ANON) {
+            self.split_huge_pmd(k, vpn);
+            return Ok(HugeFault::Fallback);
+        }
         let reused = self.with_pmd(vpn, |pmd| {
             if pmd.huge() != Some(seen) {
                 return true;

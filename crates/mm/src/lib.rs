@@ -12,7 +12,7 @@
 //! | `mlock.rs`, `populate.rs` | `mlock`, `mlock2`, `munlock`, `mlockall` | those of the faults |
 //! | `msync.rs`, `mincore.rs`, `mseal.rs` | what they are named after | none |
 //! | `truncate.rs` | `ftruncate`, holes, `pwrite` | CLEAR for each mapping of what goes; `i_mmap_rwsem` R |
-//! | `huge.rs`, `huge_fault.rs`, `split_folio.rs`, `collapse.rs` | huge pages | CLEAR of the 512 pages |
+//! | `huge.rs`, `huge_fault.rs`, `split_folio.rs`, `collapse.rs`, `collapse_file.rs` | huge pages | CLEAR of the 512 pages |
 //! | `mremap.rs` | `mremap` | UNMAP of the old range, twice; of what is replaced or cut off, once; `mmap_lock` W |
 //! | `madvise.rs`, `guard.rs` | `madvise` | `DONTNEED`, `FREE`: CLEAR per VMA; `mmap_lock` R |
 //! | `fork.rs` | fork | PROTECTION_PAGE per VMA that had private pages; `dup_mmap_sem` R, both `mmap_lock`s W |
@@ -44,9 +44,11 @@
 
 mod access;
 mod alloc;
+mod behaviour;
 mod brk;
 mod clear_refs;
 mod collapse;
+mod collapse_file;
 mod compaction;
 pub mod device;
 mod exclusive;
@@ -89,6 +91,7 @@ mod per_task;
 mod populate;
 mod quirks;
 mod reclaim;
+mod reclaim_huge;
 mod remap;
 mod rmap;
 mod snapshot;
@@ -104,6 +107,7 @@ mod writeback;
 mod young;
 mod zap;
 
+pub use behaviour::Behaviour;
 pub use compaction::Compacted;
 pub use fault::FaultError;
 pub use frames::{FrameCounts, HUGE_ZERO_PAGE, ZERO_PAGE};

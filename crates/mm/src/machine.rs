@@ -1,6 +1,7 @@
 //! [`Machine`]: the memory of one world, and everything its address spaces share.
 
 use crate::alloc::{MachineAlloc, Watermarks};
+use crate::behaviour::Behaviour;
 use crate::file::FileTable;
 use crate::file_locks::FileLocks;
 use crate::frames::Frames;
@@ -36,6 +37,8 @@ pub struct MachineConfig {
     pub reclaim_by_choice: bool,
     /// Bugs switched on.
     pub quirks: Quirks,
+    /// Which release it is.
+    pub behaviour: Behaviour,
 }
 
 impl Default for MachineConfig {
@@ -46,6 +49,7 @@ impl Default for MachineConfig {
             cpus: 2,
             reclaim_by_choice: true,
             quirks: Quirks::empty(),
+            behaviour: Behaviour::V6_12,
         }
     }
 }
@@ -237,6 +241,7 @@ impl Machine {
 
     /// The lock of a folio. The kernel keeps one bit and hashed wait queues; here a lock is made when first needed.
     pub(crate) fn folio_lock(&self, pfn: Pfn) -> FolioLock {
+        let pfn = self.head(pfn);
         let mut locks = self.folio_locks.lock();
         let lock = locks.entry(pfn).or_insert_with(|| {
             Arc::new(ksync::Mutex::from_raw(RawMutex::new(self.classes.folio, folio_lock_obj(pfn)), ()))

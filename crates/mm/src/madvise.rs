@@ -366,8 +366,8 @@ impl Mm {
         }
         self.with_pmd(part.start(), |pmd| {
             if pmd.huge().is_some_and(|pmd| pmd.is_young() || pmd.is_dirty()) {
-                pmd.update(k, |pmd| pmd.with_young(false).with_dirty(false));
                 self.flush_tlb_range(k, part);
+                pmd.update(k, |pmd| pmd.with_young(false).with_dirty(false));
             }
         });
         self.machine.with_subpages(head, |_, f| f.flags |= FrameFlags::LAZYFREE);
@@ -513,7 +513,7 @@ impl Mm {
     fn pageout(&self, k: &Kernel, victims: Vec<Pfn>) {
         k.with_memalloc(|| {
             k.emit(EventKind::ReclaimStart { direct: false });
-            let freed = victims.into_iter().map(|pfn| u64::from(self.machine.reclaim_folio(k, pfn, Gfp::KERNEL)));
+            let freed = victims.into_iter().map(|pfn| self.machine.reclaim_folio(k, pfn, Gfp::KERNEL));
             k.emit(EventKind::ReclaimEnd { freed: freed.sum() });
         });
     }

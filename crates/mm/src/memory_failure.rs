@@ -3,7 +3,7 @@
 //! | operation | held | bracket |
 //! |---|---|---|
 //! | failure of a clean page of a file on a disk | `mf_mutex` W, folio lock, rmap R | PROTECTION_PAGE, where shared mappings are looked at for being dirty; then CLEAR: unmapped, to be read again |
-//! | failure of another page | the same | CLEAR: the entry says that its memory failed |
+//! | failure of another page | the same | CLEAR: the entry says that its memory failed; a huge page is split first |
 //! | soft offline | the same | CLEAR: the page moves to another frame |
 //!
 //! Sources: `memory_failure()`, `hwpoison_user_mappings()`, `soft_offline_page()`, mm/memory-failure.c, 6.12. The signal that
@@ -22,9 +22,6 @@ impl Mm {
     /// The page behind `vpn`, faulted in (`get_user_pages_fast()`), with a reference.
     fn page_to_offline(&self, k: &Kernel, vpn: Vpn) -> Result<Pfn, Errno> {
         self.fault_in(k, vpn)?;
-        if self.pte(vpn).pfn().is_some_and(|pfn| self.machine.is_huge(pfn)) {
-            self.split_huge_in(k, PageRange::page(vpn));
-        }
         let pfn = self.pte(vpn).pfn().ok_or(Errno::EFAULT)?;
         if self.machine.try_get_page(k, pfn) { Ok(pfn) } else { Err(Errno::EBUSY) }
     }
@@ -43,6 +40,7 @@ impl Mm {
                 let pfn = self.page_to_offline(k, vpn)?;
                 let locks = self.machine.locks();
                 let _one = locks.files.mf.lock();
+                self.machine.try_to_split_thp_page(k, pfn)?;
                 self.machine.with_frame(pfn, |f| f.flags |= FrameFlags::HWPOISON);
                 let lock = self.machine.folio_lock(pfn);
                 let _folio = lock.lock();
@@ -63,6 +61,7 @@ impl Mm {
                 let pfn = self.page_to_offline(k, vpn)?;
                 let locks = self.machine.locks();
                 let _one = locks.files.mf.lock();
+                self.machine.try_to_split_thp_page(k, pfn)?;
                 self.machine.put_page(k, pfn);
                 self.machine.migrate_folio(k, pfn, None).map(drop)
             })
@@ -71,6 +70,30 @@ impl Mm {
 }
 
 impl Machine {
+    /// Splits the huge page that `page` is a part of, if it is one; the caller's reference is to `page` afterwards.
+    ///
+    /// # Errors
+    /// `EBUSY` when somebody else holds it; the reference is given up.
+    fn try_to_split_thp_page(&self, k: &Kernel, page: Pfn) -> Result<(), Errno> {
+        if !self.is_huge(page) {
+            return Ok(());
+        }
+        let head = self.head(page);
+        let split = {
+            let lock = self.folio_lock(head);
+            let _folio = lock.lock();
+            self.split_locked(k, head)
+        };
+        if split && page != head {
+            self.get_page(k, page);
+            self.put_page(k, head);
+        }
+        if !split {
+            self.put_page(k, page);
+        }
+        if split { Ok(()) } else { Err(Errno::EBUSY) }
+    }
+
     fn hwpoison_user_mappings(&self, k: &Kernel, pfn: Pfn) {
         let frame = self.frame(pfn);
         let on_disk = frame.mapping.is_some_and(|inode| self.inode_locks(inode).fs == Fs::Disk);

@@ -13,13 +13,17 @@
 //! Sources: `migrate_folio_unmap()`, `migrate_folio_move()`, `remove_migration_pte()`, mm/migrate.c;
 //! `try_to_migrate_one()`, mm/rmap.c, 6.12.
 
-use crate::frames::{Frame, FrameFlags};
+use crate::frames::{BLOCK_FRAMES, Frame, FrameFlags};
+use crate::huge::PmdGuard;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::obj::{cached_page_obj, frame_obj, slot_obj};
+use crate::page_table::{Pmd, PteGuard};
+use crate::rmap::{FolioPlace, RmapLock};
 use ksync::Kernel;
-use mm_types::{Errno, PageRange, Pfn, Pte, PteKind, VmFlags, Vpn};
+use mm_types::{Errno, PageRange, Pfn, Pgoff, Pte, PteKind, VmFlags, Vpn};
+use std::sync::atomic::Ordering;
 use trace::{NotifyEvent, NotifyRange};
 
 /// A node of memory.
@@ -54,10 +58,11 @@ impl Machine {
         if !self.try_get_page(k, pfn) {
             return Err(Errno::EBUSY);
         }
-        let moved = match is_movable(&self.frame(pfn)) {
+        let pfn = self.head(pfn);
+        let moved = match self.is_movable(pfn) {
             true => {
                 let node = node.unwrap_or_else(|| self.node_of(pfn));
-                self.compaction_alloc(k, node).and_then(|new| self.migrate_to(k, pfn, new))
+                self.compaction_alloc(k, node, self.is_huge(pfn)).and_then(|new| self.migrate_to(k, pfn, new))
             }
             false => Err(Errno::EBUSY),
         };
@@ -66,12 +71,13 @@ impl Machine {
         moved
     }
 
-    /// A frame to move to. Never reclaims: `compaction_alloc()` takes from what is free.
-    fn compaction_alloc(&self, k: &Kernel, node: Node) -> Result<Pfn, Errno> {
-        if !self.watermark_ok(k, self.watermarks.min) {
+    /// A frame to move to, or a huge page. Never reclaims: `compaction_alloc()` takes from what is free.
+    fn compaction_alloc(&self, k: &Kernel, node: Node, huge: bool) -> Result<Pfn, Errno> {
+        let room = self.watermarks.min + if huge { BLOCK_FRAMES.cast_signed() } else { 0 };
+        if !self.watermark_ok(k, self.watermarks.min) || huge && self.nr_free.load(Ordering::Relaxed) <= room {
             return Err(Errno::ENOMEM);
         }
-        let pfn = self.take_frame(k);
+        let pfn = if huge { self.take_huge_frame(k) } else { self.take_frame(k) };
         self.with_frame(pfn, |f| f.flags.set(FrameFlags::NODE1, node == Node::One));
         Ok(pfn)
     }
@@ -95,12 +101,61 @@ impl Machine {
     }
 
     fn migrate_locked(&self, k: &Kernel, pfn: Pfn, new: Pfn) -> bool {
+        if self.is_huge(pfn) {
+            return self.migrate_huge_locked(k, pfn, new);
+        }
         let frame = self.frame(pfn);
         self.rmap_walk_mapped(&frame, pfn, |mm, vpn| mm.try_to_migrate_one(k, vpn, pfn));
         let moved = self.move_to_new_folio(k, pfn, new);
         let to = if moved { new } else { pfn };
         self.rmap_walk(&frame, |mm, vpn| mm.remove_migration_pte(k, vpn, pfn, to));
         moved
+    }
+
+    /// The same of a huge page, which moves as one.
+    fn migrate_huge_locked(&self, k: &Kernel, head: Pfn, new: Pfn) -> bool {
+        self.with_folio_places(head, RmapLock::Read, |places| {
+            places.iter().for_each(|place| place.mm.try_to_migrate_place(k, head, place));
+        });
+        // Where it is mapped is looked up again: what is there may have moved.
+        let frame = self.frame(head);
+        let moved = self.move_to_new_huge_folio(k, head, new);
+        let to = if moved { new } else { head };
+        debug_assert_eq!(self.frame(to).index, frame.index, "the new page is in the old one's place");
+        self.with_folio_places(to, RmapLock::Read, |places| {
+            places.iter().for_each(|place| place.mm.remove_migration_place(k, place, to, head));
+        });
+        moved
+    }
+
+    fn move_to_new_huge_folio(&self, k: &Kernel, head: Pfn, new: Pfn) -> bool {
+        k.visible_write(frame_obj(new));
+        k.visible_write(frame_obj(head));
+        let frame = self.frame(head);
+        let cached = self.cache_refs(head);
+        if frame.refcount != 1 + cached || self.folio_mapcount(head) > 0 || frame.pins > 0 {
+            return false;
+        }
+        let slots: Vec<(u64, u64)> = (0..BLOCK_FRAMES)
+            .filter_map(|i| {
+                let page = self.frame(Pfn(head.0 + i));
+                page.flags.contains(FrameFlags::SWAPCACHE).then_some((i, page.slot))
+            })
+            .collect();
+        let in_file: Vec<(u64, Pgoff)> = (0..BLOCK_FRAMES)
+            .filter_map(|i| {
+                let page = self.frame(Pfn(head.0 + i));
+                page.flags.contains(FrameFlags::FILE).then_some((i, page.index))
+            })
+            .collect();
+        self.move_block(head, new);
+        slots.into_iter().for_each(|(i, slot)| self.replace_in_swap_cache(slot, Pfn(new.0 + i)));
+        if let Some(inode) = frame.mapping {
+            let mut files = self.files.lock();
+            let cached = &mut files.pages(inode).cached;
+            cached.extend(in_file.into_iter().map(|(i, at)| (at, Pfn(new.0 + i))));
+        }
+        true
     }
 
     /// `folio_migrate_mapping()` and the copy: only if nothing maps the page and only the caller, and the cache it is in,
@@ -132,14 +187,17 @@ impl Machine {
     }
 }
 
-/// Whether migration can find and move it. A reference beside those of its entries, of the caller, and of the cache that
-/// it is in, would make it fail after everybody was notified: such a page is passed over.
-///
-/// Source: `isolate_migratepages_block()`, mm/compaction.c, 6.12.
-fn is_movable(frame: &Frame) -> bool {
-    let cached = u32::from(frame.flags.intersects(FrameFlags::FILE | FrameFlags::SWAPCACHE));
-    let reachable = frame.flags.contains(FrameFlags::ANON) || frame.mapping.is_some();
-    reachable && frame.pins == 0 && frame.refcount <= 1 + cached + frame.mapcount
+impl Machine {
+    /// Whether migration can find and move it. A reference beside those of its entries, of the caller, and of the cache that
+    /// it is in, would make it fail after everybody was notified: such a page is passed over.
+    ///
+    /// Source: `isolate_migratepages_block()`, mm/compaction.c, 6.12.
+    fn is_movable(&self, pfn: Pfn) -> bool {
+        let frame = self.frame(pfn);
+        let reachable = frame.flags.contains(FrameFlags::ANON) || frame.mapping.is_some();
+        let known = 1 + self.cache_refs(pfn) + self.folio_mapcount(pfn);
+        reachable && frame.pins == 0 && frame.refcount <= known
+    }
 }
 
 impl Mm {
@@ -155,28 +213,72 @@ impl Mm {
         });
         if let Some(leaf) = self.tables.walk(vpn) {
             let ptes = leaf.lock();
-            let seen = ptes.get(vpn);
-            if seen.kind() == (PteKind::DevicePrivate { pfn }) {
-                ptes.set(k, vpn, seen.to_migration());
-                self.machine.remove_rmap(pfn, self.id);
-                self.machine.put_page(k, pfn);
-            } else if seen.mapped_pfn() == Some(pfn) && !seen.is_special() {
-                let old = ptes.clear(k, vpn);
-                // Nobody can use an entry that is not accessible.
-                if old.is_present() {
-                    self.flush_tlb_range(k, PageRange::page(vpn));
-                }
-                if self.machine.frame(pfn).pins > 0 {
-                    // Pinned since it was isolated: an exclusive page must stay where it is.
-                    ptes.set(k, vpn, old);
-                } else {
-                    ptes.set(k, vpn, old.to_migration());
-                    self.machine.remove_rmap(pfn, self.id);
-                    self.machine.put_page(k, pfn);
-                }
-            }
+            self.migrate_pte(k, &ptes, vpn, pfn);
         }
         bracket.end();
+    }
+
+    /// One entry that maps the page names the frame it leaves.
+    fn migrate_pte(&self, k: &Kernel, ptes: &PteGuard<'_>, vpn: Vpn, pfn: Pfn) {
+        let seen = ptes.get(vpn);
+        if seen.kind() == (PteKind::DevicePrivate { pfn }) {
+            ptes.set(k, vpn, seen.to_migration());
+            self.machine.remove_rmap(pfn, self.id);
+            self.machine.put_page(k, pfn);
+        } else if seen.mapped_pfn() == Some(pfn) && !seen.is_special() {
+            let old = ptes.clear(k, vpn);
+            // Nobody can use an entry that is not accessible.
+            if old.is_present() {
+                self.flush_tlb_range(k, PageRange::page(vpn));
+            }
+            if self.machine.frame(pfn).pins > 0 {
+                // Pinned since it was isolated: an exclusive page must stay where it is.
+                ptes.set(k, vpn, old);
+            } else {
+                ptes.set(k, vpn, old.to_migration());
+                self.machine.remove_rmap(pfn, self.id);
+                self.machine.put_page(k, pfn);
+            }
+        }
+    }
+
+    /// `try_to_migrate_one()` of a huge page: one CLEAR bracket of what the VMA maps of it. The entry of a PMD table becomes a
+    /// migration entry as a whole.
+    pub(crate) fn try_to_migrate_place(&self, k: &Kernel, head: Pfn, place: &FolioPlace) {
+        let bracket = self.subs.invalidate_range_start(self.clear_of(place.range()));
+        let first = place.pages[0].0;
+        match self.tables.pmd(first) {
+            Pmd::Huge(_) => self.with_pmd(first, |pmd| pmd.set_migration(k, head)),
+            Pmd::Table(leaf) => {
+                let ptes = leaf.lock();
+                place.pages.iter().for_each(|(vpn, pfn)| self.migrate_pte(k, &ptes, *vpn, *pfn));
+            }
+            Pmd::None => {}
+        }
+        bracket.end();
+    }
+
+    /// `remove_migration_pte()` of a huge page that left `old` and is at `to` now.
+    fn remove_migration_place(&self, k: &Kernel, place: &FolioPlace, to: Pfn, old: Pfn) {
+        let first = place.pages[0].0;
+        if let Pmd::Huge(_) = self.tables.pmd(first) {
+            self.with_pmd(first, |pmd| self.remove_migration_pmd(k, pmd, first, to, old));
+            return;
+        }
+        for (vpn, pfn) in &place.pages {
+            self.remove_migration_pte(k, *vpn, Pfn(old.0 + (pfn.0 - to.0)), *pfn);
+        }
+    }
+
+    /// `remove_migration_pmd()`.
+    fn remove_migration_pmd(&self, k: &Kernel, pmd: &PmdGuard<'_>, vpn: Vpn, to: Pfn, old: Pfn) {
+        let Some(seen) = pmd.huge().filter(|seen| seen.kind() == (PteKind::Migration { pfn: old })) else { return };
+        let Some(vma) = self.find_vma(vpn) else { return };
+        self.machine.get_page(k, to);
+        self.machine.add_rmap_pmd(to, self.id);
+        let writable = seen.keeps_write() && vma.flags().contains(VmFlags::WRITE);
+        let mapped = seen.from_migration(to).with_huge(true).with_write(writable);
+        pmd.set(k, mapped.with_protnone(!vma.is_accessible()));
     }
 
     /// `remove_migration_pte()`: a migration entry for `old` maps `new`, with the access it had, as far as the VMA still

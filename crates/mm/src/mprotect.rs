@@ -138,7 +138,11 @@ impl Mm {
     /// `change_huge_pmd()`.
     fn change_huge_pmd(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, part: PageRange, change: Change) {
         self.with_pmd(part.start(), |pmd| {
-            if pmd.huge().is_some_and(|old| self.changed(vma, old, change) != old) {
+            let old = pmd.huge().unwrap_or(Pte::NONE);
+            if matches!(old.kind(), PteKind::Migration { .. }) {
+                // A fault gives write access back, if the VMA allows it.
+                pmd.update(k, |pmd| pmd.with_write(false));
+            } else if !old.is_none() && self.changed(vma, old, change) != old {
                 let before = pmd.update(k, |now| self.changed(vma, now, change));
                 if pte_needs_flush(before, self.changed(vma, before, change)) {
                     tlb.note_range(part);

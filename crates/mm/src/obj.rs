@@ -111,6 +111,7 @@ pub(crate) enum MachineObj {
     RegisterRwsem = 11,
     OfMutex = 12,
     KernfsActive = 13,
+    SplitDebugMutex = 14,
 }
 
 pub(crate) const fn machine_obj(what: MachineObj) -> ObjId {

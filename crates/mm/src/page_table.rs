@@ -78,6 +78,11 @@ impl Leaf {
         self.slot(vpn).store(pte.0, Ordering::Relaxed);
     }
 
+    /// Empties a table that was taken away: a late walker finds nothing.
+    pub(crate) fn wipe(&self) {
+        self.ptes.iter().for_each(|p| p.store(0, Ordering::Relaxed));
+    }
+
     /// Whether no entry is used. Its lock held.
     pub(crate) fn is_empty(&self) -> bool {
         self.ptes.iter().all(|p| p.load(Ordering::Relaxed) == 0)
@@ -409,6 +414,16 @@ impl PageTables {
         let leaf = Arc::new(leaf);
         self.upper.lock().install(Arc::clone(&leaf));
         leaf
+    }
+
+    /// Takes a leaf table away with what it holds. The PMD table's lock held.
+    pub(crate) fn detach(&self, base: Vpn) -> Option<Arc<Leaf>> {
+        self.upper.lock().remove_leaf(base)
+    }
+
+    /// Puts such a table back. The PMD table's lock held.
+    pub(crate) fn attach(&self, leaf: Arc<Leaf>) {
+        self.upper.lock().install(leaf);
     }
 
     /// The lock of the PMD table that has the entry of `vpn`.

@@ -10,7 +10,7 @@ use crate::frames::{Frame, FrameFlags};
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::page_table::Pmd;
+use crate::page_table::{Pmd, PteGuard};
 use ksync::{FsReclaim, Kernel, current};
 use mm_types::{Gfp, PageRange, Pfn, Pte, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
@@ -32,7 +32,15 @@ impl Machine {
     pub fn shrink(&self, nr_pages: u64) -> u64 {
         current(|k| {
             self.reclaim_section(k, |machine| {
-                (0..nr_pages).map(|_| u64::from(machine.reclaim_chosen(k, Gfp::KERNEL))).sum()
+                let mut freed = 0;
+                // A huge page counts for all its pages.
+                for _ in 0..nr_pages {
+                    if freed >= nr_pages {
+                        break;
+                    }
+                    freed += machine.reclaim_chosen(k, Gfp::KERNEL);
+                }
+                freed
             })
         })
     }
@@ -62,7 +70,7 @@ impl Machine {
         candidates.rotate_left(start);
         let mut freed = 0;
         for pfn in candidates {
-            if freed == nr_pages {
+            if freed >= nr_pages {
                 break;
             }
             *self.clock_hand.lock() = pfn;
@@ -70,16 +78,21 @@ impl Machine {
             if self.folio_referenced(k, pfn) {
                 continue;
             }
-            freed += u64::from(self.reclaim_folio(k, pfn, gfp));
+            freed += self.reclaim_folio(k, pfn, gfp);
         }
         freed
     }
 
-    /// Reclaims one page: true when its frame was freed. It stays when somebody has its lock, a device has pinned it,
-    /// swap is full, or somebody holds a reference (then it stays in the swap cache, unmapped). Sync point `mm.reclaim`.
-    pub(crate) fn reclaim_folio(&self, k: &Kernel, pfn: Pfn, gfp: Gfp) -> bool {
+    /// Reclaims one page, or one huge page: gives how many frames were freed. It stays when somebody has its lock, a device
+    /// has pinned it, swap is full, or somebody holds a reference (then it stays in the swap cache, unmapped). Sync point
+    /// `mm.reclaim`.
+    pub(crate) fn reclaim_folio(&self, k: &Kernel, pfn: Pfn, gfp: Gfp) -> u64 {
         k.sync_reached(NAMES.mm_reclaim);
-        let freed = self.reclaim_isolated(k, pfn, gfp);
+        let freed = if self.is_huge(pfn) {
+            self.reclaim_huge(k, self.head(pfn), gfp)
+        } else {
+            u64::from(self.reclaim_isolated(k, pfn, gfp))
+        };
         k.sync_passed(NAMES.mm_reclaim);
         freed
     }
@@ -103,9 +116,6 @@ impl Machine {
     /// One folio of `shrink_folio_list()`, locked and with a reference of this caller, which is gone when it was freed.
     fn shrink_folio(&self, k: &Kernel, pfn: Pfn, gfp: Gfp) -> bool {
         let frame = self.frame(pfn);
-        if is_memory_of_file(&frame) && frame.pins == 0 {
-            return self.shrink_shmem_folio(k, pfn);
-        }
         if !is_reclaimable(&frame) || frame.pins > 0 {
             return false;
         }
@@ -133,14 +143,6 @@ impl Machine {
         }
         self.swap_writepage(k, pfn, slot);
         self.remove_mapping(k, pfn)
-    }
-
-    /// A page of shared memory loses its entries. It has no room in swap here: only one that was never written goes.
-    fn shrink_shmem_folio(&self, k: &Kernel, pfn: Pfn) -> bool {
-        self.try_to_unmap(k, pfn, Unmap::Drop);
-        let frame = self.frame(pfn);
-        let clean = !frame.flags.contains(FrameFlags::DIRTY);
-        clean && frame.mapcount == 0 && self.remove_from_page_cache(k, pfn)
     }
 
     /// A page that `MADV_FREE` was said of: unmapped and freed without a copy, if it is not written or held meanwhile.
@@ -213,11 +215,6 @@ impl Machine {
     }
 }
 
-/// A page of a file in memory, which reclaim under pressure does not look at.
-fn is_memory_of_file(frame: &Frame) -> bool {
-    frame.flags.contains(FrameFlags::FILE) && !frame.flags.contains(FrameFlags::LRU) && frame.mapping.is_some()
-}
-
 /// On the list; an anonymous page must be mapped.
 fn is_reclaimable(frame: &Frame) -> bool {
     let useful = frame.mapping.is_some() || (frame.flags.contains(FrameFlags::ANON) && frame.mapcount > 0);
@@ -231,7 +228,7 @@ impl Mm {
         current(|k| {
             self.machine.reclaim_section(k, |machine| {
                 let victims = self.mapped_frames(k, pages);
-                victims.into_iter().map(|pfn| u64::from(machine.reclaim_folio(k, pfn, Gfp::KERNEL))).sum()
+                victims.into_iter().map(|pfn| machine.reclaim_folio(k, pfn, Gfp::KERNEL)).sum()
             })
         })
     }
@@ -268,31 +265,37 @@ impl Mm {
         });
         if let Some(leaf) = self.tables.walk(vpn) {
             let ptes = leaf.lock();
-            let seen = ptes.get(vpn);
-            if seen.mapped_pfn() == Some(pfn) && !seen.is_special() {
-                // A CPU may have written since: what counts is the entry that was cleared.
-                let old = ptes.clear(k, vpn);
-                self.flush_tlb_range(k, PageRange::page(vpn));
-                if !self.machine.may_unmap(pfn, old, how) {
-                    ptes.set(k, vpn, old);
-                } else {
-                    if old.is_dirty() {
-                        self.machine.with_frame(pfn, |f| f.flags |= f.flags.dirtied());
-                    }
-                    match how {
-                        Unmap::Swap(slot) => {
-                            self.machine.swap_duplicate(slot);
-                            ptes.set(k, vpn, Pte::swap(slot));
-                        }
-                        Unmap::Poison => ptes.set(k, vpn, Pte::hwpoison(pfn)),
-                        Unmap::Drop => {}
-                    }
-                    self.machine.transfer_dirty(pfn, old);
-                    self.machine.remove_rmap(pfn, self.id);
-                    self.machine.put_page(k, pfn);
-                }
-            }
+            self.unmap_pte(k, &ptes, vpn, pfn, how);
         }
         bracket.end();
+    }
+
+    /// One entry, if it maps the page.
+    pub(crate) fn unmap_pte(&self, k: &Kernel, ptes: &PteGuard<'_>, vpn: Vpn, pfn: Pfn, how: Unmap) {
+        let seen = ptes.get(vpn);
+        if seen.mapped_pfn() != Some(pfn) || seen.is_special() {
+            return;
+        }
+        // A CPU may have written since: what counts is the entry that was cleared.
+        let old = ptes.clear(k, vpn);
+        self.flush_tlb_range(k, PageRange::page(vpn));
+        if !self.machine.may_unmap(pfn, old, how) {
+            ptes.set(k, vpn, old);
+            return;
+        }
+        if old.is_dirty() {
+            self.machine.with_frame(pfn, |f| f.flags |= f.flags.dirtied());
+        }
+        match how {
+            Unmap::Swap(slot) => {
+                self.machine.swap_duplicate(slot);
+                ptes.set(k, vpn, Pte::swap(slot));
+            }
+            Unmap::Poison => ptes.set(k, vpn, Pte::hwpoison(pfn)),
+            Unmap::Drop => {}
+        }
+        self.machine.transfer_dirty(pfn, old);
+        self.machine.remove_rmap(pfn, self.id);
+        self.machine.put_page(k, pfn);
     }
 }

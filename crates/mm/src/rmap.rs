@@ -11,12 +11,12 @@
 //!
 //! Sources: mm/rmap.c; `vma_prepare()`, `vma_complete()`, mm/vma.c, 6.12.
 
-use crate::frames::Frame;
+use crate::frames::{BLOCK_FRAMES, Frame};
 use crate::huge::{pmd_base, pmd_range};
 use crate::machine::Machine;
 use crate::mm::{Mm, MmInner};
 use crate::obj::anon_vma_obj;
-use crate::vma::{AnonLink, AnonVmaId, Vma, VmaChange, VmaChanges, VmaId};
+use crate::vma::{AnonLink, AnonVmaId, Vma, VmaChange, VmaChanges, VmaId, VmaKind};
 use ksync::{Kernel, RawRwSem, RwSem};
 use mm_types::{Errno, Gfp, MmId, PageRange, Pfn, Pgoff, Vpn};
 use smallvec::SmallVec;
@@ -110,6 +110,30 @@ pub(crate) struct Link {
     first: Option<Pgoff>,
 }
 
+/// How the lock of a reverse map is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum RmapLock {
+    /// For reading, by trylock first.
+    Read,
+    /// Waited for: that of anonymous pages for writing, as a split of them needs it.
+    Write,
+}
+
+/// The pages of a folio that one VMA may map.
+pub(crate) struct FolioPlace {
+    pub(crate) mm: Arc<Mm>,
+    /// invariant: not empty, consecutive
+    pub(crate) pages: Vec<(Vpn, Pfn)>,
+}
+
+impl FolioPlace {
+    /// What of the VMA the folio may be mapped at.
+    pub(crate) fn range(&self) -> PageRange {
+        let (first, last) = (self.pages[0].0, self.pages[self.pages.len() - 1].0);
+        PageRange::new(first, last + 1).unwrap_or_else(|_| panic!("{first} is after {last}"))
+    }
+}
+
 /// How the list of one `anon_vma` changes.
 struct Edit {
     anon_vma: AnonVmaId,
@@ -200,6 +224,47 @@ impl Machine {
             };
             visit(family.walk(anon_vma.id, frame.index));
         }
+    }
+
+    /// Runs `f` with the places where the pages of a folio may be mapped, by VMA, the reverse map's lock held as `how`
+    /// says. `None` for a page that has no reverse map.
+    pub(crate) fn with_folio_places<R>(
+        &self,
+        head: Pfn,
+        how: RmapLock,
+        f: impl FnOnce(&[FolioPlace]) -> R,
+    ) -> Option<R> {
+        let frame = self.frame(head);
+        if let Some(inode) = frame.mapping {
+            let i_mmap = self.files.lock().i_mmap(inode);
+            let tried = if how == RmapLock::Read { i_mmap.try_read() } else { None };
+            let mappings = tried.unwrap_or_else(|| i_mmap.read());
+            return Some(f(&self.folio_places(head, |frame| mappings.walk(frame.index))));
+        }
+        let anon_vma = frame.anon_vma.and_then(|id| self.anon_vma(id))?;
+        let walk = |family: &Family, frame: &Frame| family.walk(frame.anon_vma.unwrap_or(anon_vma.id), frame.index);
+        if how == RmapLock::Write {
+            let family = anon_vma.rwsem.write();
+            return Some(f(&self.folio_places(head, |frame| walk(&family, frame))));
+        }
+        let family = anon_vma.rwsem.try_read().unwrap_or_else(|| anon_vma.rwsem.read());
+        Some(f(&self.folio_places(head, |frame| walk(&family, frame))))
+    }
+
+    fn folio_places(&self, head: Pfn, walk: impl Fn(&Frame) -> SmallVec<[(MmId, Vpn); 2]>) -> Vec<FolioPlace> {
+        let nr_pages = if self.is_huge(head) { BLOCK_FRAMES } else { 1 };
+        let mut places: Vec<(MmId, VmaId, FolioPlace)> = Vec::new();
+        for pfn in (head.0..head.0 + nr_pages).map(Pfn) {
+            for (id, vpn) in walk(&self.frame(pfn)) {
+                let Some(mm) = self.mm(id) else { continue };
+                let Some(vma) = mm.find_vma(vpn) else { continue };
+                match places.iter_mut().find(|(of, in_vma, _)| (*of, *in_vma) == (id, vma.id())) {
+                    Some((_, _, place)) => place.pages.push((vpn, pfn)),
+                    None => places.push((id, vma.id(), FolioPlace { mm, pages: vec![(vpn, pfn)] })),
+                }
+            }
+        }
+        places.into_iter().map(|(_, _, place)| place).collect()
     }
 
     fn anon_vma_in_use(&self, id: AnonVmaId) -> AnonVma {
@@ -324,7 +389,16 @@ impl Mm {
                 if !inside || !from.covers(pmd_range(at)) || !self.tables.has_pmd_table(at) {
                     continue;
                 }
-                let own = self.inner.lock().links.get(&vma).map(|link| link.own);
+                let (own, file) = {
+                    let inner = self.inner.lock();
+                    let kind = inner.tree.find(to.start()).map(Vma::kind);
+                    (inner.links.get(&vma).map(|link| link.own), kind)
+                };
+                let i_mmap = match file {
+                    Some(VmaKind::File(file)) => Some(self.machine.i_mmap(file).1),
+                    _ => None,
+                };
+                let _mappings = i_mmap.as_ref().map(|i_mmap| i_mmap.write());
                 let anon_vma = own.and_then(|id| self.machine.anon_vma(id));
                 let _family = anon_vma.as_ref().map(|anon_vma| anon_vma.rwsem.write());
                 self.split_huge_pmd(k, at);

@@ -1,16 +1,23 @@
 //! A huge page becomes 512 pages. Linux: `split_folio()`, `split_huge_page_to_list_to_order()`, mm/huge_memory.c;
 //! `try_to_map_unused_to_zeropage()`, mm/migrate.c, 6.12.
 //!
-//! Every entry of a PMD table that maps it is split first. Pages that hold nothing but zeros are mapped as the zero page
-//! from then on, unless their VMA is locked, and freed.
+//! | step | held | bracket |
+//! |---|---|---|
+//! | every entry that maps it, of a PMD table or of a leaf table, becomes a migration entry | folio lock, `anon_vma` W | CLEAR of what the PMD entry covers, whether it still maps the page or not; then CLEAR of the page |
+//! | of a page of a file: they are taken away | folio lock, `i_mmap_rwsem` R | CLEAR of the page; flushed inside |
+//! | if nobody else holds it, each of its pages is one of its own | folio lock, the same | none |
+//! | migration entries map those pages | the same | none |
 
-use crate::frames::{BLOCK_FRAMES, ZERO_PAGE};
+use crate::behaviour::Behaviour;
+use crate::file_locks::Fs;
+use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::machine::Machine;
 use crate::mm::Mm;
-use ksync::Kernel;
-use mm_types::{MmId, PageRange, Pfn, Pte, VmFlags, Vpn};
-use std::collections::BTreeMap;
-use trace::{NotifyEvent, NotifyRange};
+use crate::names::NAMES;
+use crate::reclaim::Unmap;
+use crate::rmap::{FolioPlace, RmapLock};
+use ksync::{Kernel, current};
+use mm_types::{Errno, PageRange, Pfn, Pte, PteKind, VmFlags, Vpn};
 
 impl Machine {
     /// Splits the huge page whose first frame is `head`, if only its mappings hold it. Says whether it did.
@@ -28,80 +35,93 @@ impl Machine {
     }
 
     /// The folio locked, with one reference of the caller's, which is to the first page afterwards.
-    fn split_locked(&self, k: &Kernel, head: Pfn) -> bool {
+    pub(crate) fn split_locked(&self, k: &Kernel, head: Pfn) -> bool {
         if !self.is_huge(head) {
             return false;
         }
-        let places = self.mapped_places(head);
-        for (mm, pages) in &places {
-            let Some(mm) = self.mm(*mm) else { continue };
-            for (vpn, _) in pages {
-                let huge = mm.peek_huge(k, *vpn).and_then(Pte::mapped_pfn);
-                if huge == Some(head) {
-                    mm.split_huge_pmd(k, *vpn);
-                }
-            }
-        }
         let frame = self.frame(head);
-        let mapped = self.with_block(head, |block| (block.mapcount(), block.entire));
-        if mapped != Some((frame.refcount - 1, 0)) {
+        // `can_split_folio()`: nobody is told of a split that somebody's reference forbids.
+        if frame.refcount != self.folio_mapcount(head) + self.cache_refs(head) + 1 {
             return false;
         }
-        self.split_block(k, head, 1);
-        for (mm, pages) in &places {
-            if let Some(mm) = self.mm(*mm) {
-                mm.map_unused_to_zeropage(k, pages);
+        let anon = frame.flags.contains(FrameFlags::ANON);
+        let split = self.with_folio_places(head, RmapLock::Write, |places| {
+            self.unmap_folio(k, head, places, anon);
+            let alone = self.frame(head).refcount == self.cache_refs(head) + 1 && self.folio_mapcount(head) == 0;
+            if alone {
+                self.split_block(head);
             }
-        }
-        true
+            if anon {
+                for place in places {
+                    place.mm.remap_folio(k, place, alone);
+                }
+            }
+            if alone {
+                self.put_tails(k, head);
+            }
+            alone
+        });
+        split == Some(true)
     }
 
-    /// Where the pages of a huge page may be mapped, by address space.
-    fn mapped_places(&self, head: Pfn) -> BTreeMap<MmId, Vec<(Vpn, Pfn)>> {
-        let mut places = BTreeMap::<MmId, Vec<(Vpn, Pfn)>>::new();
-        for pfn in (head.0..head.0 + BLOCK_FRAMES).map(Pfn) {
-            let frame = self.frame(pfn);
-            if frame.mapcount > 0 {
-                self.rmap_walk(&frame, |mm, vpn| places.entry(mm.id).or_default().push((vpn, pfn)));
+    /// `unmap_folio()`.
+    fn unmap_folio(&self, k: &Kernel, head: Pfn, places: &[FolioPlace], anon: bool) {
+        for place in places {
+            if anon {
+                place.mm.split_huge_pmd_frozen(k, place.pages[0].0, head);
+                place.mm.try_to_migrate_place(k, head, place);
+            } else {
+                place.mm.try_to_unmap_place(k, head, place, Unmap::Drop);
             }
         }
-        places
     }
 }
 
 impl Mm {
-    /// Entries that map pages of zeros map the zero page instead: inside a CLEAR bracket over all of `pages`.
-    fn map_unused_to_zeropage(&self, k: &Kernel, pages: &[(Vpn, Pfn)]) {
-        let (first, last) = (pages.iter().map(|(vpn, _)| *vpn).min(), pages.iter().map(|(vpn, _)| *vpn).max());
-        let range = first.zip(last).and_then(|(first, last)| PageRange::new(first, last + 1).ok());
-        let Some(range) = range else { return };
-        let bracket = self.subs.invalidate_range_start(NotifyRange {
-            mm: self.id,
-            pages: range,
-            event: NotifyEvent::Clear,
-            blockable: true,
-            owner: None,
-        });
-        let mut unused = Vec::new();
-        for (vpn, pfn) in pages {
-            let locked = self.find_vma(*vpn).is_none_or(|vma| vma.flags().contains(VmFlags::LOCKED));
-            let Some(leaf) = self.tables.walk(*vpn).filter(|_| !locked) else { continue };
-            let ptes = leaf.lock();
-            let old = ptes.get(*vpn);
-            if old.mapped_pfn() != Some(*pfn) || old.is_special() || self.read_tag_of(*pfn) != 0 {
-                continue;
+    /// `remap_page()`: migration entries of a folio map its pages again. Of one that was `split`, pages of zeros may be mapped
+    /// as the zero page instead, and go.
+    fn remap_folio(&self, k: &Kernel, place: &FolioPlace, split: bool) {
+        let unused = split && self.machine.config.behaviour.contains(Behaviour::SPLIT_UNUSED_TO_ZEROPAGE);
+        for (vpn, pfn) in &place.pages {
+            if !(unused && self.map_unused_to_zeropage(k, *vpn, *pfn)) {
+                self.remove_migration_pte(k, *vpn, *pfn, *pfn);
             }
-            ptes.clear(k, *vpn);
-            self.flush_tlb_range(k, PageRange::page(*vpn));
-            ptes.set(k, *vpn, Pte::present(ZERO_PAGE).with_special(true).with_protnone(!old.is_present()));
-            self.machine.remove_rmap(*pfn, self.id);
-            unused.push(*pfn);
         }
-        bracket.end();
-        unused.into_iter().for_each(|pfn| self.machine.put_page(k, pfn));
     }
 
-    fn read_tag_of(&self, pfn: Pfn) -> u64 {
-        self.machine.read_tag(pfn)
+    /// An entry for a page of zeros maps the zero page, unless its VMA is locked.
+    fn map_unused_to_zeropage(&self, k: &Kernel, vpn: Vpn, pfn: Pfn) -> bool {
+        let Some(vma) = self.find_vma(vpn).filter(|vma| !vma.flags().contains(VmFlags::LOCKED)) else { return false };
+        let Some(leaf) = self.tables.walk(vpn) else { return false };
+        let ptes = leaf.lock();
+        if ptes.get(vpn).kind() != (PteKind::Migration { pfn }) || self.machine.read_tag(pfn) != 0 {
+            return false;
+        }
+        ptes.set(k, vpn, Pte::present(ZERO_PAGE).with_special(true).with_protnone(!vma.is_accessible()));
+        true
+    }
+
+    /// A write of this process and `pages` to `split_huge_pages` in debugfs: what huge pages are mapped there become single
+    /// ones. Gives how many did.
+    ///
+    /// # Errors
+    /// None; told as a call.
+    ///
+    /// Source: `split_huge_pages_pid()`, mm/huge_memory.c, 6.12.
+    pub fn split_huge_pages(&self, pages: PageRange) -> Result<u64, Errno> {
+        current(|k| {
+            self.call(k, NAMES.split_huge_pages, Some(pages), || {
+                let locks = self.machine.locks();
+                Ok(self.machine.with_writers(Fs::Debugfs, || {
+                    let _one = locks.files.split_debug.lock();
+                    let _read = self.mmap_lock.read();
+                    let mut heads = self.mapped_frames(k, pages);
+                    heads.iter_mut().for_each(|pfn| *pfn = self.machine.head(*pfn));
+                    heads.dedup();
+                    let huge = heads.into_iter().filter(|pfn| self.machine.is_huge(*pfn));
+                    huge.map(|head| u64::from(self.machine.split_folio(k, head))).sum()
+                }))
+            })
+        })
     }
 }

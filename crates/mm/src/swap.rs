@@ -53,6 +53,12 @@ impl Machine {
         self.swap.lock().used
     }
 
+    /// Slots not in use.
+    pub(crate) fn swap_room(&self) -> u64 {
+        let swap = self.swap.lock();
+        swap.capacity.saturating_sub(swap.used)
+    }
+
     /// `add_to_swap()`: a slot for a page, which enters the swap cache. The cache takes a reference. Folio lock held.
     pub(crate) fn add_to_swap(&self, k: &Kernel, pfn: Pfn) -> Option<u64> {
         let slot = {

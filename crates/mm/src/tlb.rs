@@ -8,6 +8,7 @@
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::obj::tlb_obj;
+use crate::page_table::PMD_PAGES;
 use ksync::Kernel;
 use mm_types::{PageRange, Pfn, Vpn};
 use smallvec::SmallVec;
@@ -24,7 +25,12 @@ impl Mm {
     /// `flush_tlb_range()`: translations of `pages` are gone from every CPU, then the secondary hook is called. More than
     /// 33 pages flush, and announce, everything.
     pub(crate) fn flush_tlb_range(&self, k: &Kernel, pages: PageRange) {
-        let pages = if pages.nr_pages() > FLUSH_CEILING { PageRange::ALL } else { pages };
+        self.flush_tlb_entries(k, pages, 1);
+    }
+
+    /// The same of entries that map `stride` pages each: more than 33 entries flush everything (`flush_tlb_mm_range()`).
+    pub(crate) fn flush_tlb_entries(&self, k: &Kernel, pages: PageRange, stride: u64) {
+        let pages = if pages.nr_pages() / stride > FLUSH_CEILING { PageRange::ALL } else { pages };
         k.visible_write(tlb_obj(self.id));
         k.emit(EventKind::TlbFlush { mm: self.id, pages });
         self.subs.arch_invalidate_secondary_tlbs(pages);
@@ -36,6 +42,8 @@ pub(crate) struct MmuGather<'m> {
     mm: &'m Mm,
     range: Option<(Vpn, Vpn)>,
     full_mm: bool,
+    /// An entry of a leaf table was cleared; else only such that map, or lead to, 512 pages (`cleared_ptes`).
+    cleared_ptes: bool,
     pages: SmallVec<[Pfn; 8]>,
 }
 
@@ -43,25 +51,35 @@ impl<'m> MmuGather<'m> {
     /// `tlb_gather_mmu()`.
     pub(crate) fn new(mm: &'m Mm) -> MmuGather<'m> {
         mm.tlb_flush_pending.fetch_add(1, Ordering::Relaxed);
-        MmuGather { mm, range: None, full_mm: false, pages: SmallVec::new() }
+        MmuGather { mm, range: None, full_mm: false, cleared_ptes: false, pages: SmallVec::new() }
     }
 
     /// `tlb_gather_mmu_fullmm()`: the address space goes away.
     pub(crate) fn full_mm(mm: &'m Mm) -> MmuGather<'m> {
         mm.tlb_flush_pending.fetch_add(1, Ordering::Relaxed);
-        MmuGather { mm, range: None, full_mm: true, pages: SmallVec::new() }
+        MmuGather { mm, range: None, full_mm: true, cleared_ptes: false, pages: SmallVec::new() }
     }
 
     /// The flush must cover this page (`tlb_flush_pte_range()`).
     pub(crate) fn note(&mut self, vpn: Vpn) {
+        self.cleared_ptes = true;
+        self.extend(vpn);
+    }
+
+    /// The flush must cover this page, where a table went (`pte_free_tlb()`).
+    pub(crate) fn note_table(&mut self, vpn: Vpn) {
+        self.extend(vpn);
+    }
+
+    fn extend(&mut self, vpn: Vpn) {
         let (start, end) = self.range.unwrap_or((vpn, vpn));
         self.range = Some((start.min(vpn), end.max(vpn + 1)));
     }
 
-    /// The flush must cover these pages (`tlb_flush_pmd_range()`).
+    /// The flush must cover these pages, of entries that map 512 each (`tlb_flush_pmd_range()`).
     pub(crate) fn note_range(&mut self, pages: PageRange) {
-        self.note(pages.start());
-        self.note(Vpn(pages.end().0 - 1));
+        self.extend(pages.start());
+        self.extend(Vpn(pages.end().0 - 1));
     }
 
     /// The page's reference is dropped after the flush. True when the gather is full and must be flushed first
@@ -76,8 +94,9 @@ impl<'m> MmuGather<'m> {
         if self.full_mm {
             self.mm.flush_tlb_range(k, PageRange::ALL);
         } else if let Some(range) = self.range.take().and_then(|(start, end)| PageRange::new(start, end).ok()) {
-            self.mm.flush_tlb_range(k, range);
+            self.mm.flush_tlb_entries(k, range, if self.cleared_ptes { 1 } else { PMD_PAGES });
         }
+        self.cleared_ptes = false;
     }
 
     /// `tlb_flush_mmu()`: flushes, then frees. Sync point `mm.free`.

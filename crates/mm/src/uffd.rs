@@ -9,19 +9,22 @@
 //! | unregister | `mmap_lock` W | PROTECTION_VMA per VMA, if it was registered for write protection |
 //! | `UFFDIO_WRITEPROTECT` | `mmap_lock` R, `&ctx->map_changing_lock` R | PROTECTION_VMA per VMA; flush after it |
 //! | `UFFDIO_COPY`, `UFFDIO_ZEROPAGE` | | none: nothing was there |
+//! | `UFFDIO_MOVE` of a huge page as one | both VMA locks R, `&ctx->map_changing_lock` R; at the change `&anon_vma->rwsem` W | CLEAR of its 512 pages; flushed inside |
 //! | `UFFDIO_MOVE` | both VMA locks R, `&ctx->map_changing_lock` R; at the change `&anon_vma->rwsem` W by trylock | CLEAR of each page of the *source*; flushed inside |
 //!
 //! Sources: fs/userfaultfd.c, mm/userfaultfd.c, 6.12.
 
 use crate::frames::FrameFlags;
+use crate::huge::{PmdGuard, pmd_base, pmd_range};
 use crate::mm::Mm;
 use crate::mprotect::Change;
 use crate::names::NAMES;
 use crate::obj::{MmObj, mm_obj};
+use crate::page_table::{PMD_PAGES, Pmd};
 use crate::tlb::MmuGather;
 use crate::vma::Vma;
 use ksync::{Kernel, RawRwSem, RwSem, current};
-use mm_types::{Errno, PageRange, PteKind, VirtAddr, VmFlags, Vpn};
+use mm_types::{Errno, PageRange, Pte, PteKind, VirtAddr, VmFlags, Vpn};
 use std::sync::Arc;
 
 /// What a range is registered for.
@@ -156,9 +159,80 @@ impl Mm {
                 self.with_two_vma_locks(dst.id(), src.id(), fresh, || {
                     let lock = self.uffd_lock();
                     let _changing = lock.read();
-                    to.iter().zip(0..).try_for_each(|(vpn, at)| self.move_pages_pte(k, &dst, vpn, from.vpn() + at))
+                    let mut at = 0;
+                    while at < to.nr_pages() {
+                        let (there, here) = (to.start() + at, from.vpn() + at);
+                        at += if self.moves_whole_pmd(k, there, here, to.nr_pages() - at) {
+                            self.move_pages_huge_pmd(k, &dst, there, here)?;
+                            PMD_PAGES
+                        } else {
+                            self.move_pages_pte(k, &dst, there, here)?;
+                            1
+                        };
+                    }
+                    Ok(())
                 })
             })
+        })
+    }
+
+    /// Whether a huge page goes as one: both places are aligned, nothing is at the new one, all of it is asked for
+    /// (`move_splits_huge_pmd()`).
+    fn moves_whole_pmd(&self, k: &Kernel, to: Vpn, from: Vpn, nr_pages: u64) -> bool {
+        let aligned = to == pmd_base(to) && from == pmd_base(from) && nr_pages >= PMD_PAGES;
+        aligned && matches!(self.tables.pmd(to), Pmd::None) && self.peek_huge(k, from).is_some_and(Pte::is_present)
+    }
+
+    /// `move_pages_huge_pmd()`: a CLEAR bracket of the 512 pages of the source; flushed inside, under the locks of both PMD
+    /// tables. `&anon_vma->rwsem` is waited for.
+    fn move_pages_huge_pmd(&self, k: &Kernel, dst: &Vma, to: Vpn, from: Vpn) -> Result<(), Errno> {
+        let machine = &self.machine;
+        let Some(seen) = self.peek_huge(k, from).filter(|pmd| pmd.is_present()) else { return Err(Errno::EAGAIN) };
+        let head = seen.pfn().filter(|_| !seen.is_special());
+        if let Some(head) = head {
+            let frame = machine.frame(head);
+            if !frame.flags.contains(FrameFlags::ANON | FrameFlags::EXCLUSIVE) || frame.pins > 0 {
+                return Err(Errno::EBUSY);
+            }
+        }
+        let held = head.filter(|head| machine.try_get_page(k, *head));
+        let bracket = self.subs.invalidate_range_start(self.clear_of(pmd_range(from)));
+        let folio = head.map(|head| machine.folio_lock(head));
+        let locked = folio.as_ref().map(|folio| folio.lock());
+        let anon_vma = head.and_then(|head| machine.frame(head).anon_vma).and_then(|id| machine.anon_vma(id));
+        let rmap = anon_vma.as_ref().map(|anon_vma| anon_vma.rwsem.write());
+        let moved = self.with_both_pmds(to, from, |new, old| {
+            if old.huge() != Some(seen) || !matches!(new.get(), Pmd::None) {
+                return Err(Errno::EAGAIN);
+            }
+            let pmd = old.clear(k);
+            self.flush_tlb_range(k, pmd_range(from));
+            if let Some(head) = head {
+                let moved_to = dst.anon().or_else(|| self.find_vma(to).and_then(|v| v.anon())).ok_or(Errno::EBUSY)?;
+                machine.with_subpages(head, |i, f| {
+                    f.anon_vma = Some(moved_to.anon_vma);
+                    f.index = dst.pgoff_at(to) + i;
+                });
+            }
+            let writable = head.is_some() && dst.flags().contains(VmFlags::WRITE);
+            new.set(k, pmd.with_write(writable).with_dirty(head.is_some()));
+            Ok(())
+        });
+        drop(rmap);
+        drop(locked);
+        bracket.end();
+        if let Some(head) = held {
+            machine.put_page(k, head);
+        }
+        moved
+    }
+
+    /// `double_pt_lock()`: the entries of two places, whose tables may be one.
+    fn with_both_pmds<R>(&self, to: Vpn, from: Vpn, f: impl FnOnce(&PmdGuard<'_>, &PmdGuard<'_>) -> R) -> R {
+        let one_lock = Arc::ptr_eq(&self.pmd_lock(to), &self.pmd_lock(from));
+        self.with_pmd(to, |new| match one_lock {
+            true => f(new, &self.pmd_unlocked(from)),
+            false => self.with_pmd_nested(from, |old| f(new, old)),
         })
     }
 

@@ -231,7 +231,7 @@ impl Mm {
             let ceiling = vmas.get(i + 1).map_or(bounds.ceiling, Vma::start);
             if self.free_pgd_range(vma.range(), bounds.floor, ceiling) {
                 // The flush covers one page at the start of the first table.
-                tlb.note(Vpn(vma.start().0 >> 9 << 9).max(bounds.floor));
+                tlb.note_table(Vpn(vma.start().0 >> 9 << 9).max(bounds.floor));
             }
         }
     }

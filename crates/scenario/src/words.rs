@@ -59,6 +59,7 @@ impl MmOp {
             MmOp::PagemapScan | MmOp::NumaScan | MmOp::UffdCopy | MmOp::Age | MmOp::LruGenAge | MmOp::LruGenWalk => {
                 (2, &[Mm, Range])
             }
+            MmOp::SplitHugePages | MmOp::Khugepaged => (2, &[Mm, Range]),
             MmOp::Damon => (4, &[Mm, Number, Word(&["vaddr", "paddr"]), Word(&["mkold", "check"])]),
             MmOp::Fork => (2, &[Mm, Mm]),
             MmOp::Exec | MmOp::OomReap | MmOp::ProcessMrelease => (1, &[Mm]),
@@ -311,6 +312,10 @@ words! {
         LruGenAge = "lru_gen_age",
         /// MGLRU's walk of page tables does.
         LruGenWalk = "lru_gen_walk",
+        /// A write to `split_huge_pages` of debugfs: huge pages of a range become single ones.
+        SplitHugePages = "split_huge_pages",
+        /// One round of khugepaged over a range: single pages become huge ones where those are wanted.
+        Khugepaged = "khugepaged",
         /// One sample of DAMON, by addresses or by frames: forgets that a page was accessed, or asks.
         Damon = "damon",
     }

@@ -5,7 +5,7 @@ use super::snapshot::push_run;
 use super::{Call, Fd, Outcome, Place, Snapshot, Trace, VmaLine};
 use ksync::{Kernel, KernelConfig};
 use mm::vma::{FileId, MapFlags, MmapArgs, MmapBacking, Placement, Vma, VmaKind};
-use mm::{FaultError, Machine, MachineConfig, Mm, PageState};
+use mm::{Behaviour, FaultError, Machine, MachineConfig, Mm, PageState};
 use mm_types::{Errno, Name, PAGE_SIZE, PageRange, Prot, TASK_SIZE, VirtAddr, VmFlags, Vpn};
 use mmu_notifier::{Annotations, Framework};
 use std::collections::BTreeMap;
@@ -73,6 +73,7 @@ impl Player {
                 memory_bytes: 24 << 30,
                 swap_bytes: 0,
                 reclaim_by_choice: false,
+                behaviour: Behaviour::V6_18,
                 ..MachineConfig::default()
             };
             let machine = Machine::new(k, config, Framework::new(k, Annotations::default()));

@@ -22,7 +22,7 @@ use crate::schedulers::RecipeScheduler;
 use crate::token::{Mode, Recipe};
 use ksync::{Kernel, KernelConfig, current};
 use lockdep::Lockdep;
-use mm::{Machine, MachineConfig};
+use mm::{Behaviour, Machine, MachineConfig};
 use mm_types::{Name, PageRange};
 use mmu_notifier::{Annotations, Framework};
 use std::cell::{Cell, RefCell};
@@ -153,7 +153,8 @@ impl Replay<'_> {
         let world = k.enter(|k| {
             let framework = Framework::new(k, Annotations::default());
             // Large enough that nothing is reclaimed: the recorded machine did not either.
-            let config = MachineConfig { memory_bytes: 16 << 30, ..MachineConfig::default() };
+            let config =
+                MachineConfig { memory_bytes: 16 << 30, behaviour: Behaviour::V6_18, ..MachineConfig::default() };
             Rc::new(World::new(self, Machine::new(k, config, framework), victim))
         });
         let (task, entries) = (world.clone(), self.log.entries.clone());

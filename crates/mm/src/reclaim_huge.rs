@@ -1,0 +1,189 @@
+//! Reclaim of huge pages. Linux: `shrink_folio_list()`, mm/vmscan.c; `try_to_unmap_one()`, mm/rmap.c; `add_to_swap()`,
+//! mm/swap_state.c, 6.12.
+//!
+//! An anonymous one goes to swap as a whole, in 512 slots: one CLEAR bracket for what a VMA maps of it, inside which the entry
+//! of the PMD table is split and each of the 512 entries is cleared and flushed. Where swap has no room it is split, and its
+//! pages are reclaimed one by one. One that `MADV_FREE` was said of is dropped, unless it was written since. A page of a file
+//! loses its mappings and stays.
+
+use crate::frames::{BLOCK_FRAMES, FrameFlags};
+use crate::huge::pmd_range;
+use crate::machine::Machine;
+use crate::mm::Mm;
+use crate::obj::frame_obj;
+use crate::page_table::Pmd;
+use crate::reclaim::Unmap;
+use crate::rmap::{FolioPlace, RmapLock};
+use ksync::Kernel;
+use mm_types::{Gfp, Pfn, Pte};
+
+impl Machine {
+    /// Reclaims the huge page whose first frame is `head`. Gives how many frames were freed.
+    pub(crate) fn reclaim_huge(&self, k: &Kernel, head: Pfn, gfp: Gfp) -> u64 {
+        if !self.try_get_page(k, head) {
+            return 0;
+        }
+        let done = {
+            let lock = self.folio_lock(head);
+            match lock.try_lock() {
+                Some(_folio) => self.shrink_huge_folio(k, head, gfp),
+                None => Shrunk::Kept,
+            }
+        };
+        match done {
+            Shrunk::Freed => BLOCK_FRAMES,
+            Shrunk::Kept => {
+                self.put_page(k, head);
+                0
+            }
+            Shrunk::Split => {
+                self.put_page(k, head);
+                let pages = (head.0..head.0 + BLOCK_FRAMES).map(Pfn);
+                pages.map(|pfn| self.reclaim_folio(k, pfn, gfp)).sum()
+            }
+        }
+    }
+
+    /// The folio locked, with a reference of this caller, which is gone when it was freed.
+    fn shrink_huge_folio(&self, k: &Kernel, head: Pfn, gfp: Gfp) -> Shrunk {
+        let frame = self.frame(head);
+        if frame.pins > 0 || frame.refcount == 0 {
+            return Shrunk::Kept;
+        }
+        if !frame.flags.contains(FrameFlags::ANON) {
+            self.unmap_huge(k, head, Unmap::Drop);
+            return Shrunk::Kept;
+        }
+        let in_swap_cache = frame.flags.contains(FrameFlags::SWAPCACHE);
+        if frame.flags.contains(FrameFlags::LAZYFREE) && !in_swap_cache {
+            self.unmap_huge(k, head, Unmap::Drop);
+            return if self.freeze(k, head, 1) { self.freed(k, head) } else { Shrunk::Kept };
+        }
+        if !in_swap_cache && (!gfp.contains(Gfp::IO) || !self.add_huge_to_swap(k, head)) {
+            let split = gfp.contains(Gfp::IO) && self.split_locked(k, head);
+            return if split { Shrunk::Split } else { Shrunk::Kept };
+        }
+        self.unmap_huge(k, head, Unmap::Swap(frame.slot));
+        if self.folio_mapcount(head) > 0 {
+            self.leave_swap_cache(k, head);
+            return Shrunk::Kept;
+        }
+        for pfn in (head.0..head.0 + BLOCK_FRAMES).map(Pfn) {
+            self.swap_writepage(k, pfn, self.frame(pfn).slot);
+        }
+        // This caller's reference, and one of the cache for each page.
+        if !self.freeze(k, head, 1 + BLOCK_FRAMES as u32) {
+            return Shrunk::Kept;
+        }
+        (head.0..head.0 + BLOCK_FRAMES).map(Pfn).for_each(|pfn| self.delete_from_swap_cache(k, pfn));
+        self.freed(k, head)
+    }
+
+    fn unmap_huge(&self, k: &Kernel, head: Pfn, how: Unmap) {
+        self.with_folio_places(head, RmapLock::Read, |places| {
+            places.iter().for_each(|place| place.mm.try_to_unmap_place(k, head, place, how));
+        });
+    }
+
+    /// 512 slots, or none (`folio_alloc_swap()` with `CONFIG_THP_SWAP`).
+    fn add_huge_to_swap(&self, k: &Kernel, head: Pfn) -> bool {
+        if self.swap_room() < BLOCK_FRAMES {
+            return false;
+        }
+        (head.0..head.0 + BLOCK_FRAMES).map(Pfn).all(|pfn| self.add_to_swap(k, pfn).is_some())
+    }
+
+    /// A page that stays mapped: those of its pages that no entry names in swap leave the swap cache.
+    fn leave_swap_cache(&self, k: &Kernel, head: Pfn) {
+        for pfn in (head.0..head.0 + BLOCK_FRAMES).map(Pfn) {
+            let frame = self.frame(pfn);
+            if frame.flags.contains(FrameFlags::SWAPCACHE) && !self.swap_in_use(frame.slot) {
+                self.delete_from_swap_cache(k, pfn);
+                self.put_page(k, head);
+            }
+        }
+    }
+
+    /// Whether `references` are all there are, and nothing maps it: then there are none.
+    fn freeze(&self, k: &Kernel, head: Pfn, references: u32) -> bool {
+        k.visible_write(frame_obj(head));
+        let unmapped = self.folio_mapcount(head) == 0;
+        self.with_frame(head, |f| {
+            let ours = unmapped && f.refcount == references;
+            if ours {
+                f.refcount = 0;
+            }
+            ours
+        })
+    }
+
+    fn freed(&self, k: &Kernel, head: Pfn) -> Shrunk {
+        self.free_frame(k, head);
+        Shrunk::Freed
+    }
+}
+
+enum Shrunk {
+    Freed,
+    Kept,
+    /// It is 512 pages now.
+    Split,
+}
+
+impl Mm {
+    /// `try_to_unmap_one()` of a huge page, with `TTU_SPLIT_HUGE_PMD`: one CLEAR bracket of what the VMA maps of it.
+    pub(crate) fn try_to_unmap_place(&self, k: &Kernel, head: Pfn, place: &FolioPlace, how: Unmap) {
+        let first = place.pages[0].0;
+        let bracket = self.subs.invalidate_range_start(self.clear_of(place.range()));
+        let maps_all = |pmd: Option<Pte>| pmd.and_then(Pte::mapped_pfn) == Some(head);
+        let lazyfree = how == Unmap::Drop && self.machine.frame(head).flags.contains(FrameFlags::LAZYFREE);
+        if lazyfree && maps_all(self.peek_huge(k, first)) {
+            self.discard_lazyfree_pmd(k, head, place);
+            bracket.end();
+            return;
+        }
+        if maps_all(self.peek_huge(k, first)) {
+            self.with_pmd(first, |pmd| {
+                if maps_all(pmd.huge()) {
+                    pmd.split(k);
+                }
+            });
+        }
+        if let Pmd::Table(leaf) = self.tables.pmd(first) {
+            let ptes = leaf.lock();
+            for (vpn, pfn) in &place.pages {
+                let how = match how {
+                    Unmap::Swap(_) => Unmap::Swap(self.machine.frame(*pfn).slot),
+                    other => other,
+                };
+                self.unmap_pte(k, &ptes, *vpn, *pfn, how);
+            }
+        }
+        bracket.end();
+    }
+
+    /// `unmap_huge_pmd_locked()` of a page that `MADV_FREE` was said of: the entry goes, unless it or the page was written since,
+    /// or somebody holds the page.
+    fn discard_lazyfree_pmd(&self, k: &Kernel, head: Pfn, place: &FolioPlace) {
+        let machine = &self.machine;
+        let first = place.pages[0].0;
+        self.with_pmd(first, |pmd| {
+            if pmd.huge().and_then(Pte::mapped_pfn) != Some(head) {
+                return;
+            }
+            let old = pmd.clear(k);
+            self.flush_tlb_range(k, pmd_range(first));
+            let frame = machine.frame(head);
+            let written = old.is_dirty() || !frame.flags.contains(FrameFlags::LAZYFREE);
+            if written || frame.refcount != machine.folio_mapcount(head) + 1 || frame.pins > 0 {
+                pmd.set(k, old);
+                if written {
+                    machine.with_subpages(head, |_, f| f.flags -= FrameFlags::LAZYFREE);
+                }
+                return;
+            }
+            machine.remove_rmap_pmd(head, self.id);
+            machine.put_page(k, head);
+        });
+    }
+}
