@@ -134,18 +134,21 @@ fn shapes(recording: &Recording, played: &Played) -> Result<(), Difference> {
     for round in &recording.rounds {
         names(round, played).map_err(|(_, difference)| difference)?;
     }
-    for (at, here) in played.operations.iter().enumerate() {
-        let recorded: Vec<&Operation> = recording
-            .rounds
-            .iter()
-            .filter_map(|round| match at {
-                0 => round.first().filter(|op| op.name == SETUP),
-                _ => without_setup(round).get(at - 1),
-            })
-            .collect();
-        let rounds: Vec<BTreeSet<String>> = recorded.iter().map(|op| kinds(op)).collect();
-        let ours = kinds(here);
-        let ever: BTreeSet<&String> = rounds.iter().flatten().collect();
+    let nothing = Operation { name: SETUP.to_owned(), callbacks: Vec::new(), truncated: false };
+    let aligned: Vec<Vec<&Operation>> = recording
+        .rounds
+        .iter()
+        .map(|round| {
+            let setup = round.first().filter(|op| op.name == SETUP).unwrap_or(&nothing);
+            std::iter::once(setup).chain(without_setup(round)).collect()
+        })
+        .collect();
+    let rounds: Vec<Vec<BTreeSet<String>>> = aligned.iter().map(|round| kinds(round)).collect();
+    let every: Vec<BTreeSet<String>> = kinds(&played.operations.iter().collect::<Vec<_>>());
+    for (at, (here, ours)) in played.operations.iter().zip(&every).enumerate() {
+        let recorded: Vec<&Operation> = aligned.iter().map(|round| round[at]).collect();
+        let rounds: Vec<&BTreeSet<String>> = rounds.iter().map(|round| &round[at]).collect();
+        let ever: BTreeSet<&String> = rounds.iter().copied().flatten().collect();
         // What came after a cut is not known.
         let whole = recorded.iter().all(|op| !op.truncated);
         let extra = ours.iter().find(|kind| whole && !ever.contains(kind));

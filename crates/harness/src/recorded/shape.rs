@@ -10,23 +10,37 @@ use super::callback::Callback;
 use super::recorder::Operation;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The kinds of episode of one operation.
-pub(crate) fn kinds(operation: &Operation) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut open: BTreeMap<&str, Episode> = BTreeMap::new();
-    for callback in &operation.callbacks {
-        let episode = open.entry(&callback.task).or_default();
-        if episode.starts == episode.ends && is_flush_of_another(callback) {
-            continue;
+/// The kinds of episode of each operation of a run, in order. An episode belongs to the operation in which it began: another
+/// task may be in the middle of one when the next operation begins.
+pub(crate) fn kinds(operations: &[&Operation]) -> Vec<BTreeSet<String>> {
+    let mut found = vec![BTreeSet::new(); operations.len()];
+    let mut open: BTreeMap<&str, (usize, Episode)> = BTreeMap::new();
+    for (at, operation) in operations.iter().enumerate() {
+        let over = |began: &usize, episode: &Episode| *began < at && episode.starts == episode.ends;
+        for (began, episode) in open.extract_if(.., |_, (began, episode)| over(began, episode)).map(|(_, open)| open) {
+            found[began].insert(episode.text);
         }
-        if episode.is_over_before(callback) {
-            found.insert(std::mem::take(episode).text);
+        for callback in &operation.callbacks {
+            let (began, episode) = open.entry(&callback.task).or_default();
+            if episode.starts == episode.ends && is_flush_of_another(callback) {
+                continue;
+            }
+            if episode.is_over_before(callback) {
+                found[*began].insert(std::mem::take(episode).text);
+            }
+            if episode.text.is_empty() {
+                *began = at;
+            }
+            episode.add(callback);
         }
-        episode.add(callback);
+        if operation.truncated {
+            // Of a recording that was cut, the last episodes are not whole.
+            open.retain(|_, (_, episode)| episode.starts == episode.ends);
+        }
     }
-    // Of a recording that was cut, the last episodes are not whole.
-    let whole = open.into_values().filter(|e| !e.text.is_empty() && (e.starts == e.ends || !operation.truncated));
-    found.extend(whole.map(|episode| episode.text));
+    for (began, episode) in open.into_values().filter(|(_, episode)| !episode.text.is_empty()) {
+        found[began].insert(episode.text);
+    }
     found
 }
 
