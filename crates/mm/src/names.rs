@@ -49,7 +49,6 @@ names! {
     compact = "compact",
     split_huge_pages = "split_huge_pages",
     khugepaged = "khugepaged",
-    ksm = "ksm",
     mm_zap = "mm.zap",
     mm_fault = "mm.fault",
     mm_reclaim = "mm.reclaim",
