@@ -1,7 +1,7 @@
 //! Exploring everything, on scenarios with address spaces and devices: what any strategy finds in a scenario that is explored
 //! completely, the complete exploration has found.
 
-use harness::{Bounds, ExhaustPlan, ExhaustReport, Experiment, ExplorePlan, Mode};
+use harness::{Division, ExhaustPlan, ExhaustReport, Experiment, ExplorePlan, Mode};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -10,8 +10,27 @@ fn shipped(name: &str) -> Experiment {
 }
 
 fn exhaust(experiment: &Experiment, executions: Option<u64>) -> ExhaustReport {
-    let plan = ExhaustPlan { bounds: Bounds::default(), executions, stop_at_first: false };
+    let plan = ExhaustPlan { executions, ..ExhaustPlan::default() };
     experiment.exhaust(&plan, &|_| ControlFlow::Continue(()))
+}
+
+/// With address spaces, devices, choices and steps that end a run; a bound cuts some of them.
+#[test]
+fn the_report_of_a_complete_exploration_does_not_depend_on_the_number_of_jobs() {
+    let bounds = [(None, false), (Some(300), false), (None, true)];
+    for name in ["toy-inversion", "lost-invalidation", "userptr-corrected", "philosophers-3"] {
+        let experiment = shipped(name);
+        for (executions, stop_at_first) in bounds {
+            let report = |jobs| {
+                let division = Division { turn: 8, open: 6 };
+                let executions = executions.or(Some(2_000));
+                let plan = ExhaustPlan { executions, stop_at_first, jobs, division, ..ExhaustPlan::default() };
+                let report = experiment.exhaust(&plan, &|_| ControlFlow::Continue(()));
+                (report.to_text(), report.to_json().to_string())
+            };
+            assert_eq!(report(1), report(2), "{name}, {executions:?}, {stop_at_first}");
+        }
+    }
 }
 
 /// Small enough to be explored completely.

@@ -19,6 +19,8 @@ impl Gather<()> for Nothing {
     fn add(&mut self, (): (), _course: &mut dyn FnMut() -> Option<explore::Course>) -> Verdict {
         Verdict::Clean
     }
+
+    fn merge(&mut self, _other: Nothing) {}
 }
 
 impl Accumulate<()> for Nothing {
@@ -30,8 +32,9 @@ impl Accumulate<()> for Nothing {
 }
 
 /// Runs of a complete exploration.
-fn explore_all(counter: Counter) -> u64 {
-    let explored = exhaust(&counter, &ExhaustPlan::default(), Nothing, &|_| ControlFlow::Continue(()));
+fn explore_all(counter: Counter, jobs: usize) -> u64 {
+    let plan = ExhaustPlan { jobs, ..ExhaustPlan::default() };
+    let explored = exhaust(&counter, &plan, &|| Nothing, &|_| ControlFlow::Continue(()));
     assert!(explored.complete);
     explored.tally.executions
 }
@@ -72,8 +75,14 @@ pub fn rows(criterion: &mut Criterion, table: &mut Table) {
     let (two, three) = (Counter { tasks: 2, times: 10 }, Counter { tasks: 3, times: 5 });
     let mut group = criterion.benchmark_group("exhaustive");
     group.sample_size(10);
-    group.bench_function("counter_2x10", |b| b.iter(|| assert_eq!(explore_all(two), 184_756)));
-    group.bench_function("counter_3x5", |b| b.iter(|| assert_eq!(explore_all(three), 756_756)));
+    for jobs in [1, 2] {
+        group.bench_function(format!("counter_2x10_{jobs}"), |b| {
+            b.iter(|| assert_eq!(explore_all(two, jobs), 184_756));
+        });
+        group.bench_function(format!("counter_3x5_{jobs}"), |b| {
+            b.iter(|| assert_eq!(explore_all(three, jobs), 756_756));
+        });
+    }
     group.bench_function("loom", |b| b.iter(explore_all_by_loom));
     group.finish();
 
@@ -87,9 +96,12 @@ pub fn rows(criterion: &mut Criterion, table: &mut Table) {
 
     let loom_runs = explore_all_by_loom() as f64;
     let loom = Some(("exhaustive/loom", "loom 0.7.3, 2 x 4"));
-    table.row("every trace of 2 x 10 lock/unlock (184,756)", "exhaustive/counter_2x10", None, "<= 250 ms");
-    table.row("every trace of 3 x 5 lock/unlock (756,756)", "exhaustive/counter_3x5", None, "<= 1 s");
-    table.row_per("an execution of 2 x 10", "exhaustive/counter_2x10", loom, (184_756.0, loom_runs), "<= 1.35 us");
+    for (jobs, cores) in [(1, "one core"), (2, "two cores")] {
+        let (two, three) = (format!("exhaustive/counter_2x10_{jobs}"), format!("exhaustive/counter_3x5_{jobs}"));
+        table.row(&format!("every trace of 2 x 10 lock/unlock (184,756), {cores}"), &two, None, "<= 250 ms");
+        table.row(&format!("every trace of 3 x 5 lock/unlock (756,756), {cores}"), &three, None, "<= 1 s");
+    }
+    table.row_per("an execution of 2 x 10", "exhaustive/counter_2x10_1", loom, (184_756.0, loom_runs), "<= 1.35 us");
     let one = Some(("cores/random_1", "the same, one core"));
     table.row("65,536 random runs of 2 x 10, two cores", "cores/random_2", one, "ratio as the next row, to 5 %");
     let one = Some(("cores/calibration_1", "the same, one core"));

@@ -15,6 +15,8 @@
 //! job 1:  runs 0..4        runs 8..12                 | merged: 0..4, 4..7
 //! job 2:         runs 4..6, 6 finds    runs 12.. stops | runs 8.. are dropped: runs == 7, first == 6
 //! ```
+//!
+//! An exhaustive exploration has no numbered runs; its *turns* are (`exhaust.rs`).
 
 mod exhaust;
 mod exhaustive;
@@ -26,7 +28,7 @@ mod replay;
 mod strategy;
 mod worker;
 
-pub use exhaust::{ExhaustPlan, Exhausted, Gather, Remaining, exhaust};
+pub use exhaust::{Division, ExhaustPlan, Exhausted, Gather, Remaining, exhaust};
 pub use exhaustive::{Bounds, Course, CourseScheduler, Exhaustive, Flaw, Tally};
 pub use explore::{Ended, Explored, explore};
 pub use plan::Plan;

@@ -4,7 +4,7 @@ use crate::compile::{DeviceSpec, DriverSpec};
 use crate::inline::InlineDriver;
 use crate::registry::Registry;
 use driver_model::{Args, Config, Driver};
-use ksync::{Kernel, Mutex, RwSem, SpinLock};
+use ksync::{Kernel, LockClass, Mutex, RwSem, SpinLock};
 use mm::Mm;
 use mm_types::{Name, PageRange, VirtAddr};
 use scenario::ast::{Argument, LockKind};
@@ -29,10 +29,11 @@ pub(crate) enum DeviceLock {
 impl DeviceLock {
     /// A lock whose class is named `class`.
     pub(crate) fn new(k: &Kernel, class: Name, kind: LockKind) -> DeviceLock {
+        let of = |kind| LockClass::named(class, kind);
         match kind {
-            LockKind::Mutex => DeviceLock::Mutex(Arc::new(k.mutex(class.as_str(), ()))),
-            LockKind::Spinlock => DeviceLock::Spin(Arc::new(k.spinlock(class.as_str(), ()))),
-            LockKind::Rwsem => DeviceLock::RwSem(Arc::new(k.rwsem(class.as_str(), ()))),
+            LockKind::Mutex => DeviceLock::Mutex(Arc::new(k.mutex_of(of(trace::LockKind::Mutex), ()))),
+            LockKind::Spinlock => DeviceLock::Spin(Arc::new(k.spinlock_in(k.class(of(trace::LockKind::Spin)), ()))),
+            LockKind::Rwsem => DeviceLock::RwSem(Arc::new(k.rwsem_of(of(trace::LockKind::RwSem), ()))),
         }
     }
 

@@ -198,12 +198,31 @@ impl Gather<Brief> for Kept {
         for key in brief.found {
             let best = self.found.entry(key).or_default();
             best.traces += 1;
-            let better = |new: &&Course| best.course.as_ref().is_none_or(|old| *new < old);
-            if let Some(new) = course.as_ref().filter(better) {
-                best.course = Some(new.clone());
-            }
+            best.offer(course.clone());
         }
         explore::Verdict::Finding
+    }
+
+    fn merge(&mut self, other: Kept) {
+        for (key, Best { traces, course }) in other.found {
+            let best = self.found.entry(key).or_default();
+            best.traces += traces;
+            best.offer(course);
+        }
+        for (end, n) in other.ends {
+            *self.ends.entry(end).or_default() += n;
+        }
+        self.steps += other.steps;
+    }
+}
+
+impl Best {
+    /// Takes the course if it is better than the one there is.
+    fn offer(&mut self, course: Option<Course>) {
+        let better = |new: &Course| self.course.as_ref().is_none_or(|old| new < old);
+        if course.as_ref().is_some_and(better) {
+            self.course = course;
+        }
     }
 }
 
@@ -214,7 +233,7 @@ pub(crate) fn exhaust(
 ) -> ExhaustReport {
     let program = Traces { experiment, lockdep: Lockdep::new() };
     let Exhausted { gathered, tally, complete, estimate, ended } =
-        explore::exhaust(&program, plan, Kept::default(), progress);
+        explore::exhaust(&program, plan, &Kept::default, progress);
     let across_runs = if complete { cycles_across_runs(&program.lockdep, gathered.found.keys()) } else { Vec::new() };
     let codes: BTreeSet<Code> = gathered.found.keys().map(|(code, _)| *code).collect();
     let scenario = experiment.scenario();

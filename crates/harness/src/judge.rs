@@ -46,8 +46,10 @@ impl Judge {
 
     pub(crate) fn reset(&mut self) {
         self.oracles.reset();
-        self.hash.reset();
-        self.counts = Counts::default();
+        if !self.only_findings {
+            self.hash.reset();
+            self.counts = Counts::default();
+        }
         if let Some(log) = &mut self.log {
             *log = TextLog::default();
         }

@@ -29,54 +29,50 @@ enum Flow {
 }
 
 fn run(live: &Live, held: &Held, body: &[Step<TaskStep>]) -> Flow {
-    for step in body {
-        let before = current(|k| {
-            if let Some(pulse) = &live.pulse {
-                pulse.at(k.current_task(), step.frame);
-            }
-            k.set_frame(Some(step.frame))
-        });
-        let mut flow = Flow::GoesOn;
-        let done = match &step.what {
-            TaskStep::Global(global) => {
-                flow = execute_global(live, held, step.frame, global);
-                Ok(())
-            }
-            TaskStep::Repeat { times, body } => {
-                flow = repeat(live, held, *times, body);
-                Ok(())
-            }
-            TaskStep::With { device, lock, write, body } => {
-                let device = live.device(*device);
-                device.and_then(|device| with_lock(&device, lock, *write, || flow = run(live, held, body)))
-            }
-            TaskStep::FileWrite { shared, body } => {
-                live.machine().file_write(*shared, || flow = run(live, held, body));
-                Ok(())
-            }
-            TaskStep::Notify { nonblock, mm, pages, body } => {
-                notify(live, *nonblock, *mm, *pages, || flow = run(live, held, body))
-            }
-            what => execute(live, what),
-        };
-        if let Err(why) = done {
-            live.note(step.frame, &why);
-        }
-        current(|k| k.restore_frame(before));
-        if flow == Flow::Returns {
-            return flow;
-        }
-    }
-    Flow::GoesOn
+    run_times(live, held, body, 1)
 }
 
-fn repeat(live: &Live, held: &Held, times: u32, body: &[Step<TaskStep>]) -> Flow {
+/// Executes `body` so many times; then the task is again where it was before, in the words of its scenario.
+fn run_times(live: &Live, held: &Held, body: &[Step<TaskStep>], times: u32) -> Flow {
+    let [first, ..] = body else { return Flow::GoesOn };
+    let before = current(|k| k.set_frame(Some(first.frame)));
     let mut flow = Flow::GoesOn;
-    for _ in 0..times {
-        flow = run(live, held, body);
+    for step in (0..times).flat_map(|_| body) {
+        flow = run_step(live, held, step);
         if flow == Flow::Returns {
             break;
         }
+    }
+    current(|k| k.restore_frame(before));
+    flow
+}
+
+fn run_step(live: &Live, held: &Held, step: &Step<TaskStep>) -> Flow {
+    current(|k| {
+        if let Some(pulse) = &live.pulse {
+            pulse.at(k.current_task(), step.frame);
+        }
+        k.set_frame(Some(step.frame));
+    });
+    let mut flow = Flow::GoesOn;
+    let done = match &step.what {
+        TaskStep::Global(global) => return execute_global(live, held, step.frame, global),
+        TaskStep::Repeat { times, body } => return run_times(live, held, body, *times),
+        TaskStep::With { device, lock, write, body } => {
+            let device = live.device(*device);
+            device.and_then(|device| with_lock(&device, lock, *write, || flow = run(live, held, body)))
+        }
+        TaskStep::FileWrite { shared, body } => {
+            live.machine().file_write(*shared, || flow = run(live, held, body));
+            Ok(())
+        }
+        TaskStep::Notify { nonblock, mm, pages, body } => {
+            notify(live, *nonblock, *mm, *pages, || flow = run(live, held, body))
+        }
+        what => execute(live, what),
+    };
+    if let Err(why) = done {
+        live.note(step.frame, &why);
     }
     flow
 }

@@ -32,7 +32,13 @@ impl LockClass {
     /// Subclass 0, seen by the kernel's lockdep.
     #[must_use]
     pub fn new(name: &str, kind: LockKind) -> LockClass {
-        LockClass { name: Name::new(name), subclass: 0, kind, ours: false, wait: None }
+        LockClass::named(Name::new(name), kind)
+    }
+
+    /// As [`LockClass::new`], of a name that needs no looking up.
+    #[must_use]
+    pub const fn named(name: Name, kind: LockKind) -> LockClass {
+        LockClass { name, subclass: 0, kind, ours: false, wait: None }
     }
 
     /// The same, marked as a class the kernel's lockdep does not see.

@@ -7,18 +7,21 @@ use crate::map::LockMap;
 use crate::pins::Pins;
 use crate::rcu::{Rcu, RcuFlavour};
 use crate::steer::Steers;
-use crate::task::{TaskCx, WaitSite, Waits};
+use crate::task::{TaskCx, TaskTable, WaitSite, Waits};
 use crate::wait::WaitQueue;
 use crate::ww::WwTable;
 use lockdep::{Acquire, Assertion, ClassId, ClassSpec, Edge, Held, Lockdep, Nest, Report, Run, Site, Verdict};
 use mm_types::{Name, ObjId, TaskId};
-use sched::{Access, Availability, ChoiceKind, Op, Outcome, Sched, Schedule, Scheduler, StopReason, Woken};
+use sched::{Access, Availability, ChoiceKind, Op, Outcome, Sched, Schedule, Scheduler, StopReason, TaskState, Woken};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use trace::{Event, EventKind, LockKind, LockMode, LockRef, Observer, RunEnd};
+
+/// The setup context.
+const SETUP: TaskId = TaskId(0);
 
 /// How to build a [`Kernel`].
 #[derive(Clone, Default)]
@@ -45,13 +48,15 @@ pub struct Kernel {
     pub(crate) sched: Sched,
     lockdep: Option<RefCell<Run>>,
     lockdep_registry: Option<Arc<Lockdep>>,
-    pub(crate) tasks: RefCell<Vec<TaskCx>>,
+    pub(crate) tasks: RefCell<TaskTable>,
     pub(crate) classes: RefCell<Vec<ClassRow>>,
+    /// The validator's number of each class: all that an acquisition wants to know of its row.
+    class_ids: RefCell<Vec<ClassId>>,
     class_index: RefCell<BTreeMap<(Name, u8), ClassIdx>>,
     observer: RefCell<Option<Rc<RefCell<dyn Observer>>>>,
+    /// Whether events are made: somebody listens, and not only to how runs end.
     observing: Cell<bool>,
-    /// Whether events of locks are made.
-    lock_events: Cell<bool>,
+    muted: Cell<bool>,
     report_marks: RefCell<Vec<(u64, TaskId)>>,
     /// Who owes a wake-up on an object: what a wait without a lock waits *for*.
     pub(crate) debts: RefCell<BTreeMap<ObjId, Vec<TaskId>>>,
@@ -75,12 +80,13 @@ impl Kernel {
             sched: Sched::new(config.sched),
             lockdep: config.lockdep.clone().map(|l| RefCell::new(Run::new(l))),
             lockdep_registry: config.lockdep,
-            tasks: RefCell::new(vec![TaskCx::new("setup", 0)]),
+            tasks: RefCell::new(TaskTable::new()),
             classes: RefCell::default(),
+            class_ids: RefCell::default(),
             class_index: RefCell::default(),
             observer: RefCell::default(),
             observing: Cell::new(false),
-            lock_events: Cell::new(true),
+            muted: Cell::new(false),
             report_marks: RefCell::default(),
             debts: RefCell::default(),
             pins: Pins::default(),
@@ -104,9 +110,7 @@ impl Kernel {
         if let Some(run) = &self.lockdep {
             run.borrow_mut().reset();
         }
-        let mut tasks = self.tasks.borrow_mut();
-        tasks.truncate(1);
-        tasks[0] = TaskCx::new("setup", 0);
+        self.tasks.borrow_mut().reset();
         self.report_marks.borrow_mut().clear();
         self.debts.borrow_mut().clear();
         self.pins.clear();
@@ -115,9 +119,9 @@ impl Kernel {
         self.steers.clear();
         *self.alloc_hook.borrow_mut() = None;
         self.prime.set(None);
-        drop(tasks);
-        let fs_reclaim = self.lock_map("fs_reclaim");
-        self.fs_reclaim.set(Some(fs_reclaim));
+        if let Some(before) = self.fs_reclaim.get() {
+            self.fs_reclaim.set(Some(LockMap::new(before.class(), self.new_obj())));
+        }
     }
 
     /// Runs `f` as this world's setup (task 0): locks work, waiting does not.
@@ -139,7 +143,7 @@ impl Kernel {
     fn spawned(&self, task: TaskId, name: Name) -> TaskId {
         let mut tasks = self.tasks.borrow_mut();
         debug_assert_eq!(tasks.len(), task.0 as usize);
-        tasks.push(TaskCx::new(name.as_str(), task.0));
+        tasks.push(name);
         drop(tasks);
         self.emit(EventKind::TaskSpawned { child: task, name });
         task
@@ -177,10 +181,24 @@ impl Kernel {
             Outcome::Panicked { task, message, location } => RunEnd::Panicked { task, message, location },
             Outcome::Diverged { at, why } => RunEnd::Diverged { at, why },
         };
+        if self.muted.get() && end != RunEnd::Finished {
+            self.tell_of_tasks();
+        }
         if let Some(observer) = &*self.observer.borrow() {
             observer.borrow_mut().end(&end);
         }
         end
+    }
+
+    /// What a muted world has kept silent about and the end of a run may refer to.
+    fn tell_of_tasks(&self) {
+        for child in (1..=self.sched.tasks()).map(TaskId) {
+            let spawned = EventKind::TaskSpawned { child, name: self.sched.task_name(child) };
+            self.emit_of(SETUP, spawned);
+            if self.sched.state(child) == TaskState::Finished {
+                self.emit_of(child, EventKind::TaskExited);
+            }
+        }
     }
 
     /// The run finished: the daemons that idle are done as well.
@@ -199,18 +217,15 @@ impl Kernel {
 
     /// Hands events to `observer` from now on; `None` stops that, and costs one branch an event.
     pub fn set_observer(&self, observer: Option<Rc<RefCell<dyn Observer>>>) {
-        self.observing.set(observer.is_some());
+        self.observing.set(observer.is_some() && !self.muted.get());
         *self.observer.borrow_mut() = observer;
     }
 
-    /// Whether events of locks are left out from now on: for a world in which nobody relates them. The validator is told of
-    /// locks all the same.
-    pub fn mute_locks(&self, mute: bool) {
-        self.lock_events.set(!mute);
-    }
-
-    fn observing_locks(&self) -> bool {
-        self.observing() && self.lock_events.get()
+    /// Whether only how runs end is told from now on, with the tasks that there were if it is not well: for a world in which
+    /// nobody relates anything else. The validator is told of locks all the same.
+    pub fn mute(&self, mute: bool) {
+        self.muted.set(mute);
+        self.observing.set(self.observer.borrow().is_some() && !mute);
     }
 
     /// Whether anybody listens: lets an emitter skip the making of an event.
@@ -306,15 +321,18 @@ impl Kernel {
 
     /// Says what the current task is doing, in the words of its scenario (`userptr.mms:14 (ioctl)`); returns what was
     /// said before. Lockdep reports print it as the second line of a call site.
+    #[inline]
     pub fn set_frame(&self, frame: Option<Name>) -> Option<&'static str> {
         self.with_task(|t| std::mem::replace(&mut t.frame, frame.map(Name::as_str)))
     }
 
     /// Puts back what [`Kernel::set_frame`] returned.
+    #[inline]
     pub fn restore_frame(&self, frame: Option<&'static str>) {
         self.with_task(|t| t.frame = frame);
     }
 
+    #[inline]
     pub(crate) fn with_task<R>(&self, f: impl FnOnce(&mut TaskCx) -> R) -> R {
         f(&mut self.tasks.borrow_mut()[self.sched.current().0 as usize])
     }
@@ -328,6 +346,7 @@ impl Kernel {
         let idx = ClassIdx(rows.len() as u32);
         let id = self.lockdep_class(&class.spec());
         rows.push(ClassRow { class, printed: class.printed(), id });
+        self.class_ids.borrow_mut().push(id);
         self.class_index.borrow_mut().insert((class.name, class.subclass), idx);
         idx
     }
@@ -349,6 +368,11 @@ impl Kernel {
     /// The bare lockdep map of class `name` with the identity `obj`: every call gives the same one.
     pub fn lock_map_of(&self, name: &str, obj: ObjId) -> LockMap {
         LockMap::new(self.class(LockClass::new(name, LockKind::Map)), obj)
+    }
+
+    #[inline]
+    fn class_id(&self, idx: ClassIdx) -> Option<ClassId> {
+        self.class_ids.borrow().get(idx.0 as usize).copied()
     }
 
     pub(crate) fn class_row(&self, idx: ClassIdx) -> Option<ClassRow> {
@@ -376,8 +400,8 @@ impl Kernel {
 
     /// Tells the validator that the current task takes a lock.
     pub(crate) fn lockdep_acquire(&self, idx: ClassIdx, obj: ObjId, how: Acquire, at: &'static Location<'static>) {
-        let Some(row) = self.class_row(idx) else { return };
-        self.tell(at, |run, held, site| run.acquire(held, row.id, obj.0, how, site));
+        let Some(class) = self.class_id(idx) else { return };
+        self.tell(at, |run, held, site| run.acquire(held, class, obj.0, how, site));
     }
 
     /// The same under a map that serialises all locks of the class.
@@ -389,15 +413,15 @@ impl Kernel {
         nest: LockMap,
         at: &'static Location<'static>,
     ) {
-        let (Some(row), Some(above)) = (self.class_row(idx), self.class_row(nest.class())) else { return };
-        let nest = Nest { instance: nest.obj().0, class: Some(above.id) };
-        self.tell(at, |run, held, site| run.acquire_nest(held, row.id, obj.0, how, nest, site));
+        let (Some(class), Some(above)) = (self.class_id(idx), self.class_id(nest.class())) else { return };
+        let nest = Nest { instance: nest.obj().0, class: Some(above) };
+        self.tell(at, |run, held, site| run.acquire_nest(held, class, obj.0, how, nest, site));
     }
 
     /// Tells the validator that the current task lets a lock go.
     pub(crate) fn lockdep_release(&self, idx: ClassIdx, obj: ObjId, at: &'static Location<'static>) {
-        let Some(row) = self.class_row(idx) else { return };
-        self.tell(at, |run, held, site| run.release_of(held, row.id, obj.0, site));
+        let Some(class) = self.class_id(idx) else { return };
+        self.tell(at, |run, held, site| run.release_of(held, class, obj.0, site));
     }
 
     /// Tells the validator that an exclusive hold became a shared one.
@@ -524,7 +548,7 @@ impl Kernel {
     #[inline]
     pub(crate) fn shut(&self, obj: ObjId, from: Availability, to: Availability) {
         let shut = self.sched.set_availability(obj, from, to);
-        if shut > 0 && self.observing_locks() {
+        if shut > 0 && self.observing() {
             self.emit_contended(obj, shut);
         }
     }
@@ -551,7 +575,7 @@ impl Kernel {
     }
 
     pub(crate) fn emit_lock(&self, idx: ClassIdx, obj: ObjId, make: impl FnOnce(LockRef) -> EventKind) {
-        if self.observing_locks()
+        if self.observing()
             && let Some(lock) = self.lock_ref(idx, obj)
         {
             self.emit(make(lock));

@@ -3,6 +3,7 @@
 use crate::class::ClassIdx;
 use lockdep::Held;
 use mm_types::{Name, ObjId};
+use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use trace::LockMode;
 
@@ -40,5 +41,57 @@ pub(crate) enum Waits {
 impl TaskCx {
     pub(crate) fn new(comm: &str, pid: u32) -> TaskCx {
         TaskCx { held: Held::new(comm, pid), frame: None, memalloc: 0, nofs: 0, wait: None }
+    }
+
+    /// As new, keeping name and storage.
+    pub(crate) fn renew(&mut self) {
+        self.held.reset();
+        (self.frame, self.memalloc, self.nofs, self.wait) = (None, 0, 0, None);
+    }
+}
+
+/// The tasks of a run, by id. Runs of one world spawn the same tasks again: those of the run before are kept.
+#[derive(Debug)]
+pub(crate) struct TaskTable {
+    /// From `len` on: of the run before.
+    rows: Vec<TaskCx>,
+    len: usize,
+}
+
+impl TaskTable {
+    /// The setup context alone.
+    pub(crate) fn new() -> TaskTable {
+        TaskTable { rows: vec![TaskCx::new("setup", 0)], len: 1 }
+    }
+
+    pub(crate) fn reset(&mut self) {
+        self.len = 1;
+        self.rows[0].renew();
+    }
+
+    pub(crate) fn push(&mut self, name: Name) {
+        let pid = self.len as u32;
+        match self.rows.get_mut(self.len) {
+            Some(task) if task.held.comm() == name.as_str() => task.renew(),
+            Some(task) => *task = TaskCx::new(name.as_str(), pid),
+            None => self.rows.push(TaskCx::new(name.as_str(), pid)),
+        }
+        self.len += 1;
+    }
+}
+
+impl Deref for TaskTable {
+    type Target = [TaskCx];
+
+    #[inline]
+    fn deref(&self) -> &[TaskCx] {
+        &self.rows[..self.len]
+    }
+}
+
+impl DerefMut for TaskTable {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [TaskCx] {
+        &mut self.rows[..self.len]
     }
 }

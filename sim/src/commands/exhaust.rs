@@ -20,6 +20,8 @@ pub(crate) fn exhaust(registry: &Registry, args: &ExploreArgs) -> Exit {
         bounds: Bounds { preemptions: args.preemptions },
         executions: args.executions,
         stop_at_first: args.stop_at_first,
+        jobs: args.jobs,
+        ..ExhaustPlan::default()
     };
     let clock = Clock::start();
     let limit = args.time.map(Duration::from_secs);

@@ -3,7 +3,7 @@
 use sched::Op;
 
 /// One step of a task, as far as it is known: the operation it begins with, and the first of its choices.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Block {
     pub(super) task: u32,
     pub(super) op: Op,

@@ -29,14 +29,19 @@ mod flaw;
 mod race;
 mod trace;
 mod tree;
+mod trunk;
 
 pub use course::{Course, CourseScheduler};
 pub use flaw::Flaw;
 
 use block::Block;
-use sched::{ChoiceKind, Divergence, EndView, Outcome, RunId, RunLog, SchedView, Scheduler};
+use hashbrown::HashSet;
+use rustc_hash::FxBuildHasher;
+use sched::{ChoiceKind, Divergence, EndView, Outcome, RunId, RunLog, SchedView, Scheduler, Step};
 use trace::Trace;
 use tree::{Arena, List};
+pub(crate) use trunk::{Attached, Trunk};
+use trunk::{Cut, Found};
 
 /// What an exploration leaves out on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -64,6 +69,18 @@ pub struct Tally {
     /// Runs that did not follow the sequence that they were to begin with, or did something that their operations do
     /// not tell: some operation accesses more than it names. What was concluded from it may be wrong.
     pub unfaithful: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: Tally) {
+        let Tally { executions, redundant, cut, ended, left_out, unfaithful } = other;
+        self.executions += executions;
+        self.redundant += redundant;
+        self.cut += cut;
+        self.ended += ended;
+        self.left_out += left_out;
+        self.unfaithful += unfaithful;
+    }
 }
 
 /// A scheduler that, run after run, leads a program through all its traces.
@@ -97,11 +114,21 @@ pub struct Exhaustive {
     tally: Tally,
     state: State,
     race: race::Scratch,
+    /// What is to be tried at shorter prefixes is for others to try: it is written down in `found`.
+    owned: usize,
+    found: Vec<Found>,
+    /// What is in `found` or was: races are found again in other runs.
+    told: HashSet<Found, FxBuildHasher>,
+    /// The share of all runs that is explored here, and how much of it is explored, as far as can be told.
+    weight: f64,
+    explored: f64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     New,
+    /// As new, with a script.
+    Planned,
     Prepared,
     Ran,
     Done,
@@ -147,7 +174,88 @@ impl Exhaustive {
             tally: Tally::default(),
             state: State::New,
             race: race::Scratch::default(),
+            owned: 0,
+            found: Vec::new(),
+            told: HashSet::default(),
+            weight: 1.0,
+            explored: 0.0,
         }
+    }
+
+    /// An exploration of what begins with `prefix` and `block`. Runs that begin with something that sleeps after `prefix` are
+    /// explored by others.
+    fn branch(bounds: Bounds, prefix: Vec<Block>, sleep: Vec<Block>, block: Block, weight: f64) -> Exhaustive {
+        let mut branch = Exhaustive { owned: prefix.len() + 1, weight, ..Exhaustive::new(bounds) };
+        branch.nodes.resize_with(prefix.len() + 1, Node::default);
+        for (node, step) in branch.nodes.iter_mut().zip(&prefix) {
+            node.taken.extend_from_slice(&step.taken);
+        }
+        branch.script.extend(prefix.iter().map(|step| step.task));
+        branch.nodes[prefix.len()].sleep = sleep;
+        branch.follow(prefix.len(), block, List::EMPTY);
+        branch.state = State::Planned;
+        branch
+    }
+
+    /// Where what is explored here begins.
+    fn root(&self) -> usize {
+        self.owned.saturating_sub(1)
+    }
+
+    /// What is to be tried at prefixes that others try, found since this was called last.
+    fn take_found(&mut self) -> Vec<Found> {
+        self.told.clear();
+        std::mem::take(&mut self.found)
+    }
+
+    /// What was run since this was called last, and whether any step of it made a choice.
+    pub(crate) fn take_tally(&mut self) -> (Tally, bool) {
+        (std::mem::take(&mut self.tally), self.chose)
+    }
+
+    /// How much of all runs is explored here, as far as can be told.
+    pub(crate) fn explored(&self) -> f64 {
+        if self.state == State::Done {
+            return self.explored + self.weight;
+        }
+        let (explored, current) = self.explored_part();
+        self.explored + self.weight * (explored + current).min(1.0)
+    }
+
+    /// Whether it was asked for another run and had none.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// Whether it has no other run.
+    pub(crate) fn has_nothing_left(&self) -> bool {
+        let nothing_open = || self.nodes[self.root()..=self.trace.events.len()].iter().all(|node| node.todo.is_empty());
+        self.state == State::Done || (self.state == State::Ran && nothing_open())
+    }
+
+    /// Gives away what is left at the shortest of its own prefixes that has anything left; from then on that and those before it
+    /// are shared.
+    fn shed(&mut self) -> Option<Vec<Cut>> {
+        let open = |at: &usize| !self.nodes[*at].todo.is_empty();
+        // Other options of the step it began with are for itself to try.
+        let first = (self.root()..self.trace.events.len()).find(open).filter(|&at| at >= self.owned)?;
+        let cuts = self.owned..first + 1;
+        self.owned = first + 1;
+        Some(cuts.map(|at| self.cut(at)).collect())
+    }
+
+    fn cut(&mut self, at: usize) -> Cut {
+        let current = self.block_of(at);
+        let step = at.checked_sub(1).map(|before| self.block_of(before));
+        let node = &mut self.nodes[at];
+        let left = self.arena.len(node.todo) as f64;
+        let done = f64::from(std::mem::take(&mut node.done));
+        let each = self.weight / (done + 1.0 + left);
+        self.explored += each * done;
+        self.weight = each;
+        let sleep = std::mem::take(&mut node.sleep);
+        let todo = self.arena.uproot(&mut node.todo);
+        Cut { depth: at, step, sleep, current, todo, weight: each }
     }
 
     /// As [`Exhaustive::new`], wrong on purpose.
@@ -168,10 +276,10 @@ impl Exhaustive {
     /// If the run before was not executed with this scheduler.
     pub fn next_run(&mut self) -> bool {
         match self.state {
-            State::New => {}
+            State::New | State::Planned => {}
             State::Prepared => panic!("a prepared run was not executed"),
             State::Ran => {
-                if !self.branch() {
+                if !self.turn() {
                     self.state = State::Done;
                     return false;
                 }
@@ -197,32 +305,35 @@ impl Exhaustive {
         let Tally { cut, left_out, unfaithful, ended, .. } = self.tally;
         // One option of a step may end the run and another not: the orders of such a step are not all tried.
         let ended = if self.chose { ended } else { 0 };
-        let nothing_left = || self.nodes[..=self.trace.events.len()].iter().all(|node| node.todo.is_empty());
-        let done = self.state == State::Done || (self.state == State::Ran && nothing_left());
-        done && (cut, left_out, unfaithful, ended) == (0, 0, 0, 0)
+        self.has_nothing_left() && (cut, left_out, unfaithful, ended) == (0, 0, 0, 0)
     }
 
     /// How many runs there will have been at the end, if what is still to be tried is like what was: exact at the end,
     /// rough before.
     #[must_use]
     pub fn estimate(&self) -> u64 {
-        let mut explored = 0.0;
-        let mut weight = 1.0;
-        for node in &self.nodes[..self.trace.events.len()] {
+        let (explored, left) = self.explored_part();
+        // The current branch of the deepest prefix is explored too.
+        let explored = if self.state == State::Done { 1.0 } else { (explored + left).min(1.0) };
+        (self.tally.executions as f64 / explored).round() as u64
+    }
+
+    /// How much of what is explored here is, and the share of the current run, as far as can be told.
+    fn explored_part(&self) -> (f64, f64) {
+        let (mut explored, mut weight) = (0.0, 1.0);
+        for node in &self.nodes[self.root()..self.trace.events.len().max(self.root())] {
             let todo = self.arena.len(node.todo) as f64;
             let of = f64::from(node.done) + 1.0 + todo;
             explored += weight * f64::from(node.done) / of;
             weight /= of;
         }
-        // The current branch of the deepest prefix is explored too.
-        let explored = if self.state == State::Done { 1.0 } else { (explored + weight).min(1.0) };
-        (self.tally.executions as f64 / explored).round() as u64
+        (explored, weight)
     }
 
     /// Turns to the deepest prefix that has something left to be tried.
-    fn branch(&mut self) -> bool {
+    fn turn(&mut self) -> bool {
         loop {
-            let open = (0..=self.trace.events.len()).rev().find(|&at| !self.nodes[at].todo.is_empty());
+            let open = (self.root()..=self.trace.events.len()).rev().find(|&at| !self.nodes[at].todo.is_empty());
             let Some(at) = open else { return false };
             self.leave(at);
             let node = &mut self.nodes[at];
@@ -312,7 +423,9 @@ impl Exhaustive {
         }
         let planned = self.script.len();
         for at in self.shared..log.steps().len() {
-            if !self.add(end, at, at < planned) {
+            if at < self.root() {
+                self.retrace(end, at);
+            } else if !self.add(end, at, at < planned) {
                 self.tally.redundant += 1;
                 self.partial = true;
                 return;
@@ -350,6 +463,24 @@ impl Exhaustive {
             && (self.shared.max(kept)..planned).all(|at| steps[at].task.0 == self.script[at])
     }
 
+    /// Adds step `at` to the trace, which is one of the prefix that others explored.
+    fn retrace(&mut self, end: &EndView<'_>, at: usize) {
+        let log = end.log();
+        let step = &log.steps()[at];
+        self.chose |= !log.choices(at).is_empty();
+        self.begin_clock_of(end, at, step);
+        self.trace.push(log, at);
+    }
+
+    fn begin_clock_of(&mut self, end: &EndView<'_>, at: usize, step: &Step) {
+        if step.task.0 == 0 && at > 0 {
+            self.trace.begin_world_clock();
+        } else {
+            let woken_by = step.woken_by.map(|by| by as usize);
+            self.trace.begin_clock(step.task.0, end.spawned_by(step.task), woken_by);
+        }
+    }
+
     /// Adds step `at` of the run to the trace; false if what it leads to was explored before.
     fn add(&mut self, end: &EndView<'_>, at: usize, planned: bool) -> bool {
         let log = end.log();
@@ -384,12 +515,10 @@ impl Exhaustive {
             self.trace.truncate(at);
             return false;
         }
-        if task == 0 && at > 0 {
-            self.trace.begin_world_clock();
-        } else {
-            self.trace.begin_clock(task, end.spawned_by(step.task), step.woken_by.map(|by| by as usize));
+        self.begin_clock_of(end, at, step);
+        if task != 0 || at == 0 {
             self.race_of_step(at, step, log);
-            self.trace.begin_clock(task, end.spawned_by(step.task), step.woken_by.map(|by| by as usize));
+            self.begin_clock_of(end, at, step);
         }
         self.trace.push(log, at);
         self.other_options(at, asked, taken);

@@ -3,6 +3,7 @@
 use super::block::Block;
 use super::trace::{NONE, conflicts_with_all};
 use super::tree::NIL;
+use super::trunk::{Found, Link};
 use super::{Exhaustive, Flaw};
 use sched::{Access, Availability, Effect, EndView, Op, RunLog, Step};
 
@@ -230,11 +231,45 @@ impl Exhaustive {
         sequence.clear();
         let left_out = |event: usize| roots.iter().any(|&root| self.trace.before(root, event));
         sequence.extend((first + 1..last.after).filter(|&event| !left_out(event)));
+        if first < self.owned {
+            self.tell(first, &sequence, last);
+            self.race.sequence = sequence;
+            return;
+        }
         let explored = self.nodes[first].sleep.iter().any(|block| self.may_begin(block, &sequence, Some(last)));
         if !explored {
             self.insert(first, &mut sequence, last);
         }
         self.race.sequence = sequence;
+    }
+
+    /// Writes down that the prefix of length `at`, which is not its own, is to be continued by `sequence`, then `last`.
+    fn tell(&mut self, at: usize, sequence: &[usize], last: &Last<'_>) {
+        let trace = &self.trace;
+        let after = |nth: usize, event: usize| {
+            (0..nth as u32).filter(|&earlier| trace.before(sequence[earlier as usize], event)).collect()
+        };
+        let mut links: Vec<Link> = sequence
+            .iter()
+            .enumerate()
+            .map(|(nth, &event)| Link { block: self.block_of(event), after: after(nth, event), place: nth as u32 })
+            .collect();
+        let &Last { task, op, more, taken, ends, .. } = last;
+        links.push(Link {
+            block: Block { task, op, more: more.into(), taken: taken.into(), ends },
+            after: (0..).zip(sequence).filter(|(_, event)| self.is_before(**event, last)).map(|(nth, _)| nth).collect(),
+            place: sequence.len() as u32,
+        });
+        let found = Found { at, sequence: links, then: last.then.clone() };
+        if self.told.insert(found.clone()) {
+            self.found.push(found);
+        }
+    }
+
+    /// Whether `event` comes before `last` in every order.
+    fn is_before(&self, event: usize, last: &Last<'_>) -> bool {
+        let trace = &self.trace;
+        trace.known(event) || trace.ops_of(event).any(|op| last.accesses().any(|mine| mine.conflicts_with(op)))
     }
 
     /// Whether `sequence`, then `last`, is equivalent to something that begins with `block`, if it is continued
@@ -251,10 +286,7 @@ impl Exhaustive {
             && last.task == block.task
         {
             // What it took when it came later says nothing of what it will take.
-            let ordered = |&event: &usize| {
-                trace.known(event) || trace.ops_of(event).any(|op| last.accesses().any(|mine| mine.conflicts_with(op)))
-            };
-            return block.is(last.task, last.taken) && !sequence.iter().any(ordered);
+            return block.is(last.task, last.taken) && !sequence.iter().any(|&event| self.is_before(event, last));
         }
         if last.and_then(|last| last.then.as_ref()).is_some() {
             // It commutes with nothing; and it has others before it, so that it cannot come first.

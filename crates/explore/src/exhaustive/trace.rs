@@ -9,6 +9,7 @@
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use sched::{Availability, Effect, Op, RunLog};
+use std::cell::Cell;
 
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -39,6 +40,8 @@ pub(super) struct Trace {
     /// Lanes of a clock.
     width: usize,
     objects: HashMap<u64, u32, FxBuildHasher>,
+    /// The object looked up last, and its number: what is done with one comes in a row.
+    looked_up: Cell<Option<(u64, u32)>>,
     last_of_object: Vec<u32>,
     last_of_task: Vec<u32>,
     /// The clock that is being made.
@@ -103,17 +106,31 @@ impl Trace {
     }
 
     fn object(&mut self, op: Op) -> u32 {
-        let next = self.last_of_object.len() as u32;
-        let object = *self.objects.entry(op.object.0).or_insert(next);
-        if object == next {
-            self.last_of_object.push(NONE);
+        if let Some(known) = self.number_of(op) {
+            return known;
         }
-        object
+        let next = self.last_of_object.len() as u32;
+        self.objects.insert(op.object.0, next);
+        self.last_of_object.push(NONE);
+        self.looked_up.set(Some((op.object.0, next)));
+        next
+    }
+
+    #[inline]
+    fn number_of(&self, op: Op) -> Option<u32> {
+        match self.looked_up.get() {
+            Some((object, number)) if object == op.object.0 => Some(number),
+            _ => {
+                let number = *self.objects.get(&op.object.0)?;
+                self.looked_up.set(Some((op.object.0, number)));
+                Some(number)
+            }
+        }
     }
 
     /// The newest record of the object of `op`.
     pub(super) fn newest(&self, op: Op) -> u32 {
-        self.objects.get(&op.object.0).map_or(NONE, |&object| self.last_of_object[object as usize])
+        self.number_of(op).map_or(NONE, |object| self.last_of_object[object as usize])
     }
 
     /// Whether `a` is `b` or happens before it.

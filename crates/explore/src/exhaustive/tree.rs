@@ -4,6 +4,7 @@
 //! sequence that must be run; what follows the leaf is free. Nodes live in one arena and are linked by numbers.
 
 use super::block::Block;
+use super::trunk::Sprout;
 
 pub(super) const NIL: u32 = u32::MAX;
 
@@ -106,5 +107,14 @@ impl Arena {
         }
         self.free.push(at);
         Some((block, children))
+    }
+
+    /// Takes everything out of `list`.
+    pub(super) fn uproot(&mut self, list: &mut List) -> Vec<Sprout> {
+        let mut sprouts = Vec::new();
+        while let Some((block, mut children)) = self.pop(list) {
+            sprouts.push(Sprout { block, children: self.uproot(&mut children) });
+        }
+        sprouts
     }
 }

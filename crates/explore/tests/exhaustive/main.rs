@@ -2,6 +2,7 @@
 
 mod brute;
 mod bugs;
+mod divided;
 mod program;
 mod random;
 
