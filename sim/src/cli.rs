@@ -474,6 +474,9 @@ pub(crate) struct MmRecordArgs {
     /// What the program is mostly about
     #[arg(long, value_enum, default_value = "all")]
     pub(crate) profile: Profile,
+    /// Do the calls of these traces again, instead of random ones
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "ops", "profile"])]
+    pub(crate) again: Vec<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -95,7 +95,9 @@ impl Mm {
             let _read = self.mmap_lock.read();
             let leaf = match self.tables.pmd(pages.start()) {
                 Pmd::Huge(_) => return Ok(()),
-                Pmd::None => return Err(Failed::Here(Errno::EINVAL)),
+                // `SCAN_PMD_NULL` of a place without tables, `SCAN_PMD_NONE`, which ends the call.
+                Pmd::None if !self.tables.has_pmd_table(pages.start()) => return Err(Failed::Here(Errno::EINVAL)),
+                Pmd::None => return Err(Failed::All(Errno::EINVAL)),
                 Pmd::Table(leaf) => leaf,
             };
             self.check_collapsible(&leaf, pages, who)?;
@@ -131,7 +133,7 @@ impl Mm {
         let old = self.copy_to_huge_page(&leaf, pages, page);
         let index = vma.pgoff_at(pages.start());
         self.with_pmd(pages.start(), |pmd| {
-            self.machine.map_new_huge_anon(k, page, self.id, link.anon_vma, index);
+            self.map_new_huge_anon(k, &vma, page, link.anon_vma, index);
             pmd.set(k, own_entry(&vma, page).with_protnone(!vma.is_accessible()));
         });
         old.into_iter().for_each(|pfn| self.machine.free_page_and_swap_cache(k, pfn));
@@ -200,7 +202,10 @@ impl Mm {
         let wanted = who == Collapser::Advice || flags.contains(VmFlags::HUGEPAGE);
         let fit = match vma.kind() {
             VmaKind::Anon => vma.anon().is_some(),
-            VmaKind::File(file) if self.machine.is_shmem(file) => true,
+            // Whose pages lie as their addresses do.
+            VmaKind::File(file) if self.machine.is_shmem(file) => {
+                vma.start().0 % PMD_PAGES == vma.pgoff().0 % PMD_PAGES
+            }
             // Of files on a disk only programs, which nobody writes.
             VmaKind::File(_) => flags.contains(VmFlags::EXEC) && !flags.contains(VmFlags::WRITE),
             VmaKind::Special(_) => false,

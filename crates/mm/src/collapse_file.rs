@@ -47,7 +47,12 @@ impl Mm {
         let page = self.alloc_huge_page(k).ok_or(Failed::All(Errno::ENOMEM))?;
         let collapsed = self.machine.collapse_file(k, file, start, page);
         self.machine.put_page(k, page);
-        collapsed.map_err(Failed::Here)
+        collapsed.map_err(Failed::Here)?;
+        if who == Collapser::Khugepaged {
+            return Ok(());
+        }
+        let _read = self.mmap_lock.read();
+        self.collapse_pte_mapped_thp(k, file, pages, who)
     }
 
     /// `collapse_pte_mapped_thp()`: `mmap_lock` held. `MADV_COLLAPSE` maps the page by one entry at once.

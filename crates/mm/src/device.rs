@@ -62,6 +62,15 @@ pub fn pin_user_pages_locked(mm: &Mm, pages: PageRange, write: bool) -> Result<V
     mm.gup(pages, write, Hold::Pin, MmapLock::Held)
 }
 
+/// `pin_user_pages_unlocked()` with `FOLL_LONGTERM`: as [`pin_user_pages`], and without `write` too the pages are the
+/// process's own, so that what it writes later is seen. Unpinned by [`unpin_user_page`].
+///
+/// # Errors
+/// As [`get_user_pages`].
+pub fn pin_user_pages_longterm(mm: &Mm, pages: PageRange, write: bool) -> Result<Vec<Pfn>, Errno> {
+    mm.gup(pages, write, Hold::LongTermPin, MmapLock::Take)
+}
+
 /// `put_page()` of a page from [`get_user_pages`].
 pub fn put_user_page(machine: &Machine, pfn: Pfn) {
     current(|k| machine.unpin(k, pfn, Hold::Get));

@@ -104,12 +104,19 @@ pub(crate) struct Access {
     pub(crate) force: bool,
     /// Only the lock of the VMA is held.
     pub(crate) vma_lock: bool,
+    /// A load, of a page that shall be this address space's alone (`FAULT_FLAG_UNSHARE`).
+    pub(crate) unshare: bool,
 }
 
 impl Access {
     /// A load or a store with `mmap_lock` held.
     pub(crate) const fn plain(write: bool) -> Access {
-        Access { write, force: false, vma_lock: false }
+        Access { write, force: false, vma_lock: false, unshare: false }
+    }
+
+    /// For a reader that will look at the page without the page table, for long.
+    pub(crate) const fn unshared() -> Access {
+        Access { write: false, force: false, vma_lock: false, unshare: true }
     }
 }
 
@@ -156,19 +163,19 @@ impl Mm {
         if needs_anon && seen.anon().is_none() {
             return None;
         }
-        let how = Access { write, force: false, vma_lock: true };
+        let how = Access { vma_lock: true, ..Access::plain(write) };
         self.under_vma_lock(vpn, |vma| self.handle_mm_fault_as(k, vma, vpn, how))
     }
 
     /// `expand_stack()`: the stack above `vpn` grows down to it, under the write lock.
     fn expand_stack(&self, k: &Kernel, vpn: Vpn) -> Result<(), FaultError> {
         let write = self.mmap_lock.write();
-        let (above, min) = {
+        let (stack, min) = {
             let inner = self.inner.lock();
-            (inner.tree.find_at_or_above(vpn).copied(), inner.placement.min_vpn())
+            let min = inner.placement.min_vpn();
+            (inner.tree.stack_above(vpn, min), min)
         };
-        let stack = above.filter(|v| v.start() <= vpn || v.flags().contains(VmFlags::GROWSDOWN));
-        let stack = stack.ok_or(FaultError::NotMapped(vpn))?;
+        let stack = stack.map_err(|_| FaultError::NotMapped(vpn))?;
         self.anon_vma_prepare(k, stack.start()).map_err(oom)?;
         let grown = self.inner.lock().tree.expand_downwards(vpn, min, STACK_LIMIT_PAGES);
         let grown = grown.map_err(|_| FaultError::NotMapped(vpn))?;
@@ -197,7 +204,7 @@ impl Mm {
         if !allowed && !forced {
             return Err(FaultError::NotAllowed(vpn));
         }
-        let handled = match self.huge_fault(k, vma, vpn, write)? {
+        let handled = match self.huge_fault(k, vma, vpn, how)? {
             HugeFault::Done => Handled::Done,
             HugeFault::Wait(pfn) => Handled::WaitFolio(pfn),
             HugeFault::Fallback => self.handle_pte_fault(k, vma, vpn, how)?,
@@ -216,7 +223,7 @@ impl Mm {
             Err(Errno::EAGAIN) => return Ok(Handled::Done),
             Err(error) => return Err(oom(error)),
         };
-        let fault = Fault { mm: self, k, vma, vpn, write, leaf: &leaf };
+        let fault = Fault { mm: self, k, vma, vpn, write, unshare: how.unshare, leaf: &leaf };
         let pte = leaf.peek(k, vpn);
         match (pte.kind(), vma.kind()) {
             (PteKind::None, VmaKind::Anon) => fault.do_anonymous_page(),
@@ -237,7 +244,7 @@ impl Mm {
                 self.do_numa_page(k, vma, &leaf, vpn, pfn);
                 Ok(())
             }
-            (PteKind::Present, _) if write && !pte.is_writable() => fault.do_wp_page(pte),
+            (PteKind::Present, _) if (write || how.unshare) && !pte.is_writable() => fault.do_wp_page(pte),
             // Another task was faster.
             (PteKind::Present | PteKind::ProtNone { .. }, _) => Ok(()),
         }?;
@@ -252,6 +259,7 @@ struct Fault<'a> {
     vma: &'a Vma,
     vpn: Vpn,
     write: bool,
+    unshare: bool,
     leaf: &'a Leaf,
 }
 
@@ -381,7 +389,7 @@ impl Fault<'_> {
         self.mm.machine.with_frame(to, |f| f.tag = tag);
     }
 
-    /// A write to an entry that is present and read-only.
+    /// A write to an entry that is present and read-only, or a page that shall not be shared.
     fn do_wp_page(&self, seen: Pte) -> Result<(), FaultError> {
         let machine = &self.mm.machine;
         let ptes = self.leaf.lock();
@@ -407,6 +415,9 @@ impl Fault<'_> {
                     f.anon_vma =
                         self.mm.find_vma(self.vpn).and_then(|v| v.anon()).map_or(f.anon_vma, |a| Some(a.anon_vma));
                 });
+            }
+            if self.unshare {
+                return Ok(());
             }
             // Forced: the page stays read-only, its reader will not mind.
             let writable = self.vma.flags().contains(VmFlags::WRITE);
@@ -444,7 +455,9 @@ impl Fault<'_> {
             ptes.clear(self.k, self.vpn);
             self.mm.flush_tlb_range(self.k, PageRange::page(self.vpn));
             self.map_new_anon(copy, anon_vma, index);
-            ptes.set(self.k, self.vpn, self.own_entry(copy));
+            // Unshared: nobody wants to write yet.
+            let own = if self.unshare { Pte::present(copy) } else { self.own_entry(copy) };
+            ptes.set(self.k, self.vpn, own);
             if let Some(old) = old {
                 machine.remove_rmap(old, self.mm.id);
                 machine.put_page(self.k, old);

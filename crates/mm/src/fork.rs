@@ -266,8 +266,11 @@ impl Copier<'_> {
         if old.keeps_write() { ours.update(self.k, vpn, |pte| pte.with_write(false)).with_write(false) } else { old }
     }
 
-    /// Takes write access from the parent's entry.
+    /// Takes write access from the parent's entry, where the mapping is private; of a shared one the child's is clean.
     fn write_protected(&self, ours: &PteGuard<'_>, vpn: Vpn, old: Pte) -> Pte {
+        if !self.copy.flags().is_cow() {
+            return if self.copy.flags().contains(VmFlags::SHARED) { old.with_dirty(false) } else { old };
+        }
         if !old.is_writable() {
             return old;
         }

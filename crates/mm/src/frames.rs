@@ -38,7 +38,7 @@ bitflags! {
         const FILE = 16;
         /// `MADV_FREE` was said of it: reclaim drops it without a copy, unless an entry is dirty.
         const LAZYFREE = 32;
-        /// A page of a file has contents that its file has not.
+        /// A page of a file has contents that its file has not; an anonymous page was found written when it was to go.
         const DIRTY = 64;
         /// On the second node of memory.
         const NODE1 = 128;
@@ -280,7 +280,7 @@ impl Machine {
     pub(crate) fn try_get_page(&self, k: &Kernel, pfn: Pfn) -> bool {
         let pfn = self.head(pfn);
         k.visible_write(frame_obj(pfn));
-        self.with_frame(pfn, |f| {
+        self.frames.lock().get_mut(pfn).is_some_and(|f| {
             let used = f.refcount > 0;
             f.refcount += u32::from(used);
             used
@@ -399,7 +399,8 @@ impl Machine {
         debug_assert_eq!(block.entire, 0, "huge page {head} is split while a PMD entry maps it");
         block.split = BLOCK_FRAMES as u32;
         block.by_mm.clear();
-        let lru = block.pages[0].flags & FrameFlags::LRU;
+        // What is known of the folio is known of each.
+        let lru = block.pages[0].flags & (FrameFlags::LRU | FrameFlags::DIRTY);
         for frame in &mut block.pages {
             let cached = frame.flags.intersects(FrameFlags::FILE | FrameFlags::SWAPCACHE);
             frame.refcount = frame.mapcount + u32::from(cached) + 1;
@@ -468,6 +469,11 @@ impl Machine {
         if let Some(block) = frames.folio_mut(pfn) {
             block.count_mapping(mm, false);
         }
+    }
+
+    /// `folio_mark_dirty()` of the folio of a page.
+    pub(crate) fn folio_mark_dirty(&self, pfn: Pfn) {
+        self.with_frame(self.head(pfn), |f| f.flags |= FrameFlags::DIRTY);
     }
 
     /// Reads a frame's contents; without a reference that is a use after free, which the oracles judge by the events.

@@ -7,6 +7,7 @@ use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::obj::frame_obj;
 use crate::page_table::{PMD_PAGES, Pmd};
+use crate::vma::Vma;
 use ksync::{Kernel, current};
 use mm_types::{Errno, PageRange, Pfn, Pte, VmFlags, Vpn};
 use trace::EventKind;
@@ -18,6 +19,18 @@ pub(crate) enum Hold {
     Get,
     /// `FOLL_PIN`: reclaim leaves the page alone.
     Pin,
+    /// `FOLL_PIN | FOLL_LONGTERM`: the same, for long: also a reader shall see what the process writes later.
+    LongTermPin,
+}
+
+/// What an entry has for who wants to hold its page.
+enum Follow {
+    /// The page, held.
+    Page(Pfn),
+    /// It does not allow the access.
+    Fault,
+    /// The page is shared, or not the process's own: a pin must not be had of it (`gup_must_unshare()`).
+    Unshare,
 }
 
 /// Who has `mmap_lock`.
@@ -54,10 +67,12 @@ impl Mm {
             if !vma.flags().contains(needs) || vma.flags().contains(VmFlags::PFNMAP) {
                 return Err(Errno::EFAULT);
             }
-            if let Some(pfn) = self.follow_page_pte(k, vpn, write, hold) {
-                return Ok(pfn);
-            }
-            let handled = self.handle_mm_fault(k, &vma, vpn, write).map_err(|e| e.errno())?;
+            let how = match self.follow_page_pte(k, &vma, vpn, write, hold) {
+                Follow::Page(pfn) => return Ok(pfn),
+                Follow::Fault => Access::plain(write),
+                Follow::Unshare => Access::unshared(),
+            };
+            let handled = self.handle_mm_fault_as(k, &vma, vpn, how).map_err(|e| e.errno())?;
             drop(read);
             if let Handled::WaitFolio(pfn) = handled {
                 self.machine.wait_folio(k, pfn);
@@ -72,7 +87,7 @@ impl Mm {
     /// `EFAULT` where the access is not possible, `ENOMEM`.
     pub fn access_remote_write(&self, vpn: Vpn, tag: u64, force: bool) -> Result<(), Errno> {
         current(|k| {
-            let how = Access { write: true, force, vma_lock: false };
+            let how = Access { force, ..Access::plain(true) };
             // After a forced copy the entry stays read-only: the copy is what was asked for (`FAULT_FLAG_UNSHARE`).
             let fit = |pte: Pte| pte.is_writable() || force && self.is_own_anon(pte);
             loop {
@@ -103,19 +118,34 @@ impl Mm {
     }
 
     /// The page of an entry that allows the access, held under the entry's lock.
-    fn follow_page_pte(&self, k: &Kernel, vpn: Vpn, write: bool, hold: Hold) -> Option<Pfn> {
+    fn follow_page_pte(&self, k: &Kernel, vma: &Vma, vpn: Vpn, write: bool, hold: Hold) -> Follow {
         match self.tables.pmd(vpn) {
-            Pmd::None => None,
+            Pmd::None => Follow::Fault,
             Pmd::Table(leaf) => {
                 let ptes = leaf.lock();
-                self.hold_page(k, ptes.get(vpn), write, hold)
+                self.hold_page(k, vma, ptes.get(vpn), write, hold)
             }
             // `follow_huge_pmd()`
             Pmd::Huge(_) => self.with_pmd(vpn, |pmd| {
-                let pte = huge::subpage(pmd.huge()?, vpn.0 % PMD_PAGES);
-                self.hold_page(k, pte, write, hold)
+                let pte = pmd.huge().map_or(Pte::NONE, |pmd| huge::subpage(pmd, vpn.0 % PMD_PAGES));
+                self.hold_page(k, vma, pte, write, hold)
             }),
         }
+    }
+
+    /// Source: `gup_must_unshare()`, mm/internal.h, 6.12.
+    fn must_unshare(&self, vma: &Vma, pte: Pte, write: bool, hold: Hold) -> bool {
+        if write || hold == Hold::Get {
+            return false;
+        }
+        let flags = match pte.pfn().filter(|_| !pte.is_special()) {
+            Some(pfn) => self.machine.frame(pfn).flags,
+            None => FrameFlags::empty(),
+        };
+        if !flags.contains(FrameFlags::ANON) {
+            return hold == Hold::LongTermPin && vma.flags().is_cow();
+        }
+        !flags.contains(FrameFlags::EXCLUSIVE)
     }
 
     /// Whether an entry allows the access (`follow_page_mask()`).
@@ -131,15 +161,18 @@ impl Mm {
         pte.is_present() && (!write || pte.is_writable())
     }
 
-    fn hold_page(&self, k: &Kernel, pte: Pte, write: bool, hold: Hold) -> Option<Pfn> {
-        let pfn = pte.pfn().filter(|_| !write || pte.is_writable())?;
+    fn hold_page(&self, k: &Kernel, vma: &Vma, pte: Pte, write: bool, hold: Hold) -> Follow {
+        let Some(pfn) = pte.pfn().filter(|_| !write || pte.is_writable()) else { return Follow::Fault };
+        if self.must_unshare(vma, pte, write, hold) {
+            return Follow::Unshare;
+        }
         self.machine.get_page(k, pfn);
-        if hold == Hold::Pin && pfn != ZERO_PAGE {
+        if hold != Hold::Get && pfn != ZERO_PAGE {
             let head = self.machine.head(pfn);
             self.machine.with_frame(head, |f| f.pins += 1);
         }
         k.emit(EventKind::PagePin { pfn });
-        Some(pfn)
+        Follow::Page(pfn)
     }
 }
 
@@ -151,7 +184,7 @@ impl Machine {
             k.visible_write(frame_obj(pfn));
         }
         k.emit(EventKind::PageUnpin { pfn });
-        if hold == Hold::Pin && pfn != ZERO_PAGE {
+        if hold != Hold::Get && pfn != ZERO_PAGE {
             let head = self.head(pfn);
             self.with_frame(head, |f| f.pins = f.pins.saturating_sub(1));
         }

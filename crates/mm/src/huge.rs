@@ -193,6 +193,9 @@ impl PmdGuard<'_> {
             mm.flush_tlb_range(k, pmd_range(self.base));
         }
         if let Some(head) = head {
+            if old.is_dirty() {
+                mm.machine.folio_mark_dirty(head);
+            }
             mm.machine.split_rmap(head, mm.id);
         }
         mm.tables.set_huge(self.base, None);
@@ -216,6 +219,9 @@ impl PmdGuard<'_> {
         let Some(old) = self.huge().filter(|old| old.mapped_pfn() == Some(head)) else { return };
         let mm = self.mm;
         mm.flush_tlb_range(k, pmd_range(self.base));
+        if old.is_dirty() {
+            mm.machine.folio_mark_dirty(head);
+        }
         mm.store_huge_now(k, self.base, old.to_migration());
         mm.tables.set_huge(self.base, None);
         mm.tables.install(self.leaf_of(old.to_migration()));
@@ -234,7 +240,9 @@ impl PmdGuard<'_> {
         if mm.machine.frame(head).pins > 0 {
             return;
         }
-        self.update(k, Pte::to_migration);
+        if self.update(k, Pte::to_migration).is_dirty() {
+            mm.machine.folio_mark_dirty(head);
+        }
         mm.machine.remove_rmap_pmd(head, mm.id);
         mm.machine.put_page(k, head);
     }

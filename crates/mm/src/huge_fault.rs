@@ -10,12 +10,12 @@
 //! | huge page, read-only | write | exclusive: made writable; else split, and the page goes on as one of a leaf table |
 
 use crate::behaviour::Behaviour;
-use crate::fault::{FaultError, oom};
+use crate::fault::{Access, FaultError, oom};
 use crate::frames::{BLOCK_FRAMES, FrameFlags, HUGE_ZERO_PAGE};
 use crate::huge::{pmd_base, pmd_range};
 use crate::mm::Mm;
 use crate::page_table::Pmd;
-use crate::vma::{Vma, VmaKind};
+use crate::vma::{AnonVmaId, Vma, VmaKind};
 use ksync::Kernel;
 use mm_types::{Gfp, Pfn, Pgoff, Pte, PteKind, VmFlags, Vpn};
 use std::sync::atomic::Ordering;
@@ -34,7 +34,8 @@ pub(crate) enum HugeFault {
 
 impl Mm {
     /// The part of `__handle_mm_fault()` that is about PMD entries. `mmap_lock` held.
-    pub(crate) fn huge_fault(&self, k: &Kernel, vma: &Vma, vpn: Vpn, write: bool) -> Result<HugeFault, FaultError> {
+    pub(crate) fn huge_fault(&self, k: &Kernel, vma: &Vma, vpn: Vpn, how: Access) -> Result<HugeFault, FaultError> {
+        let write = how.write;
         match self.tables.pmd(vpn) {
             Pmd::Table(_) => Ok(HugeFault::Fallback),
             Pmd::None if wants_huge_pages(vma, vpn) => self.huge_anonymous_page(k, vma, vpn, write),
@@ -45,7 +46,9 @@ impl Mm {
             Pmd::Huge(_) => match self.peek_huge(k, vpn).map(|pmd| (pmd, pmd.kind())) {
                 // `pmd_migration_entry_wait()`
                 Some((_, PteKind::Migration { pfn })) => Ok(HugeFault::Wait(pfn)),
-                Some((pmd, _)) if write && !pmd.is_writable() => self.huge_wp_page(k, vma, vpn, pmd),
+                Some((pmd, _)) if (write || how.unshare) && !pmd.is_writable() => {
+                    self.huge_wp_page(k, vma, vpn, pmd, write)
+                }
                 Some(_) => Ok(HugeFault::Done),
                 None => Ok(HugeFault::Fallback),
             },
@@ -71,7 +74,7 @@ impl Mm {
         let mapped = self.with_pmd(vpn, |pmd| {
             let free = matches!(pmd.get(), Pmd::None);
             if free {
-                self.machine.map_new_huge_anon(k, page, self.id, anon_vma, index);
+                self.map_new_huge_anon(k, vma, page, anon_vma, index);
                 pmd.set(k, own_entry(vma, page));
             }
             free
@@ -82,6 +85,14 @@ impl Mm {
         Ok(HugeFault::Done)
     }
 
+    /// `folio_add_new_anon_rmap()`: the page of a `MAP_DROPPABLE` mapping may be dropped from the start.
+    pub(crate) fn map_new_huge_anon(&self, k: &Kernel, vma: &Vma, head: Pfn, anon_vma: AnonVmaId, index: Pgoff) {
+        self.machine.map_new_huge_anon(k, head, self.id, anon_vma, index);
+        if vma.flags().contains(VmFlags::DROPPABLE) {
+            self.machine.with_subpages(head, |_, f| f.flags |= FrameFlags::LAZYFREE);
+        }
+    }
+
     /// A huge page, if memory is not short of it: a fault does not reclaim for one here.
     pub(crate) fn alloc_huge_page(&self, k: &Kernel) -> Option<Pfn> {
         k.might_alloc(k.gfp_context(Gfp::USER));
@@ -89,10 +100,17 @@ impl Mm {
         (free - BLOCK_FRAMES.cast_signed() > self.machine.watermarks.near).then(|| self.machine.take_huge_frame(k))
     }
 
-    /// `do_huge_pmd_wp_page()`.
-    fn huge_wp_page(&self, k: &Kernel, vma: &Vma, vpn: Vpn, seen: Pte) -> Result<HugeFault, FaultError> {
+    /// `do_huge_pmd_wp_page()`: for a write, or only so that the page is not shared.
+    fn huge_wp_page(
+        &self,
+        k: &Kernel,
+        vma: &Vma,
+        vpn: Vpn,
+        seen: Pte,
+        write: bool,
+    ) -> Result<HugeFault, FaultError> {
         let allocates = self.machine.config.behaviour.contains(Behaviour::HUGE_ZERO_WRITE_ALLOCATES);
-        if seen.is_special() && allocates {
+        if seen.is_special() && allocates && write {
             return self.huge_zero_wp_page(k, vma, vpn, seen);
         }
         let Some(page) = seen.pfn() else { return Ok(HugeFault::Done) };
@@ -112,7 +130,9 @@ impl Mm {
                     f.flags |= FrameFlags::EXCLUSIVE;
                     f.anon_vma = anon_vma.or(f.anon_vma);
                 });
-                pmd.set(k, seen.with_write(true).with_dirty(true).with_young(true));
+                if write {
+                    pmd.set(k, seen.with_write(true).with_dirty(true).with_young(true));
+                }
             }
             ours
         });
@@ -143,7 +163,7 @@ impl Mm {
             if same {
                 pmd.clear(k);
                 self.flush_tlb_range(k, pmd_range(vpn));
-                self.machine.map_new_huge_anon(k, page, self.id, anon_vma, index);
+                self.map_new_huge_anon(k, vma, page, anon_vma, index);
                 pmd.set(k, own_entry(vma, page));
             }
             same

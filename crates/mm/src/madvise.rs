@@ -13,7 +13,7 @@
 //! | `WILLNEED` | nothing: there is no read-ahead here | none |
 //! | those about flags | [`VmaTree::modify_flags`](crate::vma::VmaTree::modify_flags) | none; `mmap_lock` W |
 
-use crate::frames::FrameFlags;
+use crate::frames::{Frame, FrameFlags};
 use crate::gup::MmapLock;
 use crate::huge::is_pmd_range;
 use crate::mm::Mm;
@@ -370,12 +370,13 @@ impl Mm {
                 pmd.update(k, |pmd| pmd.with_young(false).with_dirty(false));
             }
         });
-        self.machine.with_subpages(head, |_, f| f.flags |= FrameFlags::LAZYFREE);
+        let lazy = |f: &mut Frame| f.flags = f.flags - FrameFlags::DIRTY | FrameFlags::LAZYFREE;
+        self.machine.with_subpages(head, |_, f| lazy(f));
     }
 
     /// The huge page that the PMD entry for `part` maps, if no other address space maps any of it.
     fn huge_page_of_ours(&self, k: &Kernel, part: PageRange) -> Option<Pfn> {
-        let head = self.peek_huge(k, part.start()).filter(|pmd| pmd.is_present() && !pmd.is_special())?.pfn()?;
+        let head = self.peek_huge(k, part.start()).filter(|pmd| !pmd.is_special())?.mapped_pfn()?;
         self.machine.with_block(head, |block| block.is_mapped_by(self.id))?.then_some(head)
     }
 
@@ -429,11 +430,17 @@ impl Mm {
         }
     }
 
-    /// `folio_mark_lazyfree()`: only of a page that nobody else maps, and that has no copy in swap.
+    /// `folio_mark_lazyfree()`. What has a copy in swap, or was found written before, must be nobody else's.
     fn mark_lazyfree(&self, k: &Kernel, pfn: Pfn) -> bool {
         let machine = &self.machine;
         let frame = machine.frame(pfn);
-        if !frame.flags.contains(FrameFlags::ANON) || frame.mapcount != 1 {
+        if !frame.flags.contains(FrameFlags::ANON) {
+            return false;
+        }
+        let head = machine.frame(machine.head(pfn));
+        let mapped = machine.with_block(pfn, |block| u64::from(block.mapcount()) == PMD_PAGES);
+        let alone = mapped.unwrap_or(frame.mapcount == 1);
+        if head.flags.intersects(FrameFlags::SWAPCACHE | FrameFlags::DIRTY) && !alone {
             return false;
         }
         if frame.flags.contains(FrameFlags::SWAPCACHE) {
@@ -445,7 +452,7 @@ impl Mm {
             machine.delete_from_swap_cache(k, pfn);
             machine.put_page(k, pfn);
         }
-        machine.with_frame(pfn, |f| f.flags |= FrameFlags::LAZYFREE);
+        machine.with_frame(pfn, |f| f.flags = f.flags - FrameFlags::DIRTY | FrameFlags::LAZYFREE);
         true
     }
 
@@ -500,12 +507,13 @@ impl Mm {
 
     fn madvise_pageout_ptes(&self, k: &Kernel, leaf: &Leaf, part: PageRange) {
         self.split_partial_folios(k, leaf, part);
-        let victims: Vec<Pfn> = {
+        let mut victims: Vec<Pfn> = {
             let ptes = leaf.lock();
-            let present =
-                part.iter().map(|vpn| ptes.get(vpn)).filter(|pte| !matches!(pte.kind(), PteKind::ProtNone { .. }));
-            present.filter(|pte| self.is_ours_alone(*pte)).filter_map(Pte::mapped_pfn).collect()
+            let entries = part.iter().map(|vpn| ptes.get(vpn));
+            let pages = entries.filter(|pte| self.is_ours_alone(*pte)).filter_map(Pte::mapped_pfn);
+            pages.map(|pfn| self.machine.head(pfn)).collect()
         };
+        victims.dedup();
         self.pageout(k, victims);
     }
 

@@ -235,6 +235,9 @@ impl Mm {
                 // Pinned since it was isolated: an exclusive page must stay where it is.
                 ptes.set(k, vpn, old);
             } else {
+                if old.is_dirty() {
+                    self.machine.folio_mark_dirty(pfn);
+                }
                 ptes.set(k, vpn, old.to_migration());
                 self.machine.remove_rmap(pfn, self.id);
                 self.machine.put_page(k, pfn);
@@ -246,14 +249,16 @@ impl Mm {
     /// migration entry as a whole.
     pub(crate) fn try_to_migrate_place(&self, k: &Kernel, head: Pfn, place: &FolioPlace) {
         let bracket = self.subs.invalidate_range_start(self.clear_of(place.range()));
-        let first = place.pages[0].0;
-        match self.tables.pmd(first) {
-            Pmd::Huge(_) => self.with_pmd(first, |pmd| pmd.set_migration(k, head)),
-            Pmd::Table(leaf) => {
-                let ptes = leaf.lock();
-                place.pages.iter().for_each(|(vpn, pfn)| self.migrate_pte(k, &ptes, *vpn, *pfn));
+        for pages in place.tables() {
+            let first = pages[0].0;
+            match self.tables.pmd(first) {
+                Pmd::Huge(_) => self.with_pmd(first, |pmd| pmd.set_migration(k, head)),
+                Pmd::Table(leaf) => {
+                    let ptes = leaf.lock();
+                    pages.iter().for_each(|(vpn, pfn)| self.migrate_pte(k, &ptes, *vpn, *pfn));
+                }
+                Pmd::None => {}
             }
-            Pmd::None => {}
         }
         bracket.end();
     }

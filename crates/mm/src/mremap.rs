@@ -112,6 +112,8 @@ impl Mm {
     ) -> Result<(PageRange, Vma), Errno> {
         if let Some(destination) = destination {
             self.do_munmap(k, destination)?;
+            // Of an old range that wraps around, that may have been its start.
+            call.source(&self.inner.lock().tree)?;
         }
         if let Some(tail) = call.tail()? {
             self.do_munmap(k, tail)?;
@@ -169,7 +171,7 @@ impl Mm {
     /// `MREMAP_DONTUNMAP`: the old VMA stays without pages. It is locked no more, as a whole even if only a part moved; if all
     /// of it moved, it has no anonymous pages and leaves the reverse map (`dontunmap_complete()`, 6.17).
     fn forget_moved(&self, k: &Kernel, source: &Vma, old: PageRange) {
-        self.inner.lock().tree.set_flags(old.start(), source.flags().difference(VmFlags::LOCKED_MASK));
+        self.inner.lock().tree.forget_lock(old.start());
         if source.range() == old {
             self.unlink_anon_vmas(k, &[*source]);
             self.inner.lock().tree.forget_pages(source.id(), old.start());

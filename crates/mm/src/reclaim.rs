@@ -6,13 +6,15 @@
 //! Sources: `shrink_folio_list()`, mm/vmscan.c; `try_to_unmap_one()`, mm/rmap.c, 6.12. Which page goes is not decided by
 //! its age: the schedule chooses, or the caller names it, or, under pressure, all are taken in turn.
 
+use crate::file::Inode;
+use crate::file_locks::Fs;
 use crate::frames::{Frame, FrameFlags};
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::{Pmd, PteGuard};
 use ksync::{FsReclaim, Kernel, current};
-use mm_types::{Gfp, PageRange, Pfn, Pte, Vpn};
+use mm_types::{Gfp, PageRange, Pfn, Pte, VmFlags, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
 
 /// What an entry of a page that is unmapped becomes.
@@ -119,10 +121,10 @@ impl Machine {
         if !is_reclaimable(&frame) || frame.pins > 0 {
             return false;
         }
-        if frame.mapping.is_some() {
-            // Where it came from has, or takes, what it holds.
+        if let Some(inode) = frame.mapping {
             self.try_to_unmap(k, pfn, Unmap::Drop);
-            return self.frame(pfn).mapcount == 0 && self.remove_from_page_cache(k, pfn);
+            let frame = self.frame(pfn);
+            return frame.mapcount == 0 && self.may_leave(&frame, inode) && self.remove_from_page_cache(k, pfn);
         }
         if frame.flags.contains(FrameFlags::LAZYFREE) && !frame.flags.contains(FrameFlags::SWAPCACHE) {
             return self.discard_lazyfree(k, pfn);
@@ -143,6 +145,13 @@ impl Machine {
         }
         self.swap_writepage(k, pfn, slot);
         self.remove_mapping(k, pfn)
+    }
+
+    /// Whether what the page holds has a place to be: its file. What was written to memory files has none but swap
+    /// (`shmem_writeout()`), whose slots are not counted for them here.
+    fn may_leave(&self, frame: &Frame, inode: Inode) -> bool {
+        let in_memory = self.inode_locks(inode).fs == Fs::Tmpfs;
+        !in_memory || !frame.flags.contains(FrameFlags::DIRTY) || self.config.swap_bytes > 0
     }
 
     /// A page that `MADV_FREE` was said of: unmapped and freed without a copy, if it is not written or held meanwhile.
@@ -197,9 +206,9 @@ impl Machine {
     }
 
     /// Whether an entry that is cleared and flushed may stay so. Not that of an exclusive page that was pinned since
-    /// reclaim looked; and without a copy in swap, not that of a page that was written since, which is to be kept now, or
-    /// that somebody holds.
-    fn may_unmap(&self, pfn: Pfn, old: Pte, how: Unmap) -> bool {
+    /// reclaim looked; and without a copy in swap, not that of a page that was written since, which is to be kept now unless
+    /// its mapping may lose pages at any time (`MAP_DROPPABLE`), or that somebody holds.
+    fn may_unmap(&self, pfn: Pfn, old: Pte, how: Unmap, droppable: bool) -> bool {
         let frame = self.frame(pfn);
         if how == Unmap::Poison {
             return true;
@@ -207,8 +216,9 @@ impl Machine {
         if how != Unmap::Drop || frame.mapping.is_some() {
             return frame.pins == 0;
         }
-        if old.is_dirty() || !frame.flags.contains(FrameFlags::LAZYFREE) {
-            self.with_frame(pfn, |f| f.flags -= FrameFlags::LAZYFREE);
+        let written = (old.is_dirty() || frame.flags.contains(FrameFlags::DIRTY)) && !droppable;
+        if written || !frame.flags.contains(FrameFlags::LAZYFREE) {
+            self.with_frame(pfn, |f| f.flags = f.flags.difference(FrameFlags::LAZYFREE) | FrameFlags::DIRTY);
             return false;
         }
         frame.refcount == frame.mapcount + 1
@@ -273,13 +283,16 @@ impl Mm {
     /// One entry, if it maps the page.
     pub(crate) fn unmap_pte(&self, k: &Kernel, ptes: &PteGuard<'_>, vpn: Vpn, pfn: Pfn, how: Unmap) {
         let seen = ptes.get(vpn);
-        if seen.mapped_pfn() != Some(pfn) || seen.is_special() {
+        let flags = self.find_vma(vpn).map_or(VmFlags::empty(), |vma| vma.flags());
+        // Locked memory stays, whatever is asked of reclaim.
+        let locked = flags.contains(VmFlags::LOCKED) && how != Unmap::Poison;
+        if seen.mapped_pfn() != Some(pfn) || seen.is_special() || locked {
             return;
         }
         // A CPU may have written since: what counts is the entry that was cleared.
         let old = ptes.clear(k, vpn);
         self.flush_tlb_range(k, PageRange::page(vpn));
-        if !self.machine.may_unmap(pfn, old, how) {
+        if !self.machine.may_unmap(pfn, old, how, flags.contains(VmFlags::DROPPABLE)) {
             ptes.set(k, vpn, old);
             return;
         }

@@ -6,16 +6,15 @@
 //! pages are reclaimed one by one. One that `MADV_FREE` was said of is dropped, unless it was written since. A page of a file
 //! loses its mappings and stays.
 
-use crate::frames::{BLOCK_FRAMES, FrameFlags};
-use crate::huge::pmd_range;
+use crate::frames::{BLOCK_FRAMES, Frame, FrameFlags};
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::obj::frame_obj;
-use crate::page_table::Pmd;
+use crate::page_table::{Pmd, PteGuard};
 use crate::reclaim::Unmap;
 use crate::rmap::{FolioPlace, RmapLock};
 use ksync::Kernel;
-use mm_types::{Gfp, Pfn, Pte};
+use mm_types::{Gfp, PageRange, Pfn, Pte, VmFlags, Vpn};
 
 impl Machine {
     /// Reclaims the huge page whose first frame is `head`. Gives how many frames were freed.
@@ -133,25 +132,24 @@ enum Shrunk {
 impl Mm {
     /// `try_to_unmap_one()` of a huge page, with `TTU_SPLIT_HUGE_PMD`: one CLEAR bracket of what the VMA maps of it.
     pub(crate) fn try_to_unmap_place(&self, k: &Kernel, head: Pfn, place: &FolioPlace, how: Unmap) {
-        let first = place.pages[0].0;
         let bracket = self.subs.invalidate_range_start(self.clear_of(place.range()));
         let maps_all = |pmd: Option<Pte>| pmd.and_then(Pte::mapped_pfn) == Some(head);
         let lazyfree = how == Unmap::Drop && self.machine.frame(head).flags.contains(FrameFlags::LAZYFREE);
-        if lazyfree && maps_all(self.peek_huge(k, first)) {
-            self.discard_lazyfree_pmd(k, head, place);
-            bracket.end();
-            return;
-        }
-        if maps_all(self.peek_huge(k, first)) {
-            self.with_pmd(first, |pmd| {
-                if maps_all(pmd.huge()) {
-                    pmd.split(k);
-                }
-            });
-        }
-        if let Pmd::Table(leaf) = self.tables.pmd(first) {
+        for pages in place.tables() {
+            let first = pages[0].0;
+            if maps_all(self.peek_huge(k, first)) {
+                self.with_pmd(first, |pmd| {
+                    if maps_all(pmd.huge()) {
+                        pmd.split(k);
+                    }
+                });
+            }
+            let Pmd::Table(leaf) = self.tables.pmd(first) else { continue };
             let ptes = leaf.lock();
-            for (vpn, pfn) in &place.pages {
+            if lazyfree && !self.discard_lazyfree_ptes(k, head, pages, &ptes) {
+                break;
+            }
+            for (vpn, pfn) in pages.iter().filter(|_| !lazyfree) {
                 let how = match how {
                     Unmap::Swap(_) => Unmap::Swap(self.machine.frame(*pfn).slot),
                     other => other,
@@ -162,28 +160,38 @@ impl Mm {
         bracket.end();
     }
 
-    /// `unmap_huge_pmd_locked()` of a page that `MADV_FREE` was said of: the entry goes, unless it or the page was written since,
-    /// or somebody holds the page.
-    fn discard_lazyfree_pmd(&self, k: &Kernel, head: Pfn, place: &FolioPlace) {
+    /// The entries of a page that `MADV_FREE` was said of in one table go together, unless one of them or the page was written
+    /// since, or somebody holds it. Whether they went.
+    ///
+    /// Source: `folio_unmap_pte_batch()`, mm/rmap.c, since 6.16; before, the entries below the first that was written went. A
+    /// running 6.18 splits the entry of the PMD table first, as 6.12 does.
+    fn discard_lazyfree_ptes(&self, k: &Kernel, head: Pfn, pages: &[(Vpn, Pfn)], ptes: &PteGuard<'_>) -> bool {
         let machine = &self.machine;
-        let first = place.pages[0].0;
-        self.with_pmd(first, |pmd| {
-            if pmd.huge().and_then(Pte::mapped_pfn) != Some(head) {
-                return;
-            }
-            let old = pmd.clear(k);
-            self.flush_tlb_range(k, pmd_range(first));
-            let frame = machine.frame(head);
-            let written = old.is_dirty() || !frame.flags.contains(FrameFlags::LAZYFREE);
-            if written || frame.refcount != machine.folio_mapcount(head) + 1 || frame.pins > 0 {
-                pmd.set(k, old);
-                if written {
-                    machine.with_subpages(head, |_, f| f.flags -= FrameFlags::LAZYFREE);
-                }
-                return;
-            }
-            machine.remove_rmap_pmd(head, self.id);
-            machine.put_page(k, head);
-        });
+        let flags = self.find_vma(pages[0].0).map_or(VmFlags::empty(), |vma| vma.flags());
+        if flags.contains(VmFlags::LOCKED) {
+            return false;
+        }
+        let mapped = |(vpn, pfn): &&(Vpn, Pfn)| ptes.get(*vpn).mapped_pfn() == Some(*pfn);
+        let old: Vec<(Vpn, Pfn, Pte)> =
+            pages.iter().filter(mapped).map(|(vpn, pfn)| (*vpn, *pfn, ptes.clear(k, *vpn))).collect();
+        if let Ok(range) = PageRange::new(pages[0].0, pages[pages.len() - 1].0 + 1) {
+            self.flush_tlb_range(k, range);
+        }
+        let frame = machine.frame(head);
+        let dirty = frame.flags.contains(FrameFlags::DIRTY) || old.iter().any(|(_, _, pte)| pte.is_dirty());
+        let written = dirty && !flags.contains(VmFlags::DROPPABLE) || !frame.flags.contains(FrameFlags::LAZYFREE);
+        if written {
+            let keep = |f: &mut Frame| f.flags = f.flags.difference(FrameFlags::LAZYFREE) | FrameFlags::DIRTY;
+            machine.with_subpages(head, |_, f| keep(f));
+        }
+        if written || frame.refcount != machine.folio_mapcount(head) + 1 || frame.pins > 0 {
+            old.iter().for_each(|(vpn, _, pte)| ptes.set(k, *vpn, *pte));
+            return false;
+        }
+        for (_, pfn, _) in old {
+            machine.remove_rmap(pfn, self.id);
+            machine.put_page(k, pfn);
+        }
+        true
     }
 }

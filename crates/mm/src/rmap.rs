@@ -127,6 +127,11 @@ pub(crate) struct FolioPlace {
 }
 
 impl FolioPlace {
+    /// The pages by the table that maps them: a folio that was moved can lie in two.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &[(Vpn, Pfn)]> {
+        self.pages.chunk_by(|(a, _), (b, _)| pmd_base(*a) == pmd_base(*b))
+    }
+
     /// What of the VMA the folio may be mapped at.
     pub(crate) fn range(&self) -> PageRange {
         let (first, last) = (self.pages[0].0, self.pages[self.pages.len() - 1].0);

@@ -15,7 +15,7 @@ mod access;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod host;
 
-pub(crate) use program::{Profile, program};
+pub(crate) use program::{Profile, program, without_results};
 
 /// Plays the program on standard input and writes its trace.
 ///
@@ -33,4 +33,10 @@ pub(crate) fn play() -> Result<(), String> {
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 pub(crate) fn play() -> Result<(), String> {
     Err("live runs need Linux on x86-64".to_owned())
+}
+
+/// Keeps the host's khugepaged from beginning to work in the middle of a trace, while this process lives.
+pub(crate) fn occupy_khugepaged() {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    host::occupy_khugepaged();
 }

@@ -80,6 +80,21 @@ fn inside(mut op: Value) -> Value {
     op
 }
 
+/// A line of a trace without what came of it.
+pub(crate) fn without_results(mut op: Value) -> Value {
+    if let Some(fields) = op.as_object_mut() {
+        for result in ["i", "r", "e", "sig", "nf", "v", "pm", "ct", "vec", "c0", "c1", "c2", "p1"] {
+            fields.remove(result);
+        }
+        for acts in ["cacts", "pacts"] {
+            if let Some(acts) = fields.get_mut(acts).and_then(Value::as_array_mut) {
+                acts.iter_mut().for_each(|act| *act = without_results(act.take()));
+            }
+        }
+    }
+    op
+}
+
 struct Maker {
     rng: ChaCha8Rng,
     profile: Profile,
@@ -183,7 +198,7 @@ impl Maker {
     }
 
     fn mmap(&mut self) -> Value {
-        let huge = self.profile == Profile::Huge && self.one_in(2);
+        let huge = self.is_about_huge_pages();
         let (page, len) = if huge {
             (
                 json!(512 * (1 + self.below(6))),
@@ -194,7 +209,7 @@ impl Maker {
         };
         let anon = huge || !self.one_in(4);
         let kind = if huge {
-            "PRIVATE"
+            self.pick(&["PRIVATE", "PRIVATE", "PRIVATE", "PRIVATE", "PRIVATE", "DROPPABLE"])
         } else {
             self.pick(&["PRIVATE", "PRIVATE", "PRIVATE", "PRIVATE", "SHARED", "SHARED_VALIDATE", "DROPPABLE"])
         };
@@ -231,6 +246,12 @@ impl Maker {
     fn mremap(&mut self) -> Value {
         let old_len = self.len();
         let new_len = if self.one_in(2) { old_len.clone() } else { self.len() };
+        if self.profile == Profile::Huge && self.one_in(2) {
+            let ((from, pages), (to, _)) = (self.huge_range(), self.huge_range());
+            self.anchors.push(to);
+            let flags = self.pick(&["MAYMOVE|FIXED", "MAYMOVE|FIXED", "MAYMOVE|FIXED|DONTUNMAP"]);
+            return json!({"op": "mremap", "addr": from, "old_len": pages, "new_len": pages, "flags": flags, "new_addr": to});
+        }
         let flags = self.pick(&[
             "0x0",
             "MAYMOVE",
@@ -249,9 +270,29 @@ impl Maker {
     }
 
     fn madvise(&mut self) -> Value {
-        let huge = self.profile == Profile::Huge && self.one_in(2);
-        let advice = if huge { self.pick(&HUGE_ADVICE) } else { self.pick(&ADVICE) };
-        json!({"op": "madvise", "addr": self.place(), "len": self.len(), "advice": advice})
+        if self.is_about_huge_pages() {
+            let (addr, len) = self.huge_range();
+            return json!({"op": "madvise", "addr": addr, "len": len, "advice": self.pick(&HUGE_ADVICE)});
+        }
+        json!({"op": "madvise", "addr": self.place(), "len": self.len(), "advice": self.pick(&ADVICE)})
+    }
+
+    fn is_about_huge_pages(&mut self) -> bool {
+        match self.profile {
+            Profile::Huge => self.one_in(2),
+            Profile::All => self.one_in(12),
+            Profile::Vmas | Profile::Pages => false,
+        }
+    }
+
+    /// Where huge pages lie: one or two of them, or a part of one.
+    fn huge_range(&mut self) -> (u64, u64) {
+        let base = 512 * (1 + self.below(6));
+        match self.below(4) {
+            0 => (base + self.below(512), 1 + self.below(40)),
+            1 => (base, 1 + self.below(511)),
+            _ => (base, 512 * (1 + self.below(2))),
+        }
     }
 
     fn write(&mut self) -> Value {
@@ -280,12 +321,19 @@ impl Maker {
     }
 
     fn act(&mut self) -> Value {
+        if self.one_in(4) && self.is_about_huge_pages() {
+            let (addr, len) = self.huge_range();
+            return json!({"op": "madvise", "addr": addr, "len": len, "advice": self.pick(&["FREE", "PAGEOUT", "DONTNEED", "COLLAPSE"])});
+        }
         match self.below(8) {
             0 => json!({"op": "munmap", "addr": self.page(), "len": self.small_len()}),
             1 => {
                 json!({"op": "mprotect", "addr": self.page(), "len": self.small_len(), "prot": self.pick(&["rw-", "r--", "---"])})
             }
-            2 => json!({"op": "madvise", "addr": self.page(), "len": self.small_len(), "advice": "DONTNEED"}),
+            2 => {
+                let advice = self.pick(&["DONTNEED", "DONTNEED", "FREE", "PAGEOUT", "GUARD_INSTALL", "GUARD_REMOVE"]);
+                json!({"op": "madvise", "addr": self.page(), "len": self.small_len(), "advice": advice})
+            }
             3 | 4 => json!({"op": "read", "page": self.page()}),
             _ => self.write(),
         }

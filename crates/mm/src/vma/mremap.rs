@@ -326,16 +326,14 @@ impl VmaTree {
         Copied { vma, need_rmap_locks: false, changes }
     }
 
-    /// A VMA whose pages have all moved away has no anonymous pages any more (`MREMAP_DONTUNMAP`): its link goes, and its
-    /// offset is that of an untouched one. The caller takes it out of the reverse map before.
+    /// A VMA whose pages have all moved away has no anonymous pages any more (`MREMAP_DONTUNMAP`): its link goes. The caller
+    /// takes it out of the reverse map before.
     ///
-    /// Source: `move_vma()`, mm/mremap.c, 6.12.
+    /// Source: `dontunmap_complete()`, mm/mremap.c, 6.17. Late releases of 6.12 also make its offset that of an untouched one;
+    /// a running 6.18.44 leaves it.
     pub fn forget_pages(&mut self, vma: VmaId, start: Vpn) {
         if let Some(vma) = self.find_mut(start).filter(|v| v.id == vma) {
             vma.anon = None;
-            if vma.is_anonymous() {
-                vma.pgoff = Pgoff(vma.range.start().0);
-            }
         }
     }
 }

@@ -175,6 +175,15 @@ impl VmaTree {
         Some(old)
     }
 
+    /// The VMA that maps `vpn` is locked no more, and the count of locked pages stays as it is, too high from then on.
+    ///
+    /// Source: `dontunmap_complete()`, mm/mremap.c, 6.17 (late releases of 6.12 count right).
+    pub fn forget_lock(&mut self, vpn: Vpn) {
+        if let Some(vma) = self.find_mut(vpn) {
+            vma.flags.remove(VmFlags::LOCKED_MASK);
+        }
+    }
+
     /// Replaces the link of the VMA that maps `vpn`. Gives the link before.
     pub fn set_anon(&mut self, vpn: Vpn, link: Option<AnonLink>) -> Option<Option<AnonLink>> {
         self.find_mut(vpn).map(|vma| std::mem::replace(&mut vma.anon, link))
