@@ -31,18 +31,14 @@ const OURS_ONLY: [(&str, &str, &str); 3] = [
 ];
 
 /// Edges of the memory manager that the kernel had learnt, between classes that are here too, and that are not learnt here.
-const THEIRS_ONLY: [(&str, &str, &str); 23] = [
+const THEIRS_ONLY: [(&str, &str, &str); 18] = [
     ("&ctx->map_changing_lock", "&anon_vma->rwsem", "here by trylock only: huge pages do not move yet"),
     ("&ctx->map_changing_lock", "fs_reclaim", "UFFDIO_COPY holds it; here the page is made by a fault"),
     ("&ctx->map_changing_lock", "ptlock_ptr(ptdesc)", "huge pages"),
     ("&mapping->i_mmap_rwsem", "&anon_vma->rwsem", "registration takes them by trylock here"),
-    ("&mapping->i_mmap_rwsem", "ptlock_ptr(ptdesc)", "huge pages"),
     ("&mm->mmap_lock", "&zone->lock", "the zone's lock is taken near the watermarks only"),
-    ("&mm->mmap_lock", "ptlock_ptr(ptdesc)", "huge pages"),
     ("&mm->mmap_lock/1", "&zone->lock", "the zone's lock"),
-    ("&mm->mmap_lock/1", "ptlock_ptr(ptdesc)", "huge pages"),
     ("&vma->vm_lock->lock", "&anon_vma->rwsem", "registration by trylock; huge pages"),
-    ("&vma->vm_lock->lock", "ptlock_ptr(ptdesc)", "huge pages"),
     ("mapping.invalidate_lock#2", "mmu_notifier_invalidate_range_start", "held around i_mmap, which is the edge here"),
     ("mapping.invalidate_lock#2", "ptlock_ptr(ptdesc)#2", "a fault of a file holds it while it maps around"),
     ("mf_mutex", "&anon_vma->rwsem", "huge pages"),
@@ -53,7 +49,6 @@ const THEIRS_ONLY: [(&str, &str, &str); 23] = [
     ("mm_all_locks_mutex", "&mapping->i_mmap_rwsem", "registration by trylock"),
     ("mm_all_locks_mutex", "&vma->vm_lock->lock", "registration does not lock VMAs here: it has mmap_lock"),
     ("ptlock_ptr(ptdesc)", "&zone->lock", "the zone's lock"),
-    ("ptlock_ptr(ptdesc)", "ptlock_ptr(ptdesc)#2/1", "huge pages"),
     ("ptlock_ptr(ptdesc)#2", "&zone->lock", "the zone's lock"),
 ];
 

@@ -101,14 +101,7 @@ impl Mm {
     }
 
     /// `do_huge_pmd_wp_page()`: for a write, or only so that the page is not shared.
-    fn huge_wp_page(
-        &self,
-        k: &Kernel,
-        vma: &Vma,
-        vpn: Vpn,
-        seen: Pte,
-        write: bool,
-    ) -> Result<HugeFault, FaultError> {
+    fn huge_wp_page(&self, k: &Kernel, vma: &Vma, vpn: Vpn, seen: Pte, write: bool) -> Result<HugeFault, FaultError> {
         let allocates = self.machine.config.behaviour.contains(Behaviour::HUGE_ZERO_WRITE_ALLOCATES);
         if seen.is_special() && allocates && write {
             return self.huge_zero_wp_page(k, vma, vpn, seen);

@@ -74,7 +74,11 @@ pub(crate) fn live(args: &MmLiveArgs) -> Exit {
 
 pub(crate) fn record(args: &MmRecordArgs) -> Exit {
     if !args.again.is_empty() {
-        return args.again.iter().try_for_each(|file| record_again(file)).map_or_else(|line| bad(&line), |()| Exit::AsExpected);
+        return args
+            .again
+            .iter()
+            .try_for_each(|file| record_again(file))
+            .map_or_else(|line| bad(&line), |()| Exit::AsExpected);
     }
     let program = live::program(args.seed, args.ops, args.profile);
     for (part, ops) in program.chunks(OPS_PER_PROCESS).enumerate() {

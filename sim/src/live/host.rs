@@ -525,7 +525,8 @@ pub(super) fn occupy_khugepaged() {
     const HUGE: usize = 2 << 20;
     // SAFETY: a mapping of its own, never touched and never given back; advice about it. Failing, nothing is lost.
     unsafe {
-        let at = libc::mmap(std::ptr::null_mut(), 2 * HUGE, libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+        let at =
+            libc::mmap(std::ptr::null_mut(), 2 * HUGE, libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
         if at != libc::MAP_FAILED {
             libc::madvise(at, 2 * HUGE, libc::MADV_HUGEPAGE);
         }
