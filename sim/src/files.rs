@@ -67,6 +67,12 @@ pub(crate) fn read_text_or_gz(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
+/// How many huge pages khugepaged has made since the machine started; `None` where it does not say.
+pub(crate) fn pages_collapsed() -> Option<u64> {
+    let text = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/khugepaged/pages_collapsed").ok()?;
+    text.trim().parse().ok()
+}
+
 /// The release of the kernel this runs on.
 ///
 /// # Errors

@@ -370,7 +370,7 @@ impl Mm {
                 pmd.update(k, |pmd| pmd.with_young(false).with_dirty(false));
             }
         });
-        let lazy = |f: &mut Frame| f.flags = f.flags - FrameFlags::DIRTY | FrameFlags::LAZYFREE;
+        let lazy = |f: &mut Frame| f.flags = f.flags.difference(FrameFlags::DIRTY) | FrameFlags::LAZYFREE;
         self.machine.with_subpages(head, |_, f| lazy(f));
     }
 
@@ -452,7 +452,7 @@ impl Mm {
             machine.delete_from_swap_cache(k, pfn);
             machine.put_page(k, pfn);
         }
-        machine.with_frame(pfn, |f| f.flags = f.flags - FrameFlags::DIRTY | FrameFlags::LAZYFREE);
+        machine.with_frame(pfn, |f| f.flags = f.flags.difference(FrameFlags::DIRTY) | FrameFlags::LAZYFREE);
         true
     }
 
