@@ -1,5 +1,6 @@
 //! [`Device`]: a page table of its own, with a TLB before it or without, and accesses through it.
 
+use crate::kref::Objects;
 use crate::via::Via;
 use ksync::{Kernel, current};
 use mm::{Machine, device};
@@ -78,6 +79,7 @@ pub struct Device {
     table: Mutex<Table>,
     /// The TLB, if it has one: as `table`.
     tlb: Option<Mutex<Table>>,
+    objects: Objects,
 }
 
 type Table = BTreeMap<(MmId, Vpn), Spte>;
@@ -97,7 +99,7 @@ impl Device {
 
     fn made(k: &Kernel, id: DevId, name: Name, machine: Arc<Machine>, tlb: Option<Mutex<Table>>) -> Arc<Device> {
         k.emit(EventKind::DeviceCreated { dev: id, name });
-        Arc::new(Device { id, name, machine, table: Mutex::default(), tlb })
+        Arc::new(Device { id, name, machine, table: Mutex::default(), tlb, objects: Objects::default() })
     }
 
     /// Which device it is.
@@ -116,6 +118,12 @@ impl Device {
     #[must_use]
     pub fn machine(&self) -> &Arc<Machine> {
         &self.machine
+    }
+
+    /// The counted objects that its driver has made.
+    #[must_use]
+    pub fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// Publishes a translation under `via`, replacing one that is there.

@@ -15,6 +15,7 @@
 //! | `hfi1_cache` | list | a cache of pinned buffers |
 //! | `iommu_sva` | list, secondary TLB only | walks the process's page table |
 //! | `kvm` | list | counts open brackets |
+//! | `mlx5_implicit_odp` | interval, one a block | the same for a whole address space |
 //! | `mlx5_odp` | interval | pages faulted in by a device |
 //! | `nouveau_svm` | list, and an interval one for each fault | shared virtual memory |
 //! | `sgx_encl` | list, release only | an enclave |
@@ -23,7 +24,7 @@
 //!
 //! Each has a page in `docs/drivers/`, with its mutants and the historical bugs they stand for. What they are made of besides:
 //! [`Fence`] and [`Timeline`], [`Resv`], the command queue [`Ring`], [`WorkQueue`]; waits for these are in the validator's graph as
-//! waits for somebody.
+//! waits for somebody. [`Kref`] is an object that is freed with its last reference.
 //!
 //! A driver of one's own is best written against [`interval`], where what must not be forgotten does not compile.
 //!
@@ -40,6 +41,7 @@ mod drivers;
 mod fence;
 pub mod interval;
 mod kind;
+mod kref;
 mod resv;
 mod ring;
 mod source;
@@ -53,6 +55,7 @@ pub use drivers::i915_userptr::I915Userptr;
 pub use drivers::interval_mirror::IntervalMirror;
 pub use fence::{Fence, Signalling, Timeline, begin_signalling, might_wait};
 pub use kind::{Config, ConfigError, DriverKind, HasKind, MutantInfo, OptionInfo};
+pub use kref::{Kref, Misuse, Objects};
 pub use resv::{Resv, ResvGuard};
 pub use ring::{JobHook, Ring, Touch};
 pub use source::{mutant_doc, mutant_sites};

@@ -4,16 +4,20 @@
 //! has one buffer, so it is a mutex of that class under the map of the context; a driver with several takes them by a real one.
 
 use crate::fence::{self, Fence};
-use ksync::{FsReclaim, Kernel, LockMap, MapGuard, Mutex, MutexGuard, current};
+use ksync::{Assertion, FsReclaim, Kernel, LockClass, LockMap, MapGuard, Mutex, MutexGuard, RawMutex, current};
+
 use mm::{Mm, device};
 use mm_types::{Gfp, ObjId};
 use std::sync::Arc;
+use trace::LockKind;
 
 /// `struct dma_resv`.
 #[derive(Debug)]
 pub struct Resv {
     acquire: LockMap,
     lock: Mutex<()>,
+    /// The identity of `lock`.
+    obj: ObjId,
     /// What adding a fence writes and a wait for all reads.
     list: ObjId,
     /// A storage lock.
@@ -26,16 +30,19 @@ pub struct Resv {
 pub struct ResvGuard<'a> {
     resv: &'a Resv,
     _lock: MutexGuard<'a, ()>,
-    _acquire: MapGuard,
+    _acquire: Option<MapGuard>,
 }
 
 impl Resv {
     /// A buffer that nobody uses.
     #[must_use]
     pub fn new(k: &Kernel) -> Resv {
+        let class = k.class(LockClass::new("reservation_ww_class_mutex", LockKind::Mutex));
+        let obj = k.new_obj();
         Resv {
             acquire: k.lock_map("reservation_ww_class_acquire"),
-            lock: k.mutex("reservation_ww_class_mutex", ()),
+            lock: Mutex::from_raw(RawMutex::new(class, obj), ()),
+            obj,
             list: k.new_obj(),
             fences: parking_lot::Mutex::default(),
         }
@@ -45,7 +52,19 @@ impl Resv {
     #[track_caller]
     pub fn lock(&self) -> ResvGuard<'_> {
         let acquire = self.acquire.acquire();
-        ResvGuard { resv: self, _lock: self.lock.lock(), _acquire: acquire }
+        ResvGuard { resv: self, _lock: self.lock.lock(), _acquire: Some(acquire) }
+    }
+
+    /// `dma_resv_trylock()`: no acquire context is opened, and nothing is waited for.
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<ResvGuard<'_>> {
+        self.lock.try_lock().map(|lock| ResvGuard { resv: self, _lock: lock, _acquire: None })
+    }
+
+    /// `dma_resv_assert_held()`: what walks the fences without restarting begins with it.
+    #[track_caller]
+    pub fn assert_held(&self) {
+        current(|k| k.lockdep_assert(Assertion::Held(self.obj.0)));
     }
 
     /// `dma_resv_wait_timeout()` without a limit: waits for every fence that is there now. Needs no reservation; may sleep.

@@ -16,6 +16,7 @@ const SOURCES: &[(&str, &[&str])] = &[
     ),
     ("iommu_sva", &[include_str!("drivers/iommu_sva.rs")]),
     ("kvm", &[include_str!("drivers/kvm.rs")]),
+    ("mlx5_implicit_odp", &[include_str!("drivers/mlx5_implicit_odp.rs")]),
     ("mlx5_odp", &[include_str!("drivers/mlx5_odp.rs")]),
     ("nouveau_svm", &[include_str!("drivers/nouveau_svm.rs")]),
     ("sgx_encl", &[include_str!("drivers/sgx_encl.rs")]),

@@ -3,7 +3,7 @@
 use crate::prove::Witness;
 use crate::pulse::Pulse;
 use crate::recorded::Recorder;
-use mm_types::{Name, ObjId, TaskId};
+use mm_types::{MmId, Name, ObjId, TaskId};
 use properties::Oracles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -65,6 +65,7 @@ impl Observer for Judge {
             pulse.beat(event);
         }
         self.oracles.event(event);
+        self.counts.life(event);
         if self.only_findings {
             return;
         }
@@ -99,6 +100,14 @@ impl Observer for Judge {
     }
 }
 
+/// A subscription to an address space whose last user had left.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Late {
+    pub(crate) name: Name,
+    pub(crate) step: u64,
+    pub(crate) task: TaskId,
+}
+
 /// What `assert` counts.
 #[derive(Default, Debug)]
 pub(crate) struct Counts {
@@ -110,6 +119,11 @@ pub(crate) struct Counts {
     reclaiming: BTreeMap<TaskId, u32>,
     /// Callbacks a task is inside of.
     called_back: BTreeMap<TaskId, u32>,
+    /// Address spaces whose last user has left.
+    exited: BTreeSet<MmId>,
+    pub(crate) late: Vec<Late>,
+    /// References to pages that drivers have.
+    pub(crate) held_pages: i64,
     /// Device translations taken away by callbacks.
     pub(crate) revoked_in_callbacks: u64,
     /// Device translations published.
@@ -135,6 +149,21 @@ impl Counts {
     /// Allocations made while a lock of this class was held.
     pub(crate) fn allocations_under(&self, class: Name) -> u64 {
         self.allocations_under.get(&class).copied().unwrap_or(0)
+    }
+
+    /// What LIFE judges besides the state at the end.
+    fn life(&mut self, event: &Event) {
+        match event.kind {
+            EventKind::PagePin { .. } => self.held_pages += 1,
+            EventKind::PageUnpin { .. } => self.held_pages -= 1,
+            EventKind::MmExit { mm } => {
+                self.exited.insert(mm);
+            }
+            EventKind::Subscribed { mm, name, .. } if self.exited.contains(&mm) => {
+                self.late.push(Late { name, step: event.step, task: event.task });
+            }
+            _ => {}
+        }
     }
 
     fn allocated(&mut self, task: TaskId) {

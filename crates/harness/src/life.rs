@@ -3,7 +3,9 @@
 //! That a driver was told to let go is no event, so no oracle of events can judge it: this looks at the world when a run has
 //! finished. It reads only.
 
+use crate::judge::Late;
 use crate::world::Live;
+use driver_model::Misuse;
 use properties::{Code, Finding};
 use std::collections::BTreeSet;
 use trace::RunEnd;
@@ -17,13 +19,44 @@ pub(crate) struct Gone {
     pub(crate) mms: BTreeSet<usize>,
 }
 
+/// What was done to things that were gone, however the run ended.
+fn misused(live: &Live) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for device in 0..live.code.devices.len() {
+        let Ok(attached) = live.device(device) else { continue };
+        for Misuse { what, step, task } in attached.driver.device().objects().misuses() {
+            let details = vec!["its last reference was given back before".to_owned()];
+            found.push(Finding::new(Code::Life, step, Some(task), what, details));
+        }
+    }
+    for mm in 0..live.code.mms.len() {
+        let Ok(space) = live.mm(mm) else { continue };
+        if let Some((step, task)) = space.used_after_free() {
+            let title = format!("the struct of {} is used after it was freed", live.code.mms[mm].name);
+            found.push(Finding::new(
+                Code::Life,
+                step,
+                Some(task),
+                title,
+                vec!["its last mmdrop() came before".to_owned()],
+            ));
+        }
+    }
+    for Late { name, step, task } in live.counted(|counts| counts.late.clone()) {
+        let title = format!("{name} subscribes to an address space whose last user has left");
+        let why = "nobody will tell it of the release, which was before".to_owned();
+        found.push(Finding::new(Code::Life, step, Some(task), title, vec![why]));
+    }
+    found
+}
+
 /// Everything that a finished run left behind.
 pub(crate) fn kept(live: &Live, end: &RunEnd, step: u64) -> Vec<Finding> {
+    let mut found = misused(live);
     let gone = live.gone.borrow();
     if *end != RunEnd::Finished || gone.devices.is_empty() {
-        return Vec::new();
+        return found;
     }
-    let mut found = Vec::new();
     let mut finding = |title: String, details: Vec<String>| {
         found.push(Finding::new(Code::Life, step, None, title, details));
     };
@@ -36,6 +69,13 @@ pub(crate) fn kept(live: &Live, end: &RunEnd, step: u64) -> Vec<Finding> {
                 format!("{} in all; the first is of {} in {mm}, to frame {:#x}", sptes.len(), vpn.addr(), spte.pfn.0);
             let title = format!("{} has translations after it was unregistered", driver.name());
             finding(title, vec![more, "nobody tells the device when these pages go".to_owned()]);
+        }
+    }
+    for &device in &gone.devices {
+        let Ok(attached) = live.device(device) else { continue };
+        for (what, n) in attached.driver.device().objects().alive() {
+            let title = format!("{} keeps {what} after it was unregistered", attached.driver.name());
+            finding(title, vec![format!("{n} in all: a reference was not given back")]);
         }
     }
     for &mm in &gone.mms {
@@ -51,7 +91,11 @@ pub(crate) fn kept(live: &Live, end: &RunEnd, step: u64) -> Vec<Finding> {
             );
         }
     }
+    let held = live.counted(|counts| counts.held_pages);
     let pinned = live.pinned();
+    if held > 0 && pinned == 0 && gone.devices.len() == live.code.devices.len() {
+        finding("pages are held after every device was unregistered".to_owned(), vec![format!("{held} references")]);
+    }
     if pinned > 0 && gone.devices.len() == live.code.devices.len() {
         finding("pages are pinned after every device was unregistered".to_owned(), vec![format!("{pinned} pins")]);
     }

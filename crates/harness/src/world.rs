@@ -97,6 +97,11 @@ impl Live {
         self.machine.as_ref().map_or(0, |machine| machine.frame_counts().pinned)
     }
 
+    /// What was counted in the run.
+    pub(crate) fn counted<R>(&self, f: impl FnOnce(&Counts) -> R) -> R {
+        f(&self.judge.borrow().counts)
+    }
+
     /// Writes down that a check of the scenario did not hold: its line, and what it is.
     pub(crate) fn failed(&self, k: &Kernel, frame: Name, text: &str) {
         let failed = FailedCheck { frame, text: text.to_owned(), step: k.steps(), task: k.current_task() };

@@ -49,6 +49,12 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
     }
 
     /// The lock's identity.
+    pub(crate) const fn class(&self) -> ClassIdx {
+        self.class
+    }
+
+    /// Its identity in events.
+    #[must_use]
     pub const fn obj(&self) -> ObjId {
         self.obj
     }

@@ -51,6 +51,12 @@ impl RawRwSem {
     }
 
     /// The lock's identity.
+    pub(crate) const fn class(&self) -> ClassIdx {
+        self.class
+    }
+
+    /// Its identity in events.
+    #[must_use]
     pub const fn obj(&self) -> ObjId {
         self.obj
     }

@@ -11,7 +11,7 @@ use crate::machine::Machine;
 use crate::mm::{Mm, MmUsers};
 use crate::obj::{frame_obj, pmd_obj, pte_obj};
 use crate::page_table::{PMD_PAGES, Pmd};
-use ksync::{Kernel, current};
+use ksync::{Kernel, StrayUnlock, current};
 use mm_types::{Errno, MmId, ObjId, PageRange, Pfn, VmFlags, Vpn};
 use mmu_notifier::IntervalSub;
 use std::fmt;
@@ -27,6 +27,20 @@ pub fn mmget_not_zero(mm: &Arc<Mm>) -> Option<MmUsers> {
 pub fn with_mmap_read<R>(mm: &Mm, f: impl FnOnce() -> R) -> R {
     let _read = mm.mmap_lock.read();
     f()
+}
+
+/// `mmap_read_unlock()` by a caller who does not hold it any more: for drivers that are wrong on purpose.
+#[track_caller]
+pub fn mmap_read_unlock_again(mm: &Mm) {
+    mm.mmap_lock.stray_unlock();
+}
+
+/// `mm_pasid_drop()` and its kin: gives back an id that the struct carries, so whoever calls it keeps the struct (`mmgrab()`).
+/// An access to a struct that was freed is remembered ([`Mm::used_after_free`]).
+///
+/// Source: arm64_mm_context_put(), arch/arm64/mm/context.c, 6.12.
+pub fn context_put(mm: &Mm) {
+    mm.touch_struct();
 }
 
 /// `get_user_pages_unlocked()`: faults `pages` in and gives a reference to each. Takes `mmap_lock` for reading; may sleep

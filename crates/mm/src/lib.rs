@@ -111,7 +111,7 @@ pub use behaviour::Behaviour;
 pub use compaction::Compacted;
 pub use fault::FaultError;
 pub use frames::{FrameCounts, HUGE_ZERO_PAGE, ZERO_PAGE};
-pub use machine::{Machine, MachineConfig};
+pub use machine::{DevPagemapOps, Machine, MachineConfig};
 pub use madvise::Advice;
 pub use migrate_device::Direction;
 pub use mlock::{MlockFlags, MlockallFlags};

@@ -117,7 +117,16 @@ pub struct Machine {
     pub(crate) files: Mutex<FileTable>,
     pub(crate) kswapd: Mutex<Option<Arc<Kswapd>>>,
     pub(crate) leaf_pool: Mutex<Vec<Box<LeafEntries>>>,
+    /// Of the provider of device memory.
+    pub(crate) pagemap_ops: Mutex<Option<Weak<dyn DevPagemapOps>>>,
     mms: Mutex<Vec<Weak<Mm>>>,
+}
+
+/// `struct dev_pagemap_ops` of the one provider of device memory.
+pub trait DevPagemapOps: Send + Sync {
+    /// `migrate_to_ram()`: a CPU touches a page of the device; the caller holds `mmap_lock` for reading. `migrate` does the work
+    /// of `migrate_vma_*()`; what the driver takes around it is its business.
+    fn migrate_to_ram(&self, migrate: &mut dyn FnMut());
 }
 
 /// The locks of a machine that are in no address space.
@@ -170,10 +179,16 @@ impl Machine {
             files: Mutex::default(),
             kswapd: Mutex::default(),
             leaf_pool: Mutex::default(),
+            pagemap_ops: Mutex::default(),
             mms: Mutex::default(),
         });
         machine.serve(k);
         machine
+    }
+
+    /// Pages of device memory are brought back by `ops` from here on, rather than by the memory manager itself.
+    pub fn set_dev_pagemap_ops(&self, ops: Weak<dyn DevPagemapOps>) {
+        *self.pagemap_ops.lock() = Some(ops);
     }
 
     /// Makes the machine as new for another run of the same kernel, keeping room: call it after [`Kernel::reset`], when

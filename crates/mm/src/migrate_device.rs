@@ -58,16 +58,30 @@ impl Mm {
         current(|k| {
             self.call(k, NAMES.migrate_vma, Some(pages), || {
                 let _read = self.mmap_lock.read();
-                let vma = self.find_vma(pages.start()).filter(|vma| vma.range().covers(pages));
-                let vma = vma.filter(Mm::is_private).ok_or(Errno::EINVAL)?;
-                Ok(self.migrate_vma_locked(k, &vma, pages, direction))
+                self.migrate_vma_held(pages, direction)
             })
         })
     }
 
+    /// As [`Mm::migrate_vma`], with `mmap_lock` held by the caller.
+    ///
+    /// # Errors
+    /// As [`Mm::migrate_vma`].
+    pub fn migrate_vma_held(&self, pages: PageRange, direction: Direction) -> Result<u64, Errno> {
+        let vma = self.find_vma(pages.start()).filter(|vma| vma.range().covers(pages));
+        let vma = vma.filter(Mm::is_private).ok_or(Errno::EINVAL)?;
+        Ok(current(|k| self.migrate_vma_locked(k, &vma, pages, direction)))
+    }
+
     /// A CPU touches a page that is in a device's memory. `mmap_lock` held for reading.
     pub(crate) fn migrate_to_ram(&self, k: &Kernel, vma: &Vma, vpn: Vpn, pfn: Pfn) -> Result<Handled, FaultError> {
-        let moved = self.migrate_vma_locked(k, vma, PageRange::page(vpn), Direction::ToSystem);
+        let mut moved = 0;
+        let mut migrate = || moved = self.migrate_vma_locked(k, vma, PageRange::page(vpn), Direction::ToSystem);
+        let ops = self.machine.pagemap_ops.lock().as_ref().and_then(std::sync::Weak::upgrade);
+        match ops {
+            Some(ops) => ops.migrate_to_ram(&mut migrate),
+            None => migrate(),
+        }
         let still = self.pte(vpn).kind() == PteKind::DevicePrivate { pfn };
         if moved == 0 && still { Ok(Handled::WaitFolio(pfn)) } else { Ok(Handled::Done) }
     }

@@ -17,7 +17,7 @@ use crate::rmap::{AnonVma, Link};
 use crate::vma::{MapsNames, Placement, Vma, VmaId, VmaKind, VmaTree};
 use crate::vma_lock::VmaLock;
 use ksync::{Kernel, RawRwSem, RawSpinLock, RwSem, SpinLock, TrackedU64, current, with_current};
-use mm_types::{Errno, MmId, Name, PageRange, VirtAddr, VmFlags, Vpn};
+use mm_types::{Errno, MmId, Name, PageRange, TaskId, VirtAddr, VmFlags, Vpn};
 use mmu_notifier::{MmHost, Subscriptions};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -45,6 +45,8 @@ pub struct Mm {
     pub(crate) subs: Subscriptions,
     pub(crate) users: TrackedU64,
     pub(crate) count: TrackedU64,
+    /// The first access to the struct after it was freed: when, and by whom.
+    used_after_free: parking_lot::Mutex<Option<(u64, TaskId)>>,
     /// Faults that were served.
     faults: AtomicU64,
 }
@@ -94,6 +96,7 @@ impl Machine {
                 subs: Subscriptions::new(k, self.framework(), id),
                 users: TrackedU64::new(mm_obj(id, MmObj::Users), 1),
                 count: TrackedU64::new(mm_obj(id, MmObj::Count), 1),
+                used_after_free: parking_lot::Mutex::default(),
                 faults: AtomicU64::new(0),
             })
         });
@@ -137,6 +140,20 @@ impl Mm {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count.peek()
+    }
+
+    /// An access to the struct by who should have a reference. One after the last `mmdrop()` is remembered.
+    pub(crate) fn touch_struct(&self) {
+        if self.count.load() == 0 {
+            let now = current(|k| (k.steps(), k.current_task()));
+            self.used_after_free.lock().get_or_insert(now);
+        }
+    }
+
+    /// The first access to the struct after it was freed: the step and the task.
+    #[must_use]
+    pub fn used_after_free(&self) -> Option<(u64, TaskId)> {
+        *self.used_after_free.lock()
     }
 
     /// Where new mappings are placed; to be changed before the first one.

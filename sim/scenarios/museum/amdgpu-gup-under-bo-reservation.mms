@@ -13,11 +13,12 @@ machine { cpus 2  memory 16M  swap 4M  seed 7 }
 
 mm A {
     vma 0x10000..0x50000 rw anon
-    touch 0x10000..0x20000
+    touch 0x10000..0x14000
 }
 
 device gpu0 : amdgpu_userptr(A, 0x10000..0x20000) { mutant "gup-under-reservation" } #-
 #+ device gpu0 : amdgpu_userptr(A, 0x10000..0x20000)
 
 task cs { gpu0.submit 0x12000..0x13000 }
-task unmap { munmap A 0x12000..0x13000 }
+task cpu { gpu0.cpu_fault }
+task map { mmap A 0x40000..0x41000 rw anon }

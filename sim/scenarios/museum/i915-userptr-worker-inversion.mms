@@ -13,7 +13,7 @@ machine { cpus 2  memory 16M  swap 4M  seed 7 }
 
 mm A {
     vma 0x10000..0x50000 rw anon
-    touch 0x10000..0x20000
+    touch 0x10000..0x14000
 }
 
 device gpu0 : amdkfd_svm(A, 0x10000..0x20000) { mutant "flush-under-svms-lock" } #-

@@ -29,8 +29,8 @@ use crate::resv::Resv;
 use crate::ring::{JobHook, Ring, Touch};
 use crate::via::Via;
 use ksync::{FsReclaim, Kernel, Mutex, current};
-use mm::Mm;
 use mm::device::HmmPage;
+use mm::{Mm, device};
 use mm_types::{Errno, Gfp, Name, PageRange};
 use mmu_notifier::{IntervalNotifier, IntervalSub, Subscriptions};
 use std::sync::Arc;
@@ -43,6 +43,9 @@ mutants! {
     NoFenceWait = "no-fence-wait": "does not wait in the callback for commands in flight",
     RereadSeq = "reread-seq": "reads the sequence again for each chunk of a look-up, and asks about the last only",
     AllocInSignalling = "alloc-in-signalling": "allocates with GFP_KERNEL before it signals a fence",
+    MmapLockInSignalling = "mmap-lock-in-signalling": "takes mmap_lock between a command's last access and its fence",
+    IteratesUnreserved = "iterates-unreserved": "walks the fences in the callback as one may who holds the reservation",
+    ShrinkerOpensAcquire = "shrinker-opens-acquire": "its shrinker, in reclaim, opens an acquire context and waits for a reservation",
     AllocUnderNotifierLock = "alloc-under-notifier-lock": "allocates with GFP_KERNEL under the notifier lock",
     PrimeReclaimUnderNotifierLock = "prime-reclaim-under-notifier-lock": "teaches the validator at boot an order that no execution has",
 }
@@ -61,6 +64,8 @@ pub(crate) const KIND: DriverKind = DriverKind {
 const OPS: &[OpInfo] = &[
     OpInfo { name: "submit", args: "[RANGE] [VALUE]", doc: "submits a command that writes to each page" },
     OpInfo { name: "submit_read", args: "[RANGE]", doc: "submits a command that reads each page" },
+    OpInfo { name: "cpu_fault", args: "", doc: "a CPU faults on the buffer: the reservation is taken under mmap_lock" },
+    OpInfo { name: "shrink", args: "", doc: "reclaim calls the driver's shrinker" },
     OpInfo { name: "wait", args: "", doc: "waits until every command submitted so far is done" },
 ];
 
@@ -76,6 +81,10 @@ fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn 
         Some(Mutant::AllocInSignalling) => Box::new(|| {
             let _ignored = current(|k| k.kmalloc(Gfp::KERNEL, 1));
         }),
+        Some(Mutant::MmapLockInSignalling) => {
+            let mm = Arc::downgrade(mm);
+            Box::new(move || mm.upgrade().iter().for_each(|mm| device::with_mmap_read(mm, || ())))
+        }
         _ => Box::new(|| ()),
     };
     let ring = Ring::start(k, Arc::clone(&base.device), in_signalling);
@@ -105,7 +114,10 @@ impl IntervalNotifier for Bo {
         }
         let _guard = self.notifier_lock.lock();
         sub.set_seq(cur_seq);
-        if self.mutant != Some(Mutant::NoFenceWait) {
+        if self.has(Mutant::IteratesUnreserved) {
+            self.resv.assert_held();
+        }
+        if !self.has(Mutant::NoFenceWait) {
             self.resv.wait_all();
         }
         true
@@ -116,7 +128,7 @@ impl Bo {
     /// What the kernel and the driver teach the validator at boot.
     fn prime(&self, mm: &Mm) {
         self.resv.prime(mm);
-        if self.mutant == Some(Mutant::PrimeReclaimUnderNotifierLock) {
+        if self.has(Mutant::PrimeReclaimUnderNotifierLock) {
             let _guard = self.notifier_lock.lock();
             drop(FsReclaim::acquire(Gfp::KERNEL));
         }
@@ -168,6 +180,19 @@ impl Userptr {
         Ok(Some(()))
     }
 
+    /// `ttm_bo_vm_fault()`: all that matters of it here.
+    fn cpu_fault(&self) {
+        device::with_mmap_read(&self.base.mm, || drop(self.bo.resv.lock()));
+    }
+
+    /// The shrinker, as `kswapd` calls it: a buffer that somebody has reserved is passed over.
+    fn shrink(&self) {
+        let _reclaim = FsReclaim::acquire(Gfp::KERNEL);
+        let reserved =
+            if self.bo.has(Mutant::ShrinkerOpensAcquire) { Some(self.bo.resv.lock()) } else { self.bo.resv.try_lock() };
+        drop(reserved);
+    }
+
     /// The pages with the sequence they were looked up under: one for all chunks.
     fn get_pages(
         &self,
@@ -217,6 +242,14 @@ impl Driver for Userptr {
         match op.as_str() {
             "submit" => self.submit(pages, Some(args.value)),
             "submit_read" => self.submit(pages, None),
+            "cpu_fault" => {
+                self.cpu_fault();
+                Ok(())
+            }
+            "shrink" => {
+                self.shrink();
+                Ok(())
+            }
             "wait" => {
                 self.bo.resv.wait_all();
                 Ok(())

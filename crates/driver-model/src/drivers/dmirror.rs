@@ -32,6 +32,7 @@ use trace::{AccessModel, NotifyRange};
 mutants! {
     UnlockBeforeStore = "unlock-before-store": "lets its mutex go between read_retry and the store",
     EraseFirstPageOnly = "erase-first-page-only": "erases one page, however large the range is",
+    DirtyInCallback = "dirty-in-callback": "marks the pages dirty in the callback, under the folio lock that reclaim may hold",
     TrylockAlways = "trylock-always": "refuses an invalidation that may sleep when its mutex is taken",
     SleepInNonblock = "sleep-in-nonblock": "waits for its mutex in a callback that must not sleep",
 }
@@ -85,6 +86,10 @@ impl Mirror {
         }
         sub.set_seq(cur_seq);
         if let Some(pages) = erase {
+            if self.has(Mutant::DirtyInCallback) {
+                let there = self.device.sptes().into_iter().filter(|(_, vpn, _)| pages.contains(*vpn));
+                there.for_each(|(.., spte)| device::set_page_dirty_lock(self.device.machine(), spte.pfn));
+            }
             self.device.zap(self.mm, pages);
         }
         true

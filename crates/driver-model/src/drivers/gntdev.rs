@@ -37,6 +37,7 @@ use trace::{AccessModel, LockKind, NotifyRange};
 mutants! {
     ComparesVmaBounds = "compares-vma-bounds": "ignores invalidations outside of what is left of the VMA after it was split",
     WholeMapOnly = "whole-map-only": "takes the grant back only when all of the map is invalidated",
+    ForgetsOnError = "forgets-on-error": "forgets a map that could not be granted, with its subscription in place",
     SleepInNonblock = "sleep-in-nonblock": "waits for its lock in a callback that must not sleep",
 }
 
@@ -137,7 +138,11 @@ impl Gntdev {
         let _users = self.base.users()?;
         let _priv = self.lock.lock();
         let (sub, map) = self.map_of(pages)?;
-        self.base.retry(|| self.try_map(&sub, &map))
+        let granted = self.base.retry(|| self.try_map(&sub, &map));
+        if granted.is_err() && self.mutant == Some(Mutant::ForgetsOnError) {
+            self.maps.lock().as_mut().ok_or(Errno::ENODEV)?.remove(&pages);
+        }
+        granted
     }
 
     /// The map of exactly these pages, made if there is none.

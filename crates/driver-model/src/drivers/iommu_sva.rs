@@ -32,6 +32,8 @@ mutants! {
     FlushInStart = "flush-in-start": "forgets translations in range_start, and walks the old entries again before they are cleared",
     LastPageStays = "last-page-stays": "takes the end of a range for its last page, so that the last page stays",
     NoRelease = "no-release": "goes on after the address space was released",
+    CommandPerPage = "command-per-page": "sends a command for each page of a range, however many there are",
+    ContextAfterDrop = "context-after-drop": "gives the id of the address space back when it has no hold on the struct any more",
     SleepInHook = "sleep-in-hook": "waits for its command queue where it must not sleep",
 }
 
@@ -114,6 +116,12 @@ impl Notifier for Domain {
         if self.has(Mutant::SleepInHook) {
             ksync::current(|k| k.might_sleep_at(Name::new("arm_smmu_cmdq_issue_sync")));
         }
+        if self.has(Mutant::CommandPerPage) {
+            pages.iter().for_each(|vpn| {
+                self.tlb.clear(mm, vpn);
+            });
+            return;
+        }
         let shorter = PageRange::new(pages.start(), pages.last()).ok();
         let pages = shorter.filter(|_| self.has(Mutant::LastPageStays)).unwrap_or(pages);
         self.tlb.zap(mm, pages);
@@ -166,7 +174,15 @@ impl Driver for Sva {
     fn detach(&self) {
         *self.domain.lock.lock() = Walks::No;
         self.base.device.zap(self.base.mm.id(), PageRange::ALL);
+        let bound = self.sub.via().is_ok();
+        // The subscription has a hold on the struct, which the id is in.
+        if bound && !self.domain.has(Mutant::ContextAfterDrop) {
+            device::context_put(&self.base.mm);
+        }
         self.sub.unregister(&self.base.mm);
+        if bound && self.domain.has(Mutant::ContextAfterDrop) {
+            device::context_put(&self.base.mm);
+        }
     }
 
     fn ops(&self) -> &'static [OpInfo] {

@@ -36,7 +36,7 @@ use mm_types::{Errno, Gfp, MmId, Name, ObjId, PageRange, Pfn, Vpn};
 use mmu_notifier::{Hooks, Notifier, WouldBlock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use trace::{AccessModel, DevId, NotifyRange};
+use trace::{AccessModel, DevId, NotifyEvent, NotifyRange};
 
 mutants! {
     IgnoreInProgress = "ignore-in-progress": "maps although a bracket is open; asks only whether the sequence has changed",
@@ -46,6 +46,10 @@ mutants! {
     SlotsChangeInBracket = "slots-change-in-bracket": "changes slots while brackets are open, so that an end is not counted as its start was",
     AllocUnderMmuLock = "alloc-under-mmu-lock": "allocates page-table pages with GFP_KERNEL under mmu_lock",
     ReschedNonblock = "resched-nonblock": "yields while it zaps although it must not sleep",
+    SkipsInvalidSlots = "skips-invalid-slots": "ignores invalidations of slots that are being deleted and not zapped yet",
+    SkipsAfterYield = "skips-after-yield": "lets mmu_lock go in the middle of a zap, and goes on one entry too far",
+    KeepsPageOnRetry = "keeps-page-on-retry": "does not give the page back that it looked up when it must start over",
+    GpcMapsInLoop = "gpc-maps-in-loop": "makes a mapping inside of the retry loop of its pfn cache, which invalidates what the loop looks up",
     GpcIgnoresActive = "gpc-ignores-active": "keeps what its pfn cache looked up although a bracket is open",
 }
 
@@ -103,9 +107,17 @@ struct Kvm {
     inactive: WaitQueue,
     srcu: Srcu,
     /// Guest pages: read in an SRCU section, replaced under `slots_lock` and `mn_invalidate_lock`.
-    slots: parking_lot::Mutex<Vec<PageRange>>,
+    slots: parking_lot::Mutex<Vec<Slot>>,
     slots_obj: ObjId,
     gpc: Gpc,
+}
+
+/// `struct kvm_memory_slot`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Slot {
+    pages: PageRange,
+    /// `KVM_MEMSLOT_INVALID`: being deleted. Nobody maps pages of it any more; those that are mapped are still to be taken away.
+    invalid: bool,
 }
 
 /// `struct gfn_to_pfn_cache`: a kernel mapping of one page.
@@ -147,11 +159,18 @@ impl Notifier for Kvm {
         if self.mutant == Some(Mutant::ReschedNonblock) {
             current(|k| k.might_sleep_at(Name::new("cond_resched")));
         }
-        let _guard = self.mmu_lock.lock();
+        let guard = self.mmu_lock.lock();
         self.in_progress.fetch_add(1, Ordering::AcqRel);
         self.idle.owe();
-        if self.mutant != Some(Mutant::ZapInEnd) {
-            self.zap_locked(range.pages);
+        match self.mutant {
+            Some(Mutant::ZapInEnd) => {}
+            Some(Mutant::SkipsAfterYield) if range.blockable => {
+                self.zap_locked(PageRange::page(range.pages.start()));
+                drop(guard);
+                let _again = self.mmu_lock.lock();
+                (range.pages.start().0 + 2..range.pages.end().0).for_each(|n| self.zap_locked(PageRange::page(Vpn(n))));
+            }
+            _ => self.zap_locked(range.pages),
         }
         Ok(())
     }
@@ -195,7 +214,7 @@ impl Kvm {
             active: AtomicU64::new(0),
             inactive: WaitQueue::new(k, Name::new("mn_active_invalidate_count == 0")),
             srcu: Srcu::new(k, "&kvm->srcu", true),
-            slots: parking_lot::Mutex::new(vec![base.pages]),
+            slots: parking_lot::Mutex::new(vec![Slot { pages: base.pages, invalid: false }]),
             slots_obj: k.new_obj(),
             gpc: Gpc {
                 kernel: gpc,
@@ -217,10 +236,22 @@ impl Kvm {
         }
     }
 
+    /// Whether an invalidation is any of its business.
     fn in_a_slot(&self, pages: PageRange) -> bool {
+        self.has_slot(|slot| {
+            slot.pages.overlaps(pages) && !(slot.invalid && self.mutant == Some(Mutant::SkipsInvalidSlots))
+        })
+    }
+
+    /// Whether the guest may map the page.
+    fn in_a_valid_slot(&self, vpn: Vpn) -> bool {
+        self.has_slot(|slot| slot.pages.contains(vpn) && !slot.invalid)
+    }
+
+    fn has_slot(&self, wanted: impl Fn(&Slot) -> bool) -> bool {
         let _read = self.srcu.read_lock();
         current(|k| k.visible_read(self.slots_obj));
-        self.slots.lock().iter().any(|slot| slot.overlaps(pages))
+        self.slots.lock().iter().any(wanted)
     }
 
     /// `mmu_invalidate_retry()`, under `mmu_lock`.
@@ -264,7 +295,7 @@ impl Vm {
         let _users = self.base.users()?;
         self.base.retry(|| {
             let _read = kvm.srcu.read_lock();
-            if !kvm.in_a_slot(PageRange::page(vpn)) {
+            if !kvm.in_a_valid_slot(vpn) {
                 return Err(Errno::EFAULT);
             }
             kvm.idle.wait_event(|| {
@@ -276,6 +307,9 @@ impl Vm {
             let seq = kvm.seq.load();
             let pfns = device::get_user_pages(&self.base.mm, PageRange::page(vpn), write)?;
             let mapped = self.map(vpn, write, seq, &pfns);
+            if kvm.mutant == Some(Mutant::KeepsPageOnRetry) && mapped == Ok(None) {
+                return mapped;
+            }
             put_all(&self.base.mm, &pfns, device::put_user_page);
             mapped
         })
@@ -296,7 +330,7 @@ impl Vm {
     }
 
     /// `kvm_swap_active_memslots()`: waits until no bracket is open, which stays so while the lock is held.
-    fn swap_slots(&self, slots: Vec<PageRange>) {
+    fn swap_slots(&self, slots: Vec<Slot>) {
         let kvm = &self.kvm;
         let inactive = || kvm.active.load(Ordering::Acquire) == 0 || kvm.mutant == Some(Mutant::SlotsChangeInBracket);
         loop {
@@ -314,16 +348,20 @@ impl Vm {
     fn add_slot(&self, pages: PageRange) {
         let _slots = self.slots_lock.lock();
         let mut slots = self.kvm.slots.lock().clone();
-        slots.push(pages);
+        slots.push(Slot { pages, invalid: false });
         self.swap_slots(slots);
     }
 
-    /// Nobody maps pages of the slots any more once they are gone and the readers have left; then they are zapped.
+    /// Nobody maps pages of the slots any more once they are invalid and the readers have left; then they are zapped, and only
+    /// then invalidations may pass them over.
     fn delete_slot(&self, pages: PageRange) {
         let _slots = self.slots_lock.lock();
-        let (gone, stay): (Vec<_>, Vec<_>) = self.kvm.slots.lock().iter().partition(|slot| slot.overlaps(pages));
-        self.swap_slots(stay);
-        gone.into_iter().for_each(|slot| self.kvm.zap(slot));
+        let mut slots = self.kvm.slots.lock().clone();
+        slots.iter_mut().for_each(|slot| slot.invalid |= slot.pages.overlaps(pages));
+        self.swap_slots(slots.clone());
+        slots.iter().filter(|slot| slot.invalid).for_each(|slot| self.kvm.zap(slot.pages));
+        slots.retain(|slot| !slot.invalid);
+        self.swap_slots(slots);
     }
 
     /// The kernel's own access to guest memory: under `&gpc->lock`, with the cache made valid first.
@@ -351,6 +389,17 @@ impl Vm {
                 .wait_event(|| kvm.active.load(Ordering::Acquire) == 0 || kvm.mutant == Some(Mutant::GpcIgnoresActive));
             let seq = kvm.seq.load();
             let pfns = device::get_user_pages(&self.base.mm, PageRange::page(vpn), true)?;
+            if kvm.mutant == Some(Mutant::GpcMapsInLoop) {
+                // What the new mapping brings about.
+                let range = NotifyRange {
+                    mm: kvm.mm,
+                    pages: PageRange::page(vpn),
+                    event: NotifyEvent::Clear,
+                    blockable: true,
+                    owner: None,
+                };
+                self.base.mm.subscriptions().invalidate_range_start(range).end();
+            }
             let kept = self.gpc_keep(vpn, seq, &pfns);
             put_all(&self.base.mm, &pfns, device::put_user_page);
             kept

@@ -24,6 +24,7 @@ use super::parts::{Base, Watched, mutants};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::kind::{Config, DriverKind};
+use crate::kref::Kref;
 use crate::via::Via;
 use ksync::{Kernel, Mutex, MutexGuard, current};
 use mm::Mm;
@@ -37,6 +38,7 @@ mutants! {
     ZapByIova = "zap-by-iova": "takes the user's address for the device's when it zaps, and hits another page",
     FaultUnderUmemMutex = "fault-under-umem-mutex": "looks pages up, under mmap_lock, while it holds umem_mutex",
     NonblockMissedUnlock = "nonblock-missed-unlock": "refuses a callback that must not sleep with umem_mutex still held",
+    RevokeUnlocked = "revoke-unlocked": "revokes its key outside of umem_mutex, and callbacks go on sending commands about it",
     SkipRetry = "skip-retry": "maps without asking read_retry",
 }
 
@@ -63,7 +65,14 @@ fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn 
     let base = Base::new(k, mm, pages, config);
     let device = Arc::clone(&base.device);
     let umem_mutex = k.mutex(UMEM_MUTEX, ());
-    let umem = Arc::new(Umem { device, mm: mm.id(), pages, mutant: Mutant::of(config), umem_mutex });
+    let umem = Arc::new(Umem {
+        device,
+        mm: mm.id(),
+        pages,
+        mutant: Mutant::of(config),
+        umem_mutex,
+        mkey: parking_lot::Mutex::default(),
+    });
     Arc::new(Mr { base, umem, sub: Watched::default() })
 }
 
@@ -74,6 +83,8 @@ struct Umem {
     pages: PageRange,
     mutant: Option<Mutant>,
     umem_mutex: Mutex<()>,
+    /// The key that the device knows the region by, until it is revoked under `umem_mutex`. A storage lock.
+    mkey: parking_lot::Mutex<Option<Arc<Kref>>>,
 }
 
 impl Umem {
@@ -83,9 +94,18 @@ impl Umem {
 
     /// `mlx5r_umr_update_xlt()`: a command that changes the table, by `change`. The caller holds `umem_mutex`.
     fn update_xlt(&self, gfp: Gfp, change: impl FnOnce()) {
+        let mkey = self.mkey.lock().clone();
+        let Some(mkey) = mkey else { return };
         // Without a buffer the emergency page serves.
         let _buffer = current(|k| k.kmalloc(gfp, 1));
+        mkey.touch();
         change();
+    }
+
+    /// The device forgets the key; a command that names it is an error from then on.
+    fn revoke(&self) {
+        let mkey = self.mkey.lock().take();
+        mkey.iter().for_each(|mkey| mkey.put());
     }
 
     fn zap(&self, pages: PageRange) {
@@ -163,14 +183,23 @@ impl Driver for Mr {
     }
 
     fn attach(&self) -> Result<(), Errno> {
+        let mkey = current(|k| Kref::new(k, &self.base.device, "mkey"));
+        *self.umem.mkey.lock() = Some(Arc::new(mkey));
         self.sub.insert(&self.base.mm, self.base.pages, self.umem.clone())
     }
 
     /// `mlx5_ib_dereg_mr()`: the key is revoked under the mutex, then nobody is told any more.
     fn detach(&self) {
         let Some(sub) = self.sub.take() else { return };
+        if self.umem.has(Mutant::RevokeUnlocked) {
+            let mkey = self.umem.mkey.lock().clone();
+            mkey.iter().for_each(|mkey| mkey.put());
+        }
         {
             let _guard = self.umem.umem_mutex.lock();
+            if !self.umem.has(Mutant::RevokeUnlocked) {
+                self.umem.revoke();
+            }
             self.base.device.zap(self.base.mm.id(), self.base.pages);
         }
         Subscriptions::interval_remove(&*self.base.mm, &sub);

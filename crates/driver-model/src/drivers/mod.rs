@@ -10,6 +10,7 @@ pub(crate) mod i915_userptr;
 pub(crate) mod interval_mirror;
 pub(crate) mod iommu_sva;
 pub(crate) mod kvm;
+pub(crate) mod mlx5_implicit_odp;
 pub(crate) mod mlx5_odp;
 pub(crate) mod nouveau_svm;
 mod parts;
@@ -38,6 +39,7 @@ pub fn builtin() -> Vec<DriverKind> {
         hfi1_cache::KIND,
         iommu_sva::KIND,
         kvm::KIND,
+        mlx5_implicit_odp::KIND,
         mlx5_odp::KIND,
         nouveau_svm::KIND,
         recorder::LIST,

@@ -23,7 +23,7 @@ use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::kind::{Config, DriverKind};
 use ksync::{Kernel, Mutex};
-use mm::Mm;
+use mm::{Mm, device};
 use mm_types::{Errno, MmId, Name, PageRange, Vpn};
 use mmu_notifier::{Hooks, IntervalNotifier, IntervalSub, Notifier, Subscriptions, WouldBlock};
 use std::sync::Arc;
@@ -35,6 +35,7 @@ mutants! {
     NoTlbFlush = "no-tlb-flush": "clears the GPU's page table and leaves its TLB as it is",
     RemoveUnderMutex = "remove-under-mutex": "removes the fault's subscription while it holds the mutex that callbacks take",
     FaultUnderMutex = "fault-under-mutex": "looks pages up, under mmap_lock, while it holds the mutex that callbacks take",
+    UnlocksAfterRetry = "unlocks-after-retry": "lets mmap_lock go when a walk must start over, although the walk did so",
     SleepInNonblock = "sleep-in-nonblock": "waits for its mutex in a callback that must not sleep",
 }
 
@@ -161,7 +162,12 @@ impl Svm {
     fn try_fault(&self, sub: &IntervalSub, page: PageRange, write: bool) -> Result<Option<()>, Errno> {
         let seq = self.base.mm.subscriptions().read_begin(sub);
         let early = self.svmm.has(Mutant::FaultUnderMutex).then(|| self.svmm.mutex.lock());
-        let Some(found) = self.base.hmm(sub, seq, page, write)? else { return Ok(None) };
+        let Some(found) = self.base.hmm(sub, seq, page, write)? else {
+            if self.svmm.has(Mutant::UnlocksAfterRetry) {
+                device::mmap_read_unlock_again(&self.base.mm);
+            }
+            return Ok(None);
+        };
         let _guard = early.unwrap_or_else(|| self.svmm.mutex.lock());
         if sub.read_retry(seq) && !self.svmm.has(Mutant::SkipRetry) {
             return Ok(None);

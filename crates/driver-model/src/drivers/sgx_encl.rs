@@ -17,7 +17,8 @@ use super::parts::{Base, Listed, mutants};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::kind::{Config, DriverKind};
-use ksync::{Kernel, SpinLock};
+use crate::kref::Kref;
+use ksync::{Kernel, SpinLock, current};
 use mm::{Mm, device};
 use mm_types::{Errno, MmId, Name, PageRange};
 use mmu_notifier::{Hooks, MmHost, Notifier};
@@ -26,6 +27,7 @@ use trace::AccessModel;
 
 mutants! {
     ReleaseTakesMmapLock = "release-takes-mmap-lock": "takes mmap_lock in its release, which the close of a VMA calls under it",
+    FreeBeforeUnregister = "free-before-unregister": "frees what its callback uses before it unregistered and callbacks have left",
 }
 
 /// How it is made by name.
@@ -53,6 +55,7 @@ fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn 
         mutant: Mutant::of(config),
         mm: Arc::downgrade(mm),
         mm_lock: k.spinlock(MM_LOCK, Listening::No),
+        encl_mm: parking_lot::Mutex::default(),
     });
     Arc::new(Enclave { base, encl, sub: Listed::default() })
 }
@@ -71,6 +74,14 @@ struct Encl {
     /// For `release-takes-mmap-lock` only.
     mm: Weak<Mm>,
     mm_lock: SpinLock<Listening>,
+    /// `struct sgx_encl_mm`, which the callback uses, while it is registered. A storage lock.
+    encl_mm: parking_lot::Mutex<Option<Arc<Kref>>>,
+}
+
+impl Encl {
+    fn encl_mm(&self) -> Option<Arc<Kref>> {
+        self.encl_mm.lock().clone()
+    }
 }
 
 impl Notifier for Encl {
@@ -92,6 +103,7 @@ impl Notifier for Encl {
         {
             device::with_mmap_read(&mm, || ());
         }
+        self.encl_mm().iter().for_each(|encl_mm| encl_mm.touch());
         *self.mm_lock.lock() = Listening::No;
     }
 }
@@ -101,6 +113,21 @@ struct Enclave {
     base: Base,
     encl: Arc<Encl>,
     sub: Listed,
+}
+
+impl Enclave {
+    /// `mmu_notifier_unregister()`, and then, with no callback inside any more, the end of what it used.
+    fn unregister(&self) {
+        let Some(encl_mm) = self.encl.encl_mm() else { return };
+        if self.encl.mutant == Some(Mutant::FreeBeforeUnregister) {
+            encl_mm.put();
+            self.sub.unregister(&self.base.mm);
+        } else {
+            self.sub.unregister(&self.base.mm);
+            encl_mm.put();
+        }
+        *self.encl.encl_mm.lock() = None;
+    }
 }
 
 impl Driver for Enclave {
@@ -113,13 +140,14 @@ impl Driver for Enclave {
     }
 
     fn attach(&self) -> Result<(), Errno> {
+        *self.encl.encl_mm.lock() = Some(Arc::new(current(|k| Kref::new(k, &self.base.device, "encl_mm"))));
         self.sub.register(&self.base.mm, self.encl.clone())?;
         *self.encl.mm_lock.lock() = Listening::Yes;
         Ok(())
     }
 
     fn detach(&self) {
-        self.sub.unregister(&self.base.mm);
+        self.unregister();
     }
 
     fn ops(&self) -> &'static [OpInfo] {
@@ -132,7 +160,7 @@ impl Driver for Enclave {
             "enter" if *self.encl.mm_lock.lock() == Listening::No => Err(Errno::EFAULT),
             "enter" => Ok(()),
             "close" => {
-                MmHost::with_mmap_write(&*self.base.mm, &mut || self.sub.unregister(&self.base.mm));
+                MmHost::with_mmap_write(&*self.base.mm, &mut || self.unregister());
                 Ok(())
             }
             _ => Err(Errno::EINVAL),

@@ -29,7 +29,7 @@ use crate::kind::{Config, DriverKind};
 use crate::resv::Resv;
 use crate::ring::{Ring, Touch};
 use crate::via::Via;
-use ksync::{Kernel, RwSem, current};
+use ksync::{Kernel, RwSem, StrayUnlock, current};
 use mm::{Mm, device};
 use mm_types::{Errno, Gfp, MmId, Name, PageRange};
 use mmu_notifier::{IntervalNotifier, IntervalSub, Subscriptions};
@@ -39,6 +39,8 @@ use trace::{AccessModel, NotifyRange};
 mutants! {
     WriteEntriesUnlocked = "write-entries-unlocked": "lets the notifier lock go between read_retry and the writing of entries",
     NoTlbInvalidation = "no-tlb-invalidation": "zaps entries and leaves the GPU's TLB as it is",
+    MapsUnlocked = "maps-unlocked": "maps pages for DMA, and so lets the GPU read them, before it takes the notifier lock and looks again",
+    UnlockOnError = "unlock-on-error": "lets the notifier lock go on a path of error that never took it",
     AllocUnderNotifierLock = "alloc-under-notifier-lock": "allocates page tables with GFP_KERNEL under the notifier lock",
     DirtyUnderNotifierLock = "dirty-under-notifier-lock": "marks pages dirty, under their folio lock, under the notifier lock",
 }
@@ -130,7 +132,17 @@ impl Userptr {
     /// One attempt to bind: the sequence under which the pages are bound.
     fn try_bind(&self, sub: &IntervalSub, pages: PageRange) -> Result<Option<u64>, Errno> {
         let seq = self.base.mm.subscriptions().read_begin(sub);
-        let Some(found) = self.base.hmm(sub, seq, pages, true)? else { return Ok(None) };
+        let found = self.base.hmm(sub, seq, pages, true);
+        if found.is_err() && self.vm.has(Mutant::UnlockOnError) {
+            self.vm.notifier_lock.stray_unlock();
+        }
+        let Some(found) = found? else { return Ok(None) };
+        if self.vm.has(Mutant::MapsUnlocked) {
+            self.base.set_all(Via::interval(self.base.mm.subscriptions(), sub), &found);
+            for page in &found {
+                let _may_fault = self.vm.device.read(self.vm.mm, page.vpn);
+            }
+        }
         if !self.vm.has(Mutant::AllocUnderNotifierLock) {
             current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
         }

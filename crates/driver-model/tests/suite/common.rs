@@ -112,6 +112,9 @@ impl World {
     /// Codes of the findings, each once, sorted.
     pub fn codes(&self) -> Vec<Code> {
         let mut codes: Vec<Code> = self.watch.borrow().oracles.findings().iter().map(|f| f.code).collect();
+        if !self.driver.device().objects().misuses().is_empty() {
+            codes.push(Code::Life);
+        }
         codes.sort_unstable_by_key(|c| c.to_string());
         codes.dedup();
         codes

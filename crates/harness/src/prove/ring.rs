@@ -44,9 +44,12 @@ impl Ring {
     }
 }
 
-/// The classes that `task` holds, from the lock that `before` waits for on.
+/// The classes that `task` holds, from the lock that `before` waits for on. Where `before` waits for no lock, but for `task` to do
+/// something (to signal a fence, to finish a work), they are all that it holds: it is inside of all of them until it has.
 fn held_from<'a>(task: &'a BlockedTask, before: &BlockedTask) -> Option<impl Iterator<Item = Name> + use<'a>> {
-    let from = task.holds.iter().position(|held| held.obj == before.waits_for.obj)?;
+    let waits_for = &before.waits_for;
+    let owes = || waits_for.holders.contains(&task.task).then_some(0);
+    let from = task.holds.iter().position(|held| held.obj == waits_for.obj).or_else(owes)?;
     Some(task.holds[from..].iter().map(|held| held.class))
 }
 
@@ -95,5 +98,15 @@ mod tests {
         check(&["srcu", "map", "a"], own(), false);
         // A wait for something that nobody holds as a lock.
         check(&["a"], vec![task(1, &[(1, "a")], 7)], false);
+        // The same, if it is known who is waited for: the other must let it go on.
+        let owed = |by| {
+            let mut waits = task(1, &[(1, "mmap_lock"), (5, "start")], 7);
+            waits.waits_for.holders = vec![TaskId(by)];
+            vec![waits, task(2, &[(6, "fence_map")], 1)]
+        };
+        check(&["mmap_lock", "start", "fence_map"], owed(2), true);
+        check(&["fence_map", "mmap_lock"], owed(2), true);
+        check(&["fence_map", "start", "mmap_lock"], owed(2), false);
+        check(&["mmap_lock", "start", "fence_map"], owed(3), false);
     }
 }
