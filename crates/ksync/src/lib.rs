@@ -7,8 +7,8 @@
 //! | [`LockNested`] | `nested.rs`, a lock taken under a subclass | `spin_lock_nested()`, `down_write_nested()` |
 //! | [`LockMap`] | `map.rs` | `struct lockdep_map` without a lock |
 //! | [`WwMutex`], [`WwAcquireCtx`] | `ww.rs` | `struct ww_mutex`, `struct ww_acquire_ctx` |
-//! | [`rcu_read_lock`], [`synchronize_rcu`] | `rcu.rs` | the same, of three flavours |
-//! | [`Srcu`] | `srcu.rs` | `struct srcu_struct` |
+//! | [`rcu_read_lock`], [`synchronize_rcu`] | `rcu.rs`, `grace.rs` | the same, of three flavours |
+//! | [`Srcu`] | `srcu.rs`, `grace.rs` | `struct srcu_struct` |
 //! | [`WaitQueue`], [`Completion`] | `wait.rs` | `wait_queue_head_t`, `struct completion` |
 //! | [`TrackedU64`] | `tracked.rs` | `READ_ONCE` / `WRITE_ONCE` of a shared word |
 //! | [`Kernel::might_alloc`], [`FsReclaim`] | `alloc.rs` | `might_alloc()`, `fs_reclaim_acquire()` |
@@ -39,6 +39,7 @@ mod class;
 mod context;
 mod current;
 mod deadlock;
+mod grace;
 mod held;
 mod kernel;
 mod map;

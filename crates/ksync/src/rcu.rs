@@ -8,13 +8,14 @@
 
 use crate::class::LockClass;
 use crate::current::current;
+use crate::grace::Readers;
 use crate::kernel::Kernel;
 use crate::map::LockMap;
 use crate::names::NAMES;
-use crate::srcu::Readers;
 use crate::wait::WaitQueue;
 use lockdep::{Acquire, WaitType};
 use mm_types::ObjId;
+use sched::Access;
 use std::panic::Location;
 use trace::{EventKind, LockKind, LockMode};
 
@@ -169,8 +170,8 @@ pub fn synchronize_rcu() {
         k.rcu_lockdep_warn(inside, "Illegal synchronize_rcu() in RCU read-side critical section", at);
         k.might_sleep_from(NAMES.synchronize_rcu, at);
         k.visible_write(GRACE);
-        let old = k.rcu.readers.begin_grace();
-        grace().wait_event(|| k.rcu.readers.gone(old));
+        let asked = k.rcu.readers.next_grace_period();
+        grace().wait(Access::Write, || k.rcu.readers.is_over(asked), at);
     });
 }
 

@@ -2,19 +2,19 @@
 
 use crate::class::{ClassIdx, LockClass};
 use crate::current::current;
+use crate::grace::Readers;
 use crate::kernel::Kernel;
 use crate::map::LockMap;
 use crate::names::NAMES;
 use crate::wait::WaitQueue;
 use lockdep::Acquire;
+use sched::Access;
 use std::panic::Location;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use trace::{EventKind, LockKind, LockMode};
 
 /// `struct srcu_struct`. Only inside a [`Kernel`].
 ///
-/// Readers are counted per generation parity; a grace period advances the generation and waits until the readers of the
-/// one before are gone. Readers that come later do not delay it.
+/// A grace period waits for the readers that began before it; those that come later do not delay it.
 #[derive(Debug)]
 pub struct Srcu {
     class: ClassIdx,
@@ -23,50 +23,6 @@ pub struct Srcu {
     checked: bool,
     readers: Readers,
     grace: WaitQueue,
-}
-
-/// Readers by the parity of the generation in which they began: all that a grace period asks.
-#[derive(Debug)]
-pub(crate) struct Readers {
-    generation: AtomicU64,
-    counts: [AtomicU32; 2],
-}
-
-impl Readers {
-    pub(crate) const fn new() -> Readers {
-        Readers { generation: AtomicU64::new(0), counts: [AtomicU32::new(0), AtomicU32::new(0)] }
-    }
-
-    pub(crate) fn reset(&self) {
-        self.counts.iter().for_each(|count| count.store(0, Ordering::Relaxed));
-    }
-
-    /// A read section begins; its parity.
-    pub(crate) fn enter(&self) -> usize {
-        let parity = (self.generation.load(Ordering::Relaxed) & 1) as usize;
-        self.counts[parity].fetch_add(1, Ordering::AcqRel);
-        parity
-    }
-
-    /// The end of a read section of this parity, for when that is dropped.
-    pub(crate) fn leaves(&self, parity: usize) -> Leaves<'_> {
-        Leaves(&self.counts[parity])
-    }
-
-    /// A grace period begins; the parity of those it waits for.
-    pub(crate) fn begin_grace(&self) -> usize {
-        (self.generation.fetch_add(1, Ordering::AcqRel) & 1) as usize
-    }
-
-    /// Whether no read section of a parity goes on.
-    pub(crate) fn gone(&self, parity: usize) -> bool {
-        self.counts[parity].load(Ordering::Acquire) == 0
-    }
-
-    /// Whether any read section goes on.
-    pub(crate) fn any(&self) -> bool {
-        !(self.gone(0) && self.gone(1))
-    }
 }
 
 /// A read section; dropping it is `srcu_read_unlock()`.
@@ -103,7 +59,7 @@ impl Srcu {
     pub fn read_lock(&self) -> SrcuReadGuard<'_> {
         let at = Location::caller();
         current(|k| {
-            k.visible_read(self.map.obj());
+            k.visible_read(self.grace.obj());
             let parity = self.readers.enter();
             self.grace.owe();
             k.lockdep_acquire(self.class, self.map.obj(), self.how(), at);
@@ -127,9 +83,9 @@ impl Srcu {
                 // `srcu_lock_sync()`: the validator sees an acquisition that is over at once.
                 self.map.touch();
             }
-            k.visible_write(self.map.obj());
-            let old = self.readers.begin_grace();
-            self.grace.wait_event(|| self.readers.gone(old));
+            k.visible_write(self.grace.obj());
+            let asked = self.readers.next_grace_period();
+            self.grace.wait(Access::Write, || self.readers.is_over(asked), at);
         });
     }
 }
@@ -144,7 +100,7 @@ impl Drop for SrcuReadGuard<'_> {
             if k.quiet() {
                 return;
             }
-            k.visible_write(srcu.map.obj());
+            k.visible_write(srcu.grace.obj());
             k.lockdep_release(srcu.class, srcu.map.obj(), at);
             k.emit_lock(srcu.class, srcu.map.obj(), |lock| EventKind::LockReleased { lock, mode: LockMode::Shared });
             srcu.grace.settle();
@@ -153,14 +109,5 @@ impl Drop for SrcuReadGuard<'_> {
                 k.sched.wake_all(srcu.grace.obj());
             }
         });
-    }
-}
-
-/// Takes a reader off when it is dropped: also when its task is unwound from the scheduling point of the release.
-pub(crate) struct Leaves<'a>(&'a AtomicU32);
-
-impl Drop for Leaves<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

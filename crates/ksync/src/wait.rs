@@ -47,7 +47,7 @@ impl WaitQueue {
     }
 
     /// Waits for `ready`, which may change what it looks at if `access` is a write.
-    fn wait(&self, access: Access, mut ready: impl FnMut() -> bool, at: &'static Location<'static>) {
+    pub(crate) fn wait(&self, access: Access, mut ready: impl FnMut() -> bool, at: &'static Location<'static>) {
         current(|k| {
             k.might_sleep_from(NAMES.wait_event, at);
             k.visible(self.obj, access);

@@ -200,7 +200,7 @@ fn a_grace_period_waits_for_earlier_readers_and_not_for_later_ones() {
             k.spawn(Name::new("reader"), move || {
                 let _section = reader.read_lock();
                 began.complete();
-                current(|k| k.sync_point(Name::new("user.inside")));
+                others_go_on();
                 log2.push("reader left");
             });
             k.spawn(Name::new("waiter"), move || {
@@ -211,6 +211,43 @@ fn a_grace_period_waits_for_earlier_readers_and_not_for_later_ones() {
         });
         assert_eq!(k.run(&mut random(9, run)), RunEnd::Finished);
         assert_eq!(order.take(), ["reader left", "grace period over"]);
+    }
+}
+
+/// A scheduling point that conflicts with nothing.
+fn others_go_on() {
+    current(|k| k.visible_write(k.new_obj()));
+}
+
+/// Two tasks ask for a grace period while one reader is inside: neither gets an answer before it left. The period that the
+/// second asks for is not the one that the first began.
+#[test]
+fn grace_periods_that_overlap_wait_for_the_same_reader() {
+    let k = kernel();
+    for run in 0..200 {
+        k.reset();
+        let order = Arc::new(log::Log::default());
+        let log = order.clone();
+        k.enter(|k| {
+            let srcu = Arc::new(Srcu::new(k, "srcu", false));
+            let began = Arc::new(Completion::new(k, Name::new("began")));
+            for name in ["first", "second"] {
+                let (srcu, began, log) = (srcu.clone(), began.clone(), log.clone());
+                k.spawn(Name::new(name), move || {
+                    began.wait();
+                    srcu.synchronize();
+                    log.push("grace period over");
+                });
+            }
+            k.spawn(Name::new("reader"), move || {
+                let _section = srcu.read_lock();
+                began.complete_all();
+                (0..3).for_each(|_| others_go_on());
+                log.push("reader left");
+            });
+        });
+        assert_eq!(k.run(&mut random(11, run)), RunEnd::Finished);
+        assert_eq!(order.take(), ["reader left", "grace period over", "grace period over"], "run {run}");
     }
 }
 
