@@ -16,6 +16,10 @@ ci:
 bench *ARGS:
     cargo bench --manifest-path bench/Cargo.toml -- {{ARGS}}
 
+# The notifier protocol on OS threads. `just stress ROUNDS THREADS SEED`.
+stress *ARGS:
+    cargo run --release -p mmu-notifier --example stress -- {{ARGS}}
+
 # Fuzzes a reader (scenario, strace, maps, lockdep, locktrace): executions, coverage, and the input if one fails.
 fuzz TARGET SECONDS="60":
     fuzz/run {{TARGET}} {{SECONDS}}

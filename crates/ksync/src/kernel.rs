@@ -8,6 +8,7 @@ use crate::pins::Pins;
 use crate::rcu::{Rcu, RcuFlavour};
 use crate::steer::Steers;
 use crate::task::{TaskCx, TaskTable, WaitSite, Waits};
+use crate::threads::Thread;
 use crate::wait::WaitQueue;
 use crate::ww::WwTable;
 use lockdep::{Acquire, Assertion, ClassId, ClassSpec, Edge, Held, Lockdep, Nest, Report, Run, Site, Verdict};
@@ -47,12 +48,12 @@ pub struct LockReport {
 pub struct Kernel {
     pub(crate) sched: Sched,
     lockdep: Option<RefCell<Run>>,
-    lockdep_registry: Option<Arc<Lockdep>>,
+    pub(crate) lockdep_registry: Option<Arc<Lockdep>>,
     pub(crate) tasks: RefCell<TaskTable>,
     pub(crate) classes: RefCell<Vec<ClassRow>>,
     /// The validator's number of each class: all that an acquisition wants to know of its row.
     class_ids: RefCell<Vec<ClassId>>,
-    class_index: RefCell<BTreeMap<(Name, u8), ClassIdx>>,
+    pub(crate) class_index: RefCell<BTreeMap<(Name, u8), ClassIdx>>,
     observer: RefCell<Option<Rc<RefCell<dyn Observer>>>>,
     /// Whether events are made: somebody listens, and not only to how runs end.
     observing: Cell<bool>,
@@ -70,13 +71,24 @@ pub struct Kernel {
     pub(crate) rcu_class: ClassIdx,
     /// Taken and released inside every `fs_reclaim_acquire` of a direct-reclaim allocation, when priming is on.
     pub(crate) prime: Cell<Option<LockMap>>,
+    /// Of an OS thread that is a task by itself.
+    pub(crate) thread: Option<Thread>,
 }
 
 impl Kernel {
     /// A kernel without tasks.
     #[must_use]
     pub fn new(config: KernelConfig) -> Kernel {
-        let mut kernel = Kernel {
+        let mut kernel = Kernel::bare(config);
+        kernel.rcu_class = kernel.class(RcuFlavour::Plain.class());
+        let fs_reclaim = kernel.lock_map("fs_reclaim");
+        kernel.fs_reclaim.set(Some(fs_reclaim));
+        kernel
+    }
+
+    /// A kernel without tasks and classes.
+    pub(crate) fn bare(config: KernelConfig) -> Kernel {
+        Kernel {
             sched: Sched::new(config.sched),
             lockdep: config.lockdep.clone().map(|l| RefCell::new(Run::new(l))),
             lockdep_registry: config.lockdep,
@@ -97,11 +109,15 @@ impl Kernel {
             fs_reclaim: Cell::new(None),
             rcu_class: ClassIdx::ANONYMOUS,
             prime: Cell::new(None),
-        };
-        kernel.rcu_class = kernel.class(RcuFlavour::Plain.class());
-        let fs_reclaim = kernel.lock_map("fs_reclaim");
-        kernel.fs_reclaim.set(Some(fs_reclaim));
-        kernel
+            thread: None,
+        }
+    }
+
+    /// Begins with the classes of another kernel under the same validator.
+    pub(crate) fn know_classes(&self, rows: &[ClassRow], index: &BTreeMap<(Name, u8), ClassIdx>) {
+        *self.classes.borrow_mut() = rows.to_vec();
+        *self.class_ids.borrow_mut() = rows.iter().map(|row| row.id).collect();
+        self.class_index.borrow_mut().clone_from(index);
     }
 
     /// Forgets the run: tasks, learnt order, reports, debts, hooks. Lock classes and buffers are kept.
@@ -290,7 +306,18 @@ impl Kernel {
 
     /// A fresh identity made by the current task.
     pub fn new_obj(&self) -> ObjId {
-        self.sched.new_obj()
+        match &self.thread {
+            None => self.sched.new_obj(),
+            Some(thread) => thread.new_obj(),
+        }
+    }
+
+    /// Wakes all who wait on `obj`. No scheduling point; silent while the run is torn down.
+    pub(crate) fn wake_all(&self, obj: ObjId) {
+        if !self.quiet() && self.thread.is_none() {
+            self.sched.wake_all(obj);
+        }
+        self.wake_threads();
     }
 
     /// The task that runs now; task 0 in setup.

@@ -19,8 +19,9 @@
 //! # Two executors
 //!
 //! A lock is 16 bytes: class, state word, identity. The state machine is one for both executors; only *how a task waits*
-//! differs, and that is decided where it waits: inside a [`Kernel`] a task suspends its coroutine, outside of any it
-//! parks its OS thread (`parking_lot_core`). So no type parameter spreads, and the types are `Send + Sync`.
+//! differs, and that is decided where it waits: a coroutine of a [`Kernel`] is suspended; an OS thread, outside of any kernel
+//! or inside one of its own ([`Threads`]), is parked (`parking_lot`). So no type parameter spreads, and the types are `Send +
+//! Sync`.
 //!
 //! # Protocol of an acquisition
 //!
@@ -56,6 +57,7 @@ mod stance;
 mod steer;
 mod stray;
 mod task;
+mod threads;
 mod tracked;
 mod wait;
 mod ww;
@@ -79,6 +81,7 @@ pub use srcu::{Srcu, SrcuReadGuard};
 pub use stance::Stance;
 pub use steer::Steer;
 pub use stray::StrayUnlock;
+pub use threads::Threads;
 pub use tracked::TrackedU64;
 pub use wait::{Completion, WaitQueue};
 pub use ww::{WwAcquireCtx, WwClass, WwGuard, WwMutex, WwPolicy};

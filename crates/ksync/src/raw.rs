@@ -1,7 +1,7 @@
 //! The exclusive raw lock behind [`Mutex`] and [`SpinLock`].
 //!
-//! State word: bit 0 taken, bit 1 an OS thread is parked. Under a kernel only bit 0 is used: who waits is known to
-//! the scheduler, which chooses a task that stands before taking the lock only while the lock is free.
+//! State word: bit 0 taken, bit 1 an OS thread is parked. Where tasks are coroutines only bit 0 is used: who waits is known
+//! to the scheduler, which chooses a task that stands before taking the lock only while the lock is free.
 
 use crate::class::{ClassIdx, LockClass};
 use crate::current::with_current;
@@ -76,8 +76,7 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
 
     fn lock_in(&self, k: &Kernel, class: ClassIdx, at: &'static Location<'static>) {
         if k.quiet() {
-            // Only destructors run now, and what they need must be free: its holder was unwound before or never comes back.
-            assert!(self.try_take(), "a destructor waits for a lock while the run is torn down");
+            self.lock_quietly(k);
             return;
         }
         if SLEEPS {
@@ -85,15 +84,29 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
         }
         k.pins_reached(class);
         k.lockdep_acquire(class, self.obj, Acquire::exclusive(), at);
-        k.acquire(Op::take_exclusive(self.obj), self.availability(), class, LockMode::Exclusive, at);
-        assert!(self.try_take(), "a task was chosen to take a lock that is taken");
-        k.shut(self.obj, Availability::FREE, Availability::TAKEN);
+        if k.is_of_a_thread() {
+            self.lock_thread();
+        } else {
+            k.acquire(Op::take_exclusive(self.obj), self.availability(), class, LockMode::Exclusive, at);
+            assert!(self.try_take(), "a task was chosen to take a lock that is taken");
+            k.shut(self.obj, Availability::FREE, Availability::TAKEN);
+        }
         k.emit_lock(class, self.obj, |lock| EventKind::LockAcquired {
             lock,
             mode: LockMode::Exclusive,
             trylock: false,
         });
         k.pins_passed(class);
+    }
+
+    /// Only destructors run now, and what they need must be free, unless other threads are at work: its holder was unwound
+    /// before or never comes back.
+    #[cold]
+    fn lock_quietly(&self, k: &Kernel) {
+        if k.is_of_a_thread() {
+            return self.lock_thread();
+        }
+        assert!(self.try_take(), "a destructor waits for a lock while the run is torn down");
     }
 
     fn try_lock_in(&self, k: &Kernel, at: &'static Location<'static>) -> bool {
@@ -112,12 +125,11 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
     }
 
     fn unlock_in(&self, k: &Kernel, class: ClassIdx, at: &'static Location<'static>) {
-        if k.quiet() {
-            self.state.store(0, Ordering::Release);
-            return;
-        }
         {
-            let _opens = Opens(&self.state);
+            let _opens = Opens { lock: self, parked: k.is_of_a_thread() };
+            if k.quiet() {
+                return;
+            }
             k.visible(self.obj, Access::DropExclusive);
             k.lockdep_release(class, self.obj, at);
             k.emit_lock(class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
@@ -182,11 +194,19 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
 
 /// Opens the lock when it is dropped: also when the run ends at the scheduling point of the release and the task is
 /// unwound from there, for nobody else will.
-struct Opens<'a>(&'a AtomicU32);
+struct Opens<'a, const SLEEPS: bool> {
+    lock: &'a RawLock<SLEEPS>,
+    /// Whether OS threads may be parked on it.
+    parked: bool,
+}
 
-impl Drop for Opens<'_> {
+impl<const SLEEPS: bool> Drop for Opens<'_, SLEEPS> {
     fn drop(&mut self) {
-        self.0.store(0, Ordering::Release);
+        if self.parked {
+            self.lock.unlock_thread();
+        } else {
+            self.lock.state.store(0, Ordering::Release);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! A reader waits while a writer has it *or waits*: that queueing is what makes a nested read a deadlock, and why lockdep
 //! takes rwsem readers as non-recursive (read 1).
 //!
-//! Under a kernel a reader is one operation, that can be chosen only while it can go in. A writer is one if it finds the
+//! Where tasks are coroutines a reader is one operation, that can be chosen only while it can go in. A writer is one if it finds the
 //! lock free, else two: it queues, and it takes.
 
 use crate::class::{ClassIdx, LockClass};
@@ -72,7 +72,7 @@ impl RawRwSem {
 
     fn try_take(&self, mode: LockMode) -> bool {
         let blocked_by = mode_blocked_by(mode);
-        let add = if mode == LockMode::Exclusive { WRITER } else { READER };
+        let add = mode_holds(mode);
         let mut seen = self.state.load(Ordering::Relaxed);
         while seen & blocked_by == 0 {
             match self.state.compare_exchange_weak(seen, seen + add, Ordering::Acquire, Ordering::Relaxed) {
@@ -102,9 +102,7 @@ impl RawRwSem {
 
     fn lock_in(&self, k: &Kernel, class: ClassIdx, mode: LockMode, at: &'static Location<'static>) {
         if k.quiet() {
-            // A waiting writer cannot be served any more: destructors that read must not wait for it.
-            self.state.fetch_and(!WAITING_WRITERS, Ordering::Relaxed);
-            assert!(self.try_take(mode), "a destructor waits for a lock while the run is torn down");
+            self.lock_quietly(k, mode);
             return;
         }
         let (how, name) = match mode {
@@ -115,6 +113,7 @@ impl RawRwSem {
         k.pins_reached(class);
         k.lockdep_acquire(class, self.obj, how, at);
         match mode {
+            _ if k.is_of_a_thread() => self.lock_thread(mode),
             LockMode::Shared => {
                 k.acquire(Op::take_shared(self.obj), self.availability(), class, mode, at);
                 self.take_now(k, mode, 0);
@@ -136,6 +135,17 @@ impl RawRwSem {
         }
         k.emit_lock(class, self.obj, |lock| EventKind::LockAcquired { lock, mode, trylock: false });
         k.pins_passed(class);
+    }
+
+    /// As `RawLock::lock_quietly`.
+    #[cold]
+    fn lock_quietly(&self, k: &Kernel, mode: LockMode) {
+        if k.is_of_a_thread() {
+            return self.lock_thread(mode);
+        }
+        // A waiting writer cannot be served any more: destructors that read must not wait for it.
+        self.state.fetch_and(!WAITING_WRITERS, Ordering::Relaxed);
+        assert!(self.try_take(mode), "a destructor waits for a lock while the run is torn down");
     }
 
     /// Takes what the scheduler says can be taken; `queued`: waiting writers that leave the queue with it.
@@ -161,13 +171,11 @@ impl RawRwSem {
     }
 
     fn unlock_in(&self, k: &Kernel, class: ClassIdx, mode: LockMode, at: &'static Location<'static>) {
-        let held = if mode == LockMode::Exclusive { WRITER } else { READER };
-        if k.quiet() {
-            self.state.fetch_sub(held, Ordering::Release);
-            return;
-        }
         let before = {
-            let _leaves = Leaves { state: &self.state, held };
+            let _leaves = Leaves { lock: self, held: mode_holds(mode) };
+            if k.quiet() {
+                return;
+            }
             let gives = if mode == LockMode::Exclusive { Access::DropExclusive } else { Access::DropShared };
             k.visible(self.obj, gives);
             k.lockdep_release(class, self.obj, at);
@@ -201,9 +209,7 @@ impl RawRwSem {
     }
 
     fn unlock_thread(&self, mode: LockMode) {
-        let held = if mode == LockMode::Exclusive { WRITER } else { READER };
-        let before = self.state.fetch_sub(held, Ordering::Release);
-        self.unpark_if_parked(before);
+        drop(Leaves { lock: self, held: mode_holds(mode) });
     }
 
     fn unpark_if_parked(&self, seen: u32) {
@@ -267,16 +273,25 @@ const fn mode_blocked_by(mode: LockMode) -> u32 {
     }
 }
 
+/// What a hold adds to the state word.
+const fn mode_holds(mode: LockMode) -> u32 {
+    match mode {
+        LockMode::Exclusive => WRITER,
+        LockMode::Shared => READER,
+    }
+}
+
 /// Takes a hold off when it is dropped: also when the run ends at the scheduling point of the release and the task is
 /// unwound from there, for nobody else will.
 struct Leaves<'a> {
-    state: &'a AtomicU32,
+    lock: &'a RawRwSem,
     held: u32,
 }
 
 impl Drop for Leaves<'_> {
     fn drop(&mut self) {
-        self.state.fetch_sub(self.held, Ordering::Release);
+        let before = self.lock.state.fetch_sub(self.held, Ordering::Release);
+        self.lock.unpark_if_parked(before);
     }
 }
 
@@ -354,7 +369,7 @@ unsafe impl lock_api::RawRwLockDowngrade for RawRwSem {
         with_current(|k| {
             if let Some(k) = k.filter(|k| !k.quiet()) {
                 // If the task is unwound from the scheduling point, nobody has the hold any more.
-                let lost = Leaves { state: &self.state, held: WRITER };
+                let lost = Leaves { lock: self, held: WRITER };
                 k.visible_write(self.obj);
                 std::mem::forget(lost);
                 k.lockdep_downgrade(self.obj, Read::Shared, at);
@@ -367,12 +382,9 @@ unsafe impl lock_api::RawRwLockDowngrade for RawRwSem {
             }
             let held = self.availability();
             let before = self.state.fetch_sub(WRITER - READER, Ordering::Release);
-            match k {
-                Some(k) if !k.quiet() => {
-                    k.sched.set_availability(self.obj, held, self.availability());
-                }
-                Some(_) => {}
-                None => self.unpark_if_parked(before),
+            self.unpark_if_parked(before);
+            if let Some(k) = k.filter(|k| !k.quiet()) {
+                k.sched.set_availability(self.obj, held, self.availability());
             }
         });
         guard

@@ -17,6 +17,7 @@ use lockdep::{Acquire, WaitType};
 use mm_types::ObjId;
 use sched::Access;
 use std::panic::Location;
+use std::sync::Arc;
 use trace::{EventKind, LockKind, LockMode};
 
 /// Which read section.
@@ -68,12 +69,13 @@ impl RcuFlavour {
 /// What a kernel keeps of RCU.
 #[derive(Debug)]
 pub(crate) struct Rcu {
-    readers: Readers,
+    /// Of all threads, where there are some.
+    pub(crate) readers: Arc<Readers>,
 }
 
 impl Rcu {
-    pub(crate) const fn new() -> Rcu {
-        Rcu { readers: Readers::new() }
+    pub(crate) fn new() -> Rcu {
+        Rcu { readers: Arc::new(Readers::new()) }
     }
 
     pub(crate) fn reset(&self) {
@@ -127,6 +129,8 @@ pub(crate) fn enter(k: &Kernel, flavour: RcuFlavour, at: &'static Location<'stat
 pub(crate) fn leave(k: &Kernel, flavour: RcuFlavour, parity: usize, at: &'static Location<'static>) {
     let leaves = k.rcu.readers.leaves(parity);
     if k.quiet() {
+        drop(leaves);
+        k.wake_threads();
         return;
     }
     k.visible_write(GRACE);
@@ -134,7 +138,7 @@ pub(crate) fn leave(k: &Kernel, flavour: RcuFlavour, parity: usize, at: &'static
     grace().settle();
     drop(leaves);
     if k.rcu.readers.gone(parity) {
-        k.sched.wake_all(GRACE);
+        k.wake_all(GRACE);
     }
 }
 

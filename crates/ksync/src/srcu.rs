@@ -98,6 +98,8 @@ impl Drop for SrcuReadGuard<'_> {
         current(|k| {
             let leaves = srcu.readers.leaves(self.parity);
             if k.quiet() {
+                drop(leaves);
+                k.wake_threads();
                 return;
             }
             k.visible_write(srcu.grace.obj());
@@ -106,7 +108,7 @@ impl Drop for SrcuReadGuard<'_> {
             srcu.grace.settle();
             drop(leaves);
             if srcu.readers.gone(self.parity) {
-                k.sched.wake_all(srcu.grace.obj());
+                k.wake_all(srcu.grace.obj());
             }
         });
     }

@@ -50,6 +50,9 @@ impl WaitQueue {
     pub(crate) fn wait(&self, access: Access, mut ready: impl FnMut() -> bool, at: &'static Location<'static>) {
         current(|k| {
             k.might_sleep_from(NAMES.wait_event, at);
+            if let Some(thread) = k.thread() {
+                return thread.wait_until(ready);
+            }
             k.visible(self.obj, access);
             let mut waited = false;
             while !ready() && !k.quiet() {
@@ -74,9 +77,7 @@ impl WaitQueue {
         current(|k| {
             k.visible_write(self.obj);
             change();
-            if !k.quiet() {
-                k.sched.wake_all(self.obj);
-            }
+            k.wake_all(self.obj);
         });
     }
 
