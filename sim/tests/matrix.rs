@@ -68,6 +68,13 @@ fn the_questions_of_the_thread_have_their_answers() {
         // The false report that priming under mm_take_all_locks causes.
         ("6.12", "device-file-mapping", "quiet"),
         ("prime=take_all_locks", "device-file-mapping", "false"),
+        // Maps around the other callbacks: one of `release` finds something, one shared with the start's says too much.
+        ("6.12", "unregister-under-lock", "missed"),
+        ("other_callbacks=own", "unregister-under-lock", "found"),
+        ("other_callbacks=own", "unregister-correct", "quiet"),
+        ("other_callbacks=own", "aging-and-device-file", "quiet"),
+        ("other_callbacks=shared", "unregister-under-lock", "found"),
+        ("other_callbacks=shared", "aging-and-device-file", "false"),
     ];
     for (row, workload, expected) in cells {
         // 6.12 primes in fs_reclaim.
@@ -107,7 +114,7 @@ fn pictures_and_tables_are_written() {
     let ran = matrix(&["--vary", "range_start", "--svg", &svg, "--markdown", &markdown]);
     assert_eq!(ran.status.code(), Some(0));
     let read = |path: &str| std::fs::read_to_string(path).expect("written");
-    assert_eq!(read(&svg).matches("<rect x=").count(), 4 * 13);
+    assert_eq!(read(&svg).matches("<rect x=").count(), 4 * 16);
     assert!(read(&markdown).contains("| range_start=none | **missed** |"), "{}", read(&markdown));
 }
 

@@ -83,6 +83,7 @@ pub(crate) fn annotate(known: &Vocabulary, scenario: &mut Scenario, section: &st
     to.wrap_end = from.wrap_end.or(to.wrap_end.take());
     to.prime = from.prime.or(to.prime.take());
     to.touch = from.touch.or(to.touch.take());
+    to.other_callbacks = from.other_callbacks.or(to.other_callbacks.take());
     to.srcu = from.srcu.or(to.srcu.take());
     Ok(())
 }

@@ -430,7 +430,7 @@ fn quirks<Q: FromIterator<Q>>(experiment: &Experiment, from_word: impl Fn(&str) 
 }
 
 fn annotations(experiment: &Experiment) -> Annotations {
-    use mmu_notifier::{EndMap, MapScope, Prime, Touch, Wrap};
+    use mmu_notifier::{EndMap, MapScope, OtherMaps, Prime, Touch, Wrap};
     use scenario::ast;
     let asked = &experiment.scenario().annotations;
     let mut a = Annotations::default();
@@ -471,6 +471,13 @@ fn annotations(experiment: &Experiment) -> Annotations {
                 ast::TouchPoint::Remove => Touch::REMOVE,
             }
         });
+    }
+    if let Some(v) = &asked.other_callbacks {
+        a.other_callbacks = match v.node {
+            ast::OtherMaps::None => OtherMaps::None,
+            ast::OtherMaps::Shared => OtherMaps::Shared,
+            ast::OtherMaps::Own => OtherMaps::Own,
+        };
     }
     if let Some(v) = &asked.srcu {
         a.srcu_checked = v.node == ast::SrcuChecking::Checked;

@@ -28,6 +28,19 @@ pub enum EndMap {
     Own,
 }
 
+/// Which map surrounds the other callbacks: `release`, those that ask for accessed bits, and the secondary-TLB one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum OtherMaps {
+    /// None (6.12).
+    #[default]
+    None,
+    /// That of the start. With `range_start` `None` it is none.
+    Shared,
+    /// One each, with the scope of the start's: `mmu_notifier_release`, `mmu_notifier_clear_young`,
+    /// `mmu_notifier_arch_invalidate_secondary_tlbs`.
+    Own,
+}
+
 /// When a map is entered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Wrap {
@@ -74,6 +87,9 @@ pub struct Annotations {
     pub prime: Prime,
     /// Who touches the map before waiting.
     pub touch: Touch,
+    /// The maps around the callbacks that are neither start nor end. With one around `release`, an unregistration touches
+    /// it: it calls `release` unless the exit of the mm did.
+    pub other_callbacks: OtherMaps,
     /// Whether lockdep learns orders through the SRCU read sections around list callbacks. 6.12 does, as recursive
     /// reads; the default here does not (docs/adr/0002-srcu-sections-unchecked-by-default.md).
     pub srcu_checked: bool,
@@ -89,6 +105,7 @@ impl Default for Annotations {
             wrap_end: Wrap::Subscribed,
             prime: Prime::FS_RECLAIM,
             touch: Touch::READ_BEGIN.union(Touch::REMOVE),
+            other_callbacks: OtherMaps::None,
             srcu_checked: false,
         }
     }

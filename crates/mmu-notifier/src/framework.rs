@@ -1,6 +1,6 @@
 //! What all address spaces of one world share.
 
-use crate::annotations::{Annotations, EndMap, MapScope, Prime};
+use crate::annotations::{Annotations, EndMap, MapScope, OtherMaps, Prime};
 use crate::quirks::Quirks;
 use ksync::{Kernel, LockMap, Srcu};
 use mm_types::MmId;
@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 const START_CLASS: &str = "mmu_notifier_invalidate_range_start";
 const END_CLASS: &str = "mmu_notifier_invalidate_range_end";
+const RELEASE_CLASS: &str = "mmu_notifier_release";
+const YOUNG_CLASS: &str = "mmu_notifier_clear_young";
+const SECONDARY_TLB_CLASS: &str = "mmu_notifier_arch_invalidate_secondary_tlbs";
 
 /// The annotations of a world, its maps, and the SRCU domain (`srcu`) in which list callbacks run.
 #[derive(Debug)]
@@ -24,6 +27,9 @@ pub struct Framework {
 pub(crate) struct Maps {
     pub(crate) start: Option<LockMap>,
     pub(crate) end: Option<LockMap>,
+    pub(crate) release: Option<LockMap>,
+    pub(crate) young: Option<LockMap>,
+    pub(crate) secondary_tlb: Option<LockMap>,
 }
 
 impl Framework {
@@ -42,7 +48,7 @@ impl Framework {
     #[must_use]
     pub fn with_quirks(k: &Kernel, annotations: Annotations, quirks: Quirks) -> Arc<Framework> {
         let global = match annotations.range_start {
-            MapScope::Global => Maps::new(k, annotations.range_end, ""),
+            MapScope::Global => Maps::new(k, &annotations, ""),
             MapScope::None | MapScope::PerMm | MapScope::PerMmClass => Maps::default(),
         };
         let primed = match annotations.range_start {
@@ -63,25 +69,28 @@ impl Framework {
     /// The maps that brackets of `mm` enter.
     pub(crate) fn maps_of(&self, k: &Kernel, mm: MmId) -> Maps {
         match self.annotations.range_start {
-            MapScope::None if self.annotations.range_end == EndMap::Own => {
-                Maps { start: None, end: Some(k.lock_map(END_CLASS)) }
-            }
-            MapScope::None => Maps::default(),
+            MapScope::None | MapScope::PerMm => Maps::new(k, &self.annotations, ""),
             MapScope::Global => self.global,
-            MapScope::PerMm => Maps::new(k, self.annotations.range_end, ""),
-            MapScope::PerMmClass => Maps::new(k, self.annotations.range_end, &format!("/{mm}")),
+            MapScope::PerMmClass => Maps::new(k, &self.annotations, &format!("/{mm}")),
         }
     }
 }
 
 impl Maps {
-    fn new(k: &Kernel, end: EndMap, suffix: &str) -> Maps {
-        let start = k.lock_map(&format!("{START_CLASS}{suffix}"));
-        let end = match end {
+    fn new(k: &Kernel, annotations: &Annotations, suffix: &str) -> Maps {
+        let map = |class: &str| Some(k.lock_map(&format!("{class}{suffix}")));
+        let start = if annotations.range_start == MapScope::None { None } else { map(START_CLASS) };
+        let end = match annotations.range_end {
             EndMap::None => None,
-            EndMap::Shared => Some(start),
-            EndMap::Own => Some(k.lock_map(&format!("{END_CLASS}{suffix}"))),
+            EndMap::Shared => start,
+            EndMap::Own => map(END_CLASS),
         };
-        Maps { start: Some(start), end }
+        let other = |class: &str| match annotations.other_callbacks {
+            OtherMaps::None => None,
+            OtherMaps::Shared => start,
+            OtherMaps::Own => map(class),
+        };
+        let (release, young, secondary_tlb) = (other(RELEASE_CLASS), other(YOUNG_CLASS), other(SECONDARY_TLB_CLASS));
+        Maps { start, end, release, young, secondary_tlb }
     }
 }

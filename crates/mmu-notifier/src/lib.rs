@@ -46,7 +46,7 @@ mod release;
 mod subscriptions;
 mod young;
 
-pub use annotations::{Annotations, EndMap, MapScope, Prime, Touch, Wrap};
+pub use annotations::{Annotations, EndMap, MapScope, OtherMaps, Prime, Touch, Wrap};
 pub use bracket::Bracket;
 pub use framework::Framework;
 pub use interval::IntervalSub;

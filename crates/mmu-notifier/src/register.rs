@@ -6,7 +6,7 @@ use crate::names::NAMES;
 use crate::ops::{Hooks, MmHost, Notifier};
 use crate::quirks::Quirks;
 use crate::subscriptions::{Call, Subscriptions};
-use ksync::{Kernel, current};
+use ksync::{Kernel, LockMap, current};
 use mm_types::{Errno, Gfp, MmId, PageRange};
 use std::fmt;
 use std::sync::Arc;
@@ -82,9 +82,13 @@ impl Subscriptions {
     /// `mmu_notifier_unregister()`: calls `release`, unless the exit of the mm did; once it returns, no callback of `sub`
     /// runs or will run. The end of a bracket that is open now may never reach it. The caller holds no lock that a
     /// callback takes. May sleep. Sync point `notifier.unregister`.
+    #[track_caller]
     pub fn unregister(host: &dyn MmHost, sub: ListSub) {
         let subs = host.subscriptions();
         let stays = subs.framework.quirks.contains(Quirks::CALLBACK_AFTER_UNREGISTER);
+        if let Some(map) = subs.maps.release {
+            map.touch();
+        }
         current(|k| {
             k.sync_reached(NAMES.unregister);
             k.emit(EventKind::UnsubscribeStart { sub: sub.id });
@@ -118,10 +122,12 @@ impl Subscriptions {
             return;
         }
         let call = Call { sub: entry.id, hook: Hook::Release, pages: PageRange::ALL, bracket: None, blockable: true };
+        let map = self.maps.release.map(LockMap::acquire);
         call.run(k, || {
             entry.ops.release(self.mm);
             true
         });
+        drop(map);
     }
 }
 

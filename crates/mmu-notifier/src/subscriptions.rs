@@ -24,7 +24,7 @@ const FIRST_SEQ: u64 = 2;
 pub struct Subscriptions {
     pub(crate) mm: MmId,
     pub(crate) framework: Arc<Framework>,
-    maps: Maps,
+    pub(crate) maps: Maps,
     /// What a bracket changes as far as oracles see it: written when a start has run and when an end begins.
     pub(crate) brackets: ObjId,
     pub(crate) list: Hlist,

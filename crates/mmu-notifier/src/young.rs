@@ -1,9 +1,10 @@
-//! The callbacks besides the bracket: secondary TLBs and accessed bits. None of them may sleep, and none is in a map.
+//! The callbacks besides the bracket: secondary TLBs and accessed bits. None of them may sleep, and none is in a map unless
+//! `Annotations::other_callbacks` says so.
 
 use crate::hlist::ListEntry;
 use crate::ops::Hooks;
 use crate::subscriptions::{Call, Subscriptions};
-use ksync::{Kernel, current};
+use ksync::{Kernel, LockMap, current};
 use mm_types::{PageRange, Vpn};
 use std::ops::ControlFlow;
 use trace::Hook;
@@ -43,6 +44,8 @@ impl Subscriptions {
         if !self.has_subscribers() || current(|k| k.quiet()) {
             return any;
         }
+        let map = if hook == Hook::SecondaryTlb { self.maps.secondary_tlb } else { self.maps.young };
+        let _map = map.map(LockMap::acquire);
         let _read = self.framework.srcu.read_lock();
         self.for_each_listed(|k, entry| {
             if entry.hooks.contains(needs) {

@@ -124,6 +124,7 @@ impl Printer {
             p.setting("wrap_end", a.wrap_end);
             p.setting_set("prime", &a.prime);
             p.setting_set("touch", &a.touch);
+            p.setting("other_callbacks", a.other_callbacks);
             p.setting("srcu", a.srcu);
         });
     }

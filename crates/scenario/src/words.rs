@@ -156,6 +156,7 @@ words! {
         WrapEnd = "wrap_end",
         Prime = "prime",
         Touch = "touch",
+        OtherCallbacks = "other_callbacks",
         Srcu = "srcu",
     }
 

@@ -413,15 +413,10 @@ fn annotations() -> impl Strategy<Value = Annotations> {
         option::of(spanned(btree_set(word(), 0..4))),
         option::of(spanned(btree_set(word(), 0..3))),
         option::of(spanned(word())),
+        option::of(spanned(word())),
     )
-        .prop_map(|(range_start, range_end, wrap_start, wrap_end, prime, touch, srcu)| Annotations {
-            range_start,
-            range_end,
-            wrap_start,
-            wrap_end,
-            prime,
-            touch,
-            srcu,
+        .prop_map(|(range_start, range_end, wrap_start, wrap_end, prime, touch, other_callbacks, srcu)| {
+            Annotations { range_start, range_end, wrap_start, wrap_end, prime, touch, other_callbacks, srcu }
         })
 }
 

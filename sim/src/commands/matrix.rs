@@ -17,7 +17,7 @@ macro_rules! shipped {
 }
 
 /// The workloads that are there without naming any, in the order of the columns.
-const SHIPPED: [(&str, &str); 13] = shipped![
+const SHIPPED: [(&str, &str); 16] = shipped![
     "thread-deadlock",
     "thread-corrected",
     "stranger-reclaimed",
@@ -31,6 +31,9 @@ const SHIPPED: [(&str, &str); 13] = shipped![
     "remove-under-lock",
     "register-under-lock",
     "device-file-mapping",
+    "unregister-under-lock",
+    "unregister-correct",
+    "aging-and-device-file",
 ];
 
 /// Runs whose quickest is the time of a row.

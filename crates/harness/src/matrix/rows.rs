@@ -10,7 +10,7 @@ struct Setting {
     default: usize,
 }
 
-const SETTINGS: [Setting; 6] = [
+const SETTINGS: [Setting; 7] = [
     Setting { name: "range_start", values: &["none", "global", "per_mm", "per_mm_class"], default: 1 },
     Setting { name: "range_end", values: &["none", "shared", "own"], default: 1 },
     Setting { name: "wrap_start", values: &["always", "subscribed"], default: 0 },
@@ -30,6 +30,7 @@ const SETTINGS: [Setting; 6] = [
         default: 3,
     },
     Setting { name: "touch", values: &["none", "read_begin", "remove", "read_begin,remove"], default: 3 },
+    Setting { name: "other_callbacks", values: &["none", "shared", "own"], default: 0 },
 ];
 
 /// Settings that were real, oldest first: when, and what differs from 6.12.
@@ -177,7 +178,7 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         assert_eq!(product(&names(&["range_start", "prime"])).expect("known").len(), 32);
         let all: Vec<&str> = SETTINGS.iter().map(|s| s.name).collect();
-        assert_eq!(product(&names(&all)).expect("known").len(), 1536);
+        assert_eq!(product(&names(&all)).expect("known").len(), 4608);
         let unknown = product(&names(&["range_begin"])).expect_err("no such setting");
         assert!(unknown.to_string().contains("range_start, range_end"), "{unknown}");
     }

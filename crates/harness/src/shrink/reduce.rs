@@ -214,6 +214,7 @@ fn surroundings(s: &Scenario) -> Vec<Smaller> {
     push(&|s| s.annotations.wrap_end = None);
     push(&|s| s.annotations.prime = None);
     push(&|s| s.annotations.touch = None);
+    push(&|s| s.annotations.other_callbacks = None);
     push(&|s| s.annotations.srcu = None);
     all
 }

@@ -17,8 +17,8 @@ pub use device::{
 };
 pub use globals::{Condition, Global, GlobalStatement, Relation, Value};
 pub use setup::{
-    Annotations, Backing, KernelPreset, Machine, Mapping, Mm, Prime, RangeEndMap, RangeStartMap, Sharing, SrcuChecking,
-    Switch, TouchPoint, Vma, Wrap,
+    Annotations, Backing, KernelPreset, Machine, Mapping, Mm, OtherMaps, Prime, RangeEndMap, RangeStartMap, Sharing,
+    SrcuChecking, Switch, TouchPoint, Vma, Wrap,
 };
 pub use statement::{Argument, Operand, Statement, Task};
 

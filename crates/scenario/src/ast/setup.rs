@@ -38,6 +38,8 @@ pub struct Annotations {
     pub prime: Option<Spanned<BTreeSet<Prime>>>,
     /// Which waits acquire and release the map first.
     pub touch: Option<Spanned<BTreeSet<TouchPoint>>>,
+    /// The lockdep maps around the callbacks that are neither start nor end.
+    pub other_callbacks: Option<Spanned<OtherMaps>>,
     /// Whether SRCU read sections are known to the validator.
     pub srcu: Option<Spanned<SrcuChecking>>,
 }
@@ -49,6 +51,16 @@ words! {
         V6_12 = "6.12",
         /// Linux 6.1.
         V6_1 = "6.1",
+    }
+
+    /// Which lockdep maps wrap `release`, the aging and the secondary-TLB callbacks.
+    pub enum OtherMaps {
+        /// None.
+        None = "none",
+        /// That of the start hooks.
+        Shared = "shared",
+        /// One each.
+        Own = "own",
     }
 
     /// Which lockdep map wraps the start hooks.

@@ -87,6 +87,7 @@ impl Parser<'_> {
             AnnotationWord::RangeEnd => self.set_choice(&mut to.range_end, span),
             AnnotationWord::WrapStart => self.set_choice(&mut to.wrap_start, span),
             AnnotationWord::WrapEnd => self.set_choice(&mut to.wrap_end, span),
+            AnnotationWord::OtherCallbacks => self.set_choice(&mut to.other_callbacks, span),
             AnnotationWord::Srcu => self.set_choice(&mut to.srcu, span),
             AnnotationWord::Prime => self.set_choices(&mut to.prime, span),
             AnnotationWord::Touch => self.set_choices(&mut to.touch, span),

@@ -9,7 +9,8 @@ kernel 6.12                               # optional preset
 expect { LD-CIRCULAR }
 machine { cpus 2  memory 64M  swap 16M  seed 7 }
 annotations { range_start global  range_end shared  wrap_start always  wrap_end subscribed
-              prime {registration, take_all_locks, fs_reclaim}  touch {read_begin, remove}  srcu checked }
+              prime {registration, take_all_locks, fs_reclaim}  touch {read_begin, remove}
+              other_callbacks own  srcu checked }
 mm A { vma 0x10000..0x50000 rw anon  vma 0x60000..0x70000 r file "libc.so" offset 0x1000 shared   touch 0x10000..0x20000 }
 mm B { forked }
 globals { mutex big  rwsem tree  word pte 2  word seq }
