@@ -268,9 +268,9 @@ pub(crate) struct ExploreArgs {
     /// Stop after so many seconds, with what there is
     #[arg(long, value_name = "SECONDS", value_parser = one_or_more)]
     pub(crate) time: Option<u64>,
-    /// Threads; the result is the same for any number
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads)]
-    pub(crate) jobs: usize,
+    /// Threads; the result is the same for any number [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub(crate) jobs: Option<usize>,
     /// Seed of every random stream, instead of the file's
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,

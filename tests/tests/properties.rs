@@ -1,7 +1,7 @@
 //! Random programs of memory calls against correct drivers: nothing is found. The same programs against a mutant: it is,
 //! and what proptest shrinks it to is small enough to read.
 
-use harness::strategies::{Subject, holds, program};
+use harness::strategies::{Program, Subject, holds, program};
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 fn builtin(name: &str) -> Subject {
@@ -33,16 +33,35 @@ fn nothing_is_found_with(subject: &Subject) {
     }
 }
 
-/// The smallest program that proptest finds fails with `code`, and has no more than that many tasks and steps.
+/// `program` without the steps without which it fails too: proptest tries to leave one out only before it makes the others
+/// simpler.
+fn without_idle_steps(mut program: Program, subject: &Subject) -> Program {
+    let places = |program: &Program| -> Vec<(usize, usize)> {
+        program.tasks.iter().enumerate().flat_map(|(t, steps)| (0..steps.len()).map(move |at| (t, at))).collect()
+    };
+    let one_less = |program: &Program, (task, at): (usize, usize)| {
+        let mut fewer = program.clone();
+        fewer.tasks[task].remove(at);
+        fewer
+    };
+    let fails = |fewer: &Program| holds(fewer, subject).is_err();
+    while let Some(fewer) = places(&program).into_iter().map(|at| one_less(&program, at)).find(fails) {
+        program = fewer;
+    }
+    program
+}
+
+/// The smallest program that is found fails with `code`, and has no more than that many tasks and steps.
 #[track_caller]
 #[expect(clippy::print_stdout, reason = "a counterexample is there to be read: cargo test -- --nocapture")]
 fn shrinks_to(subject: &Subject, code: &str, most_tasks: usize, most_steps: usize) {
     // A smaller program needs another schedule to fail.
     let subject = subject.clone().schedules(64);
-    let (why, least) = match runner(1_000).run(&program(), |program| holds(&program, &subject)) {
-        Err(TestError::Fail(why, program)) => (why.to_string(), program),
+    let least = match runner(1_000).run(&program(), |program| holds(&program, &subject)) {
+        Err(TestError::Fail(_, program)) => without_idle_steps(program, &subject),
         other => panic!("the mutant survived: {other:?}"),
     };
+    let why = holds(&least, &subject).expect_err("it fails").to_string();
     println!("{why}");
     let tasks = least.tasks.iter().filter(|t| !t.is_empty()).count();
     let steps = least.steps();

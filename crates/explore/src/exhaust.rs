@@ -189,10 +189,9 @@ impl<G> Drop for TellOfPanic<'_, G> {
     }
 }
 
-/// An exploration of a part of the tree, where it began, and how much it had explored when that was asked last.
+/// An exploration of a part of the tree, and where it began.
 struct Open<E> {
     from: Attached,
-    explored: f64,
     explorer: E,
 }
 
@@ -218,7 +217,7 @@ struct Collector<'a, G, F> {
     gathered: G,
     tally: Tally,
     chose: bool,
-    /// How much is explored by explorations that are over.
+    /// How much is explored, while nothing is shared.
     explored: f64,
     /// Whether turns later than the first finding were left out.
     dropped: bool,
@@ -236,7 +235,7 @@ impl<'a, G, F: Fn() -> G> Collector<'a, G, F> {
             undivided: false,
             divided: false,
             trunk: Trunk::default(),
-            waiting: VecDeque::from([Open { from: Attached::default(), explored: 0.0, explorer: all }]),
+            waiting: VecDeque::from([Open { from: Attached::default(), explorer: all }]),
             out: BTreeMap::new(),
             next: 0,
             left: plan.executions,
@@ -311,12 +310,12 @@ impl<'a, G, F: Fn() -> G> Collector<'a, G, F> {
             let waiting = self.waiting.pop_front();
             let handed_out = || {
                 let (from, explorer) = self.trunk.hand_out(self.plan.bounds)?;
-                Some(Open { from, explored: 0.0, explorer: Box::new(explorer) })
+                Some(Open { from, explorer: Box::new(explorer) })
             };
-            let Some(Open { from, explored, explorer }) = waiting.or_else(handed_out) else { return };
+            let Some(Open { from, explorer }) = waiting.or_else(handed_out) else { return };
             let runs = self.left.unwrap_or(u64::MAX).min(self.plan.division.turn.max(1));
             self.left = self.left.map(|left| left - runs);
-            self.out.insert(self.next, Open { from, explored, explorer: () });
+            self.out.insert(self.next, Open { from, explorer: () });
             // A job that panicked has left the others: the channel is as long as they.
             let turn = Turn { number: self.next, epoch: self.epoch, explorer, runs };
             self.next += 1;
@@ -352,8 +351,8 @@ impl<'a, G, F: Fn() -> G> Collector<'a, G, F> {
             self.end(Ended::FirstFinding);
             self.dropped = !self.out.is_empty();
         }
+        self.explored = explorer.explored();
         if explorer.is_done() {
-            self.explored += explorer.explored();
             self.trunk.leave(from);
             return;
         }
@@ -361,16 +360,14 @@ impl<'a, G, F: Fn() -> G> Collector<'a, G, F> {
             from = self.trunk.shed(from, &mut explorer);
             self.divided = true;
         }
-        let explored = explorer.explored();
-        self.waiting.push_back(Open { from, explored, explorer });
+        self.trunk.note(from, explorer.explored());
+        self.waiting.push_back(Open { from, explorer });
     }
 
     fn remaining(&self) -> Remaining {
         let mut tally = self.tally;
         tally.left_out += self.trunk.left_out;
-        let waiting: f64 = self.waiting.iter().map(|open| open.explored).sum();
-        let out: f64 = self.out.values().map(|open| open.explored).sum();
-        let explored = (self.explored + waiting + out).min(1.0);
+        let explored = self.trunk.explored().unwrap_or(self.explored);
         let estimate = if explored > 0.0 { (tally.executions as f64 / explored).round() as u64 } else { 0 };
         Remaining { tally, estimate: estimate.max(tally.executions) }
     }

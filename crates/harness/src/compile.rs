@@ -185,6 +185,7 @@ pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
 fn steer(steer: &scenario::ast::Steer) -> Steer {
     let kind = match steer.choice.node {
         SteeredChoice::Reclaim => ChoiceKind::EntersReclaim,
+        SteeredChoice::Fail => ChoiceKind::AllocFails,
         SteeredChoice::Victim => ChoiceKind::Victim,
     };
     Steer { task: Name::new(&steer.task.node), kind, nth: steer.nth.node, option: steer.option.node }

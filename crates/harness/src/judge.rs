@@ -22,6 +22,8 @@ pub(crate) struct Judge {
     /// Sync points reached in any run so far, and those that came since somebody asked.
     points: BTreeSet<Name>,
     pub(crate) new_points: Vec<Name>,
+    /// Whether the oracles know anything of a run: in a muted world most runs tell them nothing.
+    saw: bool,
     /// Only findings are wanted: nothing is hashed or counted.
     pub(crate) only_findings: bool,
     /// If the scenario has devices that record.
@@ -39,13 +41,16 @@ impl Judge {
             witness: None,
             points: BTreeSet::new(),
             new_points: Vec::new(),
+            saw: false,
             only_findings: false,
             recorder: None,
         }
     }
 
     pub(crate) fn reset(&mut self) {
-        self.oracles.reset();
+        if std::mem::take(&mut self.saw) {
+            self.oracles.reset();
+        }
         if !self.only_findings {
             self.hash.reset();
             self.counts = Counts::default();
@@ -64,6 +69,7 @@ impl Observer for Judge {
         if let Some(pulse) = &self.pulse {
             pulse.beat(event);
         }
+        self.saw = true;
         self.oracles.event(event);
         self.counts.life(event);
         if self.only_findings {
@@ -88,6 +94,7 @@ impl Observer for Judge {
     }
 
     fn end(&mut self, end: &RunEnd) {
+        self.saw |= *end != RunEnd::Finished;
         self.oracles.end(end);
         if self.only_findings {
             return;

@@ -37,6 +37,8 @@ pub(crate) struct World {
     kernel: Kernel,
     judge: Rc<RefCell<Judge>>,
     traces_points: bool,
+    /// What no event told of the last attempt: failed checks, and what was left behind.
+    left: Vec<Essence>,
 }
 
 /// What the tasks of one run share.
@@ -172,12 +174,9 @@ impl World {
         let asked = experiment.scenario().machine.max_steps.as_ref();
         let sched = sched::Config { max_steps: asked.map_or(default.max_steps, |n| n.node), ..default };
         let kernel = Kernel::new(KernelConfig { sched, lockdep: Some(lockdep) });
-        World {
-            experiment: experiment.clone(),
-            kernel,
-            judge: Rc::new(RefCell::new(Judge::new(events))),
-            traces_points: false,
-        }
+        let judge = Rc::new(RefCell::new(Judge::new(events)));
+        kernel.set_observer(Some(judge.clone()));
+        World { experiment: experiment.clone(), kernel, judge, traces_points: false, left: Vec::new() }
     }
 
     /// As [`World::new`], for runs of which only the findings are wanted: their hashes and counts mean nothing.
@@ -242,7 +241,12 @@ impl World {
     /// One run of a search: how it ended and what it chose. What it found can be asked for until the next.
     pub(crate) fn attempt(&mut self, scheduler: &mut dyn Scheduler) -> (RunEnd, Trail) {
         let mut recorder = Recorder::new(scheduler);
-        let (end, _) = self.execute(&mut recorder);
+        let (end, live) = self.execute(&mut recorder);
+        let kept = kept(&live, &end, self.kernel.steps());
+        let left = kept.iter().map(|f| Essence::of_oracle(f.code, &f.title));
+        let failed = live.checks.borrow();
+        let failed = failed.iter().map(|check| Essence::of_oracle(Rule::Check, &check.title()));
+        self.left = left.chain(failed).collect();
         (end, recorder.finish())
     }
 
@@ -256,12 +260,13 @@ impl World {
         self.judge.borrow().hash.value()
     }
 
-    /// What the last run found, as far as two scenarios can find the same.
+    /// What the last attempt found, as far as two scenarios can find the same.
     pub(crate) fn essences(&self) -> Vec<Essence> {
         let locks = self.kernel.lock_reports();
         let locks = locks.iter().map(|r| Essence::of_lock_report(lock_rule(r.report.kind), r.report.id.value()));
         let judge = self.judge.borrow();
-        locks.chain(judge.oracles.findings().iter().map(|f| Essence::of_oracle(f.code, &f.title))).collect()
+        let oracles = judge.oracles.findings().iter().map(|f| Essence::of_oracle(f.code, &f.title));
+        locks.chain(oracles).chain(self.left.iter().cloned()).collect()
     }
 
     /// Whether the runs to come write down who reaches and passes which sync points.
@@ -320,7 +325,6 @@ impl World {
         let k = &self.kernel;
         k.reset();
         self.judge.borrow_mut().reset();
-        k.set_observer(Some(self.judge.clone()));
         let pulse = self.judge.borrow().pulse.clone();
         self.judge.borrow_mut().recorder = recorded::Recorder::of(&self.experiment.code);
         let live = k.enter(|k| Rc::new(build(k, &self.experiment, &self.judge, pulse)));
@@ -334,16 +338,22 @@ impl World {
             for steer in &live.code.steers {
                 k.add_steer(*steer);
             }
+            // The setup needs what it asks for.
+            k.set_alloc_failures(is_on(self.experiment.scenario().machine.failures));
             for index in 0..live.code.tasks.len() {
                 task::spawn(k, &live, index);
             }
-            if self.experiment.scenario().machine.kswapd.is_some_and(|k| k.node == scenario::ast::Switch::On) {
+            if is_on(self.experiment.scenario().machine.kswapd) {
                 live.machine().start_kswapd(k);
             }
         });
         let end = k.run(scheduler);
         (end, live)
     }
+}
+
+fn is_on(switch: Option<scenario::Spanned<scenario::ast::Switch>>) -> bool {
+    switch.is_some_and(|switch| switch.node == scenario::ast::Switch::On)
 }
 
 impl FailedCheck {
@@ -354,8 +364,12 @@ impl FailedCheck {
         u64::from_le_bytes(*first)
     }
 
+    fn title(&self) -> String {
+        format!("`check {}` does not hold", self.text)
+    }
+
     fn found(&self) -> Found {
-        let title = format!("`check {}` does not hold", self.text);
+        let title = self.title();
         Found {
             code: Rule::Check.text().to_owned(),
             text: format!("BUG: {}: {title}\n{IDENT}\n  at {}", Rule::Check, self.frame),

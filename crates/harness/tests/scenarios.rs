@@ -1,6 +1,7 @@
 //! Scenarios as text, run: what tasks and inline drivers do, what is noted, what a setting changes.
 
-use harness::{Experiment, Mode, Recipe, Registry, RunReport};
+use harness::{ExhaustPlan, Experiment, Mode, Recipe, Registry, RunReport};
+use std::ops::ControlFlow;
 
 #[track_caller]
 fn load(text: &str) -> Experiment {
@@ -205,4 +206,34 @@ fn a_steered_choice_is_taken_whatever_the_seed() {
 #[test]
 fn a_process_that_may_map_low_addresses_does() {
     clean("mm A { vma 0x0..0x2000 rw anon  touch 0x0..0x2000 }\ntask t { read A 0x1000  munmap A 0x0..0x1000 }");
+}
+
+const TWO_ALLOCATIONS: &str = "mm A { vma 0x10000..0x50000 rw anon }
+globals { word served }
+task t { alloc 1 GFP_ATOMIC  add served 1  alloc 1 GFP_ATOMIC }\n";
+
+/// What the second allocation of `t` came to.
+fn failed(report: &RunReport) -> Vec<&str> {
+    report.notes.iter().map(String::as_str).filter(|note| note.contains("failed")).collect()
+}
+
+#[test]
+fn an_allocation_that_is_steered_to_fails_and_no_other() {
+    assert_eq!(failed(&clean(TWO_ALLOCATIONS)), [""; 0]);
+    let steered = clean(&format!("{TWO_ALLOCATIONS}steer {{ t fail 2 takes 1 }}"));
+    assert_eq!(failed(&steered), ["test.mms:4 (t): alloc 1 GFP_ATOMIC failed: ENOMEM"]);
+}
+
+#[test]
+fn the_schedule_lets_allocations_fail_where_it_is_asked_to() {
+    let explored = |machine: &str| {
+        let text = format!("scenario \"test\"\n{machine}{TWO_ALLOCATIONS}");
+        let all = load(&text).exhaust(&ExhaustPlan::default(), &|_| ControlFlow::Continue(()));
+        assert!(all.complete, "{:?}", all.left_out());
+        all.tally.executions
+    };
+    assert_eq!(explored(""), 1);
+    assert_eq!(explored("machine { failures on }\n"), 4, "each fails or does not");
+    // A benign run takes the benign option.
+    assert_eq!(failed(&clean(&format!("machine {{ failures on }}\n{TWO_ALLOCATIONS}"))), [""; 0]);
 }

@@ -183,3 +183,51 @@ fn what_was_not_found_cannot_be_shrunk() {
     assert_eq!(error, ShrinkError::NothingFound);
     assert!(matches!(shrink(&token, None), ShrinkError::Replay(_)));
 }
+
+/// A check two locks and a condition deep, among statements that have nothing to do with it.
+const LOST: &str = "scenario \"a lost invalidation among others\"
+globals { mutex dev_lock  mutex noise  word seq  word pte  word dev  word freed  word idle }
+task bystander { repeat 3 { with noise { add idle 1 } } }
+task unmap {
+    with noise { add idle 1 }
+    store pte 2
+    add seq 1
+    with dev_lock { store dev 0  add idle 1 }
+    store pte 0
+    add seq 1
+    store freed 2
+}
+task fault {
+    with noise { load x idle  if x is 7 { store idle 0 } }
+    load seq seq
+    if seq has 1 { return }
+    load page pte
+    if page not 0 {
+        with dev_lock {
+            load now seq
+            if now has 1 { return }
+            store dev page
+            add idle 1
+        }
+        with dev_lock {
+            load page dev
+            if page not 0 {
+                load gone freed
+                add idle 1
+                check gone not page
+            }
+        }
+    }
+}\n";
+
+#[test]
+fn a_check_that_fails_shrinks_with_what_is_nested_in_locks_and_conditions() {
+    let experiment = load(LOST);
+    let small = shrunk(&experiment, &token_of(&experiment, "CHECK", 5_000), "CHECK");
+    let text = small.scenario.to_string();
+    assert!(!text.contains("bystander") && !text.contains("idle"), "{text}");
+    assert!(!text.contains("with"), "locks and conditions go, what is in them stays:\n{text}");
+    assert!(small.after.preemptions <= 2, "{}\n{text}", small.after);
+    let again = load(&text).replay(&small.token, false).unwrap_or_else(|why| panic!("{why}\n{text}"));
+    assert!(again.findings.iter().any(|f| f.code == "CHECK"), "{text}");
+}

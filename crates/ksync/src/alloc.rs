@@ -7,6 +7,7 @@ use crate::kernel::Kernel;
 use crate::map::{LockMap, MapGuard};
 use crate::names::NAMES;
 use mm_types::{Errno, Gfp};
+use sched::ChoiceKind;
 use std::panic::Location;
 use std::rc::Rc;
 use trace::EventKind;
@@ -62,12 +63,32 @@ impl Kernel {
         self.might_alloc(gfp);
         let hook = self.alloc_hook.borrow().clone();
         let served = match hook {
+            _ if self.alloc_fails(gfp) => Err(Errno::ENOMEM),
             Some(hook) => hook.alloc(self, gfp, nr_pages),
             None => Ok(()),
         };
         self.emit(EventKind::Alloc { gfp, nr_pages, ok: served.is_ok() });
         self.sync_passed(NAMES.alloc);
         served
+    }
+
+    /// Whether the schedule decides of each allocation of the next run whether it fails. Holds until [`Kernel::reset`].
+    pub fn set_alloc_failures(&self, on: bool) {
+        self.alloc_failures.set(on);
+    }
+
+    /// Whether the allocation that is about to be made fails, although there may be memory: by the schedule, if that decides
+    /// it, or because it is steered. `__GFP_NOFAIL` never does. Linux: `should_failslab()`, `should_fail_alloc_page()`.
+    pub fn alloc_fails(&self, gfp: Gfp) -> bool {
+        if gfp.contains(Gfp::NOFAIL) || self.quiet() {
+            return false;
+        }
+        let fails = if self.alloc_failures.get() {
+            self.choose(ChoiceKind::AllocFails, 2)
+        } else {
+            self.steered(ChoiceKind::AllocFails, 2).unwrap_or(0)
+        };
+        fails == 1
     }
 
     /// Runs `f` with `PF_MEMALLOC`: allocations inside do not enter reclaim again.

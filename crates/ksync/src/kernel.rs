@@ -66,6 +66,7 @@ pub struct Kernel {
     pub(crate) ww: RefCell<WwTable>,
     pub(crate) steers: Steers,
     pub(crate) alloc_hook: RefCell<Option<Rc<dyn AllocHook>>>,
+    pub(crate) alloc_failures: Cell<bool>,
     pub(crate) fs_reclaim: Cell<Option<LockMap>>,
     /// The class of RCU read sections.
     pub(crate) rcu_class: ClassIdx,
@@ -106,6 +107,7 @@ impl Kernel {
             ww: RefCell::default(),
             steers: Steers::default(),
             alloc_hook: RefCell::default(),
+            alloc_failures: Cell::new(false),
             fs_reclaim: Cell::new(None),
             rcu_class: ClassIdx::ANONYMOUS,
             prime: Cell::new(None),
@@ -135,6 +137,7 @@ impl Kernel {
         self.steers.clear();
         *self.alloc_hook.borrow_mut() = None;
         self.prime.set(None);
+        self.alloc_failures.set(false);
         if let Some(before) = self.fs_reclaim.get() {
             self.fs_reclaim.set(Some(LockMap::new(before.class(), self.new_obj())));
         }
@@ -273,7 +276,7 @@ impl Kernel {
     /// Whether the run has ended and tasks are only being unwound, or this task is unwinding from a panic.
     #[inline]
     pub fn quiet(&self) -> bool {
-        self.sched.tearing_down() || std::thread::panicking()
+        self.sched.tearing_down()
     }
 
     /// Scheduling point before a visible operation on `object`.

@@ -50,7 +50,7 @@ impl Machine {
     pub(crate) fn alloc_page(&self, k: &Kernel, gfp: Gfp) -> Result<Pfn, Errno> {
         let gfp = k.gfp_context(gfp);
         k.might_alloc(gfp);
-        let room = self.make_room(k, gfp);
+        let room = if k.alloc_fails(gfp) { Err(Errno::ENOMEM) } else { self.make_room(k, gfp) };
         let page = room.map(|()| self.take_frame(k));
         k.emit(EventKind::Alloc { gfp, nr_pages: 1, ok: page.is_ok() });
         page

@@ -22,7 +22,8 @@ impl Prog {
             RunEnd::MaxSteps { max_steps } => {
                 let running = unfinished(book).join(", ");
                 let title = format!("no end within {max_steps} visible operations");
-                let details = vec![format!("tasks that did not return: {running}")];
+                let mut details = vec![format!("tasks that did not return: {running}")];
+                details.extend(without_progress(book));
                 sink.push(Finding::new(Code::ProgLivelock, step, None, title, details));
             }
             RunEnd::Panicked { task, message, location } => {
@@ -47,6 +48,15 @@ fn first_line(message: &str) -> &str {
 fn unfinished(book: &Book) -> Vec<String> {
     let tasks = book.tasks.rows().iter().filter(|t| t.spawned && !t.exited);
     tasks.map(|t| book.task_name(t.id)).collect()
+}
+
+/// What tasks that did not return did again and again.
+fn without_progress(book: &Book) -> impl Iterator<Item = String> + '_ {
+    let busy = book.tasks.rows().iter().filter(|t| t.spawned && !t.exited && t.retries + t.announced > 0);
+    busy.map(|t| {
+        let (name, retries, announced) = (book.task_name(t.id), t.retries, t.announced);
+        format!("{name}: told {retries} times by read_retry to begin again, announced {announced} invalidations")
+    })
 }
 
 fn left_behind(book: &Book, sink: &mut Sink) {

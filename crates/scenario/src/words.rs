@@ -145,6 +145,7 @@ words! {
         Swap = "swap",
         Seed = "seed",
         Kswapd = "kswapd",
+        Failures = "failures",
         MaxSteps = "max_steps",
     }
 

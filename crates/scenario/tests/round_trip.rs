@@ -392,14 +392,16 @@ fn machine() -> impl Strategy<Value = Machine> {
         option::of(spanned((0..1_u64 << 40).prop_map(|n| n * 4096))),
         option::of(spanned(any::<u64>())),
         option::of(spanned(select(Switch::ALL))),
+        option::of(spanned(select(Switch::ALL))),
         option::of(spanned(1..=u64::MAX)),
     )
-        .prop_map(|(cpus, memory_bytes, swap_bytes, seed, kswapd, max_steps)| Machine {
+        .prop_map(|(cpus, memory_bytes, swap_bytes, seed, kswapd, failures, max_steps)| Machine {
             cpus,
             memory_bytes,
             swap_bytes,
             seed,
             kswapd,
+            failures,
             max_steps,
         })
 }

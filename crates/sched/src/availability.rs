@@ -112,7 +112,12 @@ impl State {
             let entry = &mut self.tasks[task.0 as usize];
             if entry.op.object == object && entry.op.enabled(now) {
                 entry.state = TaskState::Runnable;
-                self.shut_out.remove(at);
+                // One that is alone, as most are, costs no call.
+                if self.shut_out.len() == 1 {
+                    self.shut_out.clear();
+                } else {
+                    self.shut_out.remove(at);
+                }
                 self.enter(task);
             } else {
                 at += 1;

@@ -20,7 +20,7 @@ pub(crate) fn exhaust(registry: &Registry, args: &ExploreArgs) -> Exit {
         bounds: Bounds { preemptions: args.preemptions },
         executions: args.executions,
         stop_at_first: args.stop_at_first,
-        jobs: args.jobs,
+        jobs: super::explore::jobs(args),
         ..ExhaustPlan::default()
     };
     let clock = Clock::start();

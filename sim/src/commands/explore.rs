@@ -9,6 +9,7 @@ use harness::{Covered, Experiment, ExploreEnd, ExplorePlan, ExploreReport, Mode,
 use indicatif::{ProgressBar, ProgressStyle};
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub(crate) fn explore(registry: &Registry, args: &ExploreArgs) -> Exit {
     let runs = args.executions.unwrap_or(DEFAULT_EXECUTIONS);
     let seed = args.seed.unwrap_or(experiment.seed());
     // A thread without a run to do is only a cost.
-    let jobs = args.jobs.min(usize::try_from(runs).unwrap_or(usize::MAX));
+    let jobs = jobs(args).min(usize::try_from(runs).unwrap_or(usize::MAX));
     let plan = ExplorePlan { seed, runs, jobs, stop_at_first: args.stop_at_first };
     let clock = Clock::start();
     let limit = args.time.map(Duration::from_secs);
@@ -82,6 +83,11 @@ pub(crate) fn explore(registry: &Registry, args: &ExploreArgs) -> Exit {
     } else {
         Exit::AsExpected
     }
+}
+
+/// The threads that are asked for, else one for each core.
+pub(super) fn jobs(args: &ExploreArgs) -> usize {
+    args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 /// Whether all that is wrong is that something expected has not been found: more runs may still find it.

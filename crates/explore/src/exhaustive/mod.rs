@@ -119,9 +119,6 @@ pub struct Exhaustive {
     found: Vec<Found>,
     /// What is in `found` or was: races are found again in other runs.
     told: HashSet<Found, FxBuildHasher>,
-    /// The share of all runs that is explored here, and how much of it is explored, as far as can be told.
-    weight: f64,
-    explored: f64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -177,15 +174,13 @@ impl Exhaustive {
             owned: 0,
             found: Vec::new(),
             told: HashSet::default(),
-            weight: 1.0,
-            explored: 0.0,
         }
     }
 
     /// An exploration of what begins with `prefix` and `block`. Runs that begin with something that sleeps after `prefix` are
     /// explored by others.
-    fn branch(bounds: Bounds, prefix: Vec<Block>, sleep: Vec<Block>, block: Block, weight: f64) -> Exhaustive {
-        let mut branch = Exhaustive { owned: prefix.len() + 1, weight, ..Exhaustive::new(bounds) };
+    fn branch(bounds: Bounds, prefix: Vec<Block>, sleep: Vec<Block>, block: Block) -> Exhaustive {
+        let mut branch = Exhaustive { owned: prefix.len() + 1, ..Exhaustive::new(bounds) };
         branch.nodes.resize_with(prefix.len() + 1, Node::default);
         for (node, step) in branch.nodes.iter_mut().zip(&prefix) {
             node.taken.extend_from_slice(&step.taken);
@@ -213,13 +208,13 @@ impl Exhaustive {
         (std::mem::take(&mut self.tally), self.chose)
     }
 
-    /// How much of all runs is explored here, as far as can be told.
+    /// How much of what is explored here is, as far as can be told.
     pub(crate) fn explored(&self) -> f64 {
-        if self.state == State::Done {
-            return self.explored + self.weight;
+        match self.state {
+            State::New | State::Planned => 0.0,
+            State::Prepared | State::Ran => self.explored_part(),
+            State::Done => 1.0,
         }
-        let (explored, current) = self.explored_part();
-        self.explored + self.weight * (explored + current).min(1.0)
     }
 
     /// Whether it was asked for another run and had none.
@@ -248,14 +243,10 @@ impl Exhaustive {
         let current = self.block_of(at);
         let step = at.checked_sub(1).map(|before| self.block_of(before));
         let node = &mut self.nodes[at];
-        let left = self.arena.len(node.todo) as f64;
-        let done = f64::from(std::mem::take(&mut node.done));
-        let each = self.weight / (done + 1.0 + left);
-        self.explored += each * done;
-        self.weight = each;
+        let done = std::mem::take(&mut node.done);
         let sleep = std::mem::take(&mut node.sleep);
         let todo = self.arena.uproot(&mut node.todo);
-        Cut { depth: at, step, sleep, current, todo, weight: each }
+        Cut { depth: at, step, sleep, done, current, todo }
     }
 
     /// As [`Exhaustive::new`], wrong on purpose.
@@ -312,14 +303,11 @@ impl Exhaustive {
     /// rough before.
     #[must_use]
     pub fn estimate(&self) -> u64 {
-        let (explored, left) = self.explored_part();
-        // The current branch of the deepest prefix is explored too.
-        let explored = if self.state == State::Done { 1.0 } else { (explored + left).min(1.0) };
+        let explored = if self.state == State::Done { 1.0 } else { self.explored_part() };
         (self.tally.executions as f64 / explored).round() as u64
     }
 
-    /// How much of what is explored here is, and the share of the current run, as far as can be told.
-    fn explored_part(&self) -> (f64, f64) {
+    fn explored_part(&self) -> f64 {
         let (mut explored, mut weight) = (0.0, 1.0);
         for node in &self.nodes[self.root()..self.trace.events.len().max(self.root())] {
             let todo = self.arena.len(node.todo) as f64;
@@ -327,7 +315,8 @@ impl Exhaustive {
             explored += weight * f64::from(node.done) / of;
             weight /= of;
         }
-        (explored, weight)
+        // The current branch of the deepest prefix is explored too.
+        f64::min(explored + weight, 1.0)
     }
 
     /// Turns to the deepest prefix that has something left to be tried.
@@ -517,8 +506,10 @@ impl Exhaustive {
         }
         self.begin_clock_of(end, at, step);
         if task != 0 || at == 0 {
+            // Races teach it what the step itself is yet to learn.
+            self.trace.save_clock();
             self.race_of_step(at, step, log);
-            self.begin_clock_of(end, at, step);
+            self.trace.restore_clock();
         }
         self.trace.push(log, at);
         self.other_options(at, asked, taken);

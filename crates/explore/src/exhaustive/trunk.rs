@@ -106,10 +106,10 @@ struct Limb {
     step: Option<Block>,
     /// What is explored elsewhere, or was before there were children.
     sleep: Vec<Block>,
+    /// How many other steps were explored after it before there were children.
+    done: u32,
     /// In the order in which they count. Only added to.
     children: Vec<Child>,
-    /// The share of all runs that a child has, as far as can be told.
-    weight: f64,
 }
 
 /// A step with which a shared prefix is continued.
@@ -121,12 +121,15 @@ struct Child {
     whole: bool,
 }
 
+/// How much is explored of what was handed out, as far as can be told.
+type Part = f64;
+
 #[derive(Debug)]
 enum State {
     /// To be handed out, with what is to follow.
     Todo(Vec<Sprout>),
-    /// An exploration has it.
-    Handed,
+    /// An exploration has it, and has done so much of it.
+    Handed(Part),
     /// It is shared too.
     Limb(u32),
     /// Shared as well, and all of it is explored, as far as is known.
@@ -212,7 +215,7 @@ impl Trunk {
             match &mut child.state {
                 State::Todo(children) => return insert(children, found),
                 State::Limb(below) | State::Over(below) => (limb, first) = (*below, 0),
-                State::Handed | State::Done | State::LeftOut => return,
+                State::Handed(_) | State::Done | State::LeftOut => return,
             }
         }
         if let Some(Sprout { block, children }) = Sprout::chain(found.into_blocks()).pop() {
@@ -240,14 +243,14 @@ impl Trunk {
     pub(crate) fn shed(&mut self, from: Attached, explorer: &mut Exhaustive) -> Attached {
         let Some(shed) = explorer.shed() else { return from };
         let mut at = from;
-        for Cut { depth, step, sleep, current, todo, weight } in shed {
-            let current = Child { block: current, state: State::Handed, whole: true };
+        for Cut { depth, step, sleep, done, current, todo } in shed {
+            let current = Child { block: current, state: State::Handed(0.0), whole: true };
             let todo = todo.into_iter().map(|Sprout { block, children }| {
                 let whole = children.is_empty();
                 Child { block, state: State::Todo(children), whole }
             });
             let children: Vec<Child> = std::iter::once(current).chain(todo).collect();
-            let limb = self.add(Limb { parent: at.0, depth, step, sleep, children, weight });
+            let limb = self.add(Limb { parent: at.0, depth, step, sleep, done, children });
             if let Some(place) = at.0 {
                 self.child(place).state = State::Limb(limb);
             }
@@ -293,9 +296,9 @@ impl Trunk {
                 self.child((id, nth)).state = State::LeftOut;
                 continue;
             }
-            self.child((id, nth)).state = State::Handed;
-            let (sleep, weight) = (self.limb(id).sleep_at(nth), self.limb(id).weight);
-            return Some((Attached(Some((id, nth))), Exhaustive::branch(bounds, prefix, sleep, block, weight)));
+            self.child((id, nth)).state = State::Handed(0.0);
+            let sleep = self.limb(id).sleep_at(nth);
+            return Some((Attached(Some((id, nth))), Exhaustive::branch(bounds, prefix, sleep, block)));
         }
     }
 
@@ -305,13 +308,13 @@ impl Trunk {
         let step = above.children[place.1].block.clone();
         let still = |block: &Block| block.task != step.task && block.commutes(step.accesses());
         let sleep = above.sleep_at(place.1).into_iter().filter(still).collect();
-        let (depth, weight) = (above.depth + 1, above.weight / children.len() as f64);
+        let depth = above.depth + 1;
         let children = children.into_iter().map(|Sprout { block, children }| {
             let whole = children.is_empty();
             Child { block, state: State::Todo(children), whole }
         });
         let children = children.collect();
-        let limb = self.add(Limb { parent: Some(place), depth, step: Some(step), sleep, children, weight });
+        let limb = self.add(Limb { parent: Some(place), depth, step: Some(step), sleep, done: 0, children });
         self.child(place).state = State::Limb(limb);
         self.open.push_front(limb);
     }
@@ -327,6 +330,30 @@ impl Trunk {
         }
         steps.reverse();
         steps
+    }
+
+    /// An exploration that began there has done so much of what it has to.
+    pub(crate) fn note(&mut self, Attached(from): Attached, part: f64) {
+        if let Some(place) = from {
+            self.child(place).state = State::Handed(part);
+        }
+    }
+
+    /// How much of everything is explored, as far as can be told; `None` while nothing is shared.
+    pub(crate) fn explored(&self) -> Option<f64> {
+        // The first one ever is that of the empty prefix, and stays.
+        (!self.limbs.is_empty()).then(|| self.explored_of(0))
+    }
+
+    fn explored_of(&self, limb: u32) -> f64 {
+        let Limb { done, children, .. } = self.limb(limb);
+        let of = |child: &Child| match child.state {
+            State::Todo(_) => 0.0,
+            State::Handed(part) => part,
+            State::Limb(below) => self.explored_of(below),
+            State::Over(_) | State::Done | State::LeftOut => 1.0,
+        };
+        (f64::from(*done) + children.iter().map(of).sum::<f64>()) / (f64::from(*done) + children.len() as f64)
     }
 
     /// An exploration that began there is over.
@@ -433,8 +460,8 @@ pub(super) struct Cut {
     pub(super) depth: usize,
     pub(super) step: Option<Block>,
     pub(super) sleep: Vec<Block>,
+    pub(super) done: u32,
     /// The step with which the exploration goes on.
     pub(super) current: Block,
     pub(super) todo: Vec<Sprout>,
-    pub(super) weight: f64,
 }

@@ -69,6 +69,7 @@ fn steers(scenario: &Scenario, course: &Course) -> Option<Vec<Spanned<Steer>>> {
         let task = scenario.tasks.get((task.0 as usize).checked_sub(1)?)?;
         let choice = match kind {
             ChoiceKind::EntersReclaim => SteeredChoice::Reclaim,
+            ChoiceKind::AllocFails => SteeredChoice::Fail,
             ChoiceKind::Victim => SteeredChoice::Victim,
             _ => return None,
         };

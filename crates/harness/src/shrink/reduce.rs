@@ -3,8 +3,11 @@
 //! Nothing here knows what is looked for, nor whether what it makes is still a scenario: whoever tries it finds out.
 
 use mm_types::{PageRange, TaskId};
-use scenario::ast::{Argument, DeviceBody, DriverStatement, InlineDriver, RangeExpr, Statement};
+use scenario::ast::{
+    Argument, Condition, DeviceBody, DriverStatement, GlobalStatement, InlineDriver, RangeExpr, Statement, Value,
+};
 use scenario::{Scenario, Spanned};
+use std::collections::BTreeSet;
 
 /// A smaller scenario.
 pub(super) struct Smaller {
@@ -42,14 +45,40 @@ fn tasks(s: &Scenario) -> Vec<Smaller> {
 fn operations(s: &Scenario) -> Vec<Smaller> {
     let mut all = Vec::new();
     for (at, task) in s.tasks.iter().enumerate() {
+        let meant = |body: &[Spanned<Statement>]| asks_of_loads(body, &mut BTreeSet::new());
+        let must = meant(&task.body);
         let bodies = parts(&task.body).into_iter().chain(variants(&task.body));
-        all.extend(bodies.map(|body| {
+        all.extend(bodies.filter(|body| !must || meant(body)).map(|body| {
             let mut scenario = s.clone();
             scenario.tasks[at].node.body = body;
             Smaller::from(scenario)
         }));
     }
     all
+}
+
+/// Whether whatever `body` asks of a register, it has loaded before: of one that it has not, a check fails for nothing.
+fn asks_of_loads<'a>(body: &'a [Spanned<Statement>], loaded: &mut BTreeSet<&'a str>) -> bool {
+    body.iter().all(|statement| {
+        let asks = match &statement.node {
+            Statement::Global(GlobalStatement::Load { register, .. }) => {
+                loaded.insert(&register.node);
+                None
+            }
+            Statement::Global(GlobalStatement::If { condition, .. } | GlobalStatement::Check { condition }) => {
+                Some(&condition.node)
+            }
+            _ => None,
+        };
+        let known = asks.is_none_or(|Condition { register, value, .. }| {
+            let of_value = match &value.node {
+                Value::Number(_) => true,
+                Value::Register(name) => loaded.contains(name.as_str()),
+            };
+            loaded.contains(register.node.as_str()) && of_value
+        });
+        known && statement.bodies().into_iter().all(|inside| asks_of_loads(inside, loaded))
+    })
 }
 
 /// `body` without a stretch of it, the longest stretches first.
@@ -66,21 +95,45 @@ fn parts<T: Clone>(body: &[T]) -> Vec<Vec<T>> {
 
 /// A statement that may have statements inside.
 trait Nest: Sized + Clone {
+    /// Whether what is inside of it means the same without it.
+    fn can_be_unwrapped(&self) -> bool {
+        true
+    }
+
     fn bodies(&self) -> Vec<&Vec<Spanned<Self>>>;
     fn bodies_mut(&mut self) -> Vec<&mut Vec<Spanned<Self>>>;
 }
 
 impl Nest for Statement {
+    /// A check is made where the conditions around it hold: elsewhere it is another.
+    fn can_be_unwrapped(&self) -> bool {
+        fn checks(statement: &Statement) -> bool {
+            matches!(statement, Statement::Global(GlobalStatement::Check { .. }))
+                || statement.bodies().into_iter().flatten().any(|inside| checks(&inside.node))
+        }
+        !(matches!(self, Statement::Global(GlobalStatement::If { .. })) && checks(self))
+    }
+
     fn bodies(&self) -> Vec<&Vec<Spanned<Self>>> {
         match self {
-            Statement::With { body, .. } | Statement::Repeat { body, .. } => vec![body],
+            Statement::With { body, .. }
+            | Statement::Repeat { body, .. }
+            | Statement::Notify { body, .. }
+            | Statement::FileWrite { body, .. }
+            | Statement::Global(GlobalStatement::With { body, .. }) => vec![body],
+            Statement::Global(GlobalStatement::If { then, otherwise, .. }) => vec![then, otherwise],
             _ => Vec::new(),
         }
     }
 
     fn bodies_mut(&mut self) -> Vec<&mut Vec<Spanned<Self>>> {
         match self {
-            Statement::With { body, .. } | Statement::Repeat { body, .. } => vec![body],
+            Statement::With { body, .. }
+            | Statement::Repeat { body, .. }
+            | Statement::Notify { body, .. }
+            | Statement::FileWrite { body, .. }
+            | Statement::Global(GlobalStatement::With { body, .. }) => vec![body],
+            Statement::Global(GlobalStatement::If { then, otherwise, .. }) => vec![then, otherwise],
             _ => Vec::new(),
         }
     }
@@ -111,7 +164,7 @@ fn variants<T: Nest>(body: &[Spanned<T>]) -> Vec<Vec<Spanned<T>>> {
         let with = |inside: &[Spanned<T>]| [&body[..at], inside, &body[at + 1..]].concat();
         all.push(with(&[]));
         for (nth, inside) in statement.bodies().into_iter().enumerate() {
-            if !inside.is_empty() {
+            if !inside.is_empty() && statement.node.can_be_unwrapped() {
                 all.push(with(inside));
             }
             for less in variants(inside) {
@@ -193,6 +246,7 @@ fn inlines(driver: &InlineDriver) -> Vec<InlineDriver> {
 /// With defaults where the scenario asks for something, and less memory set up.
 fn surroundings(s: &Scenario) -> Vec<Smaller> {
     let mut all = each_without(s, |s| &mut s.mms);
+    all.extend(each_without(s, |s| &mut s.globals));
     for mm in 0..s.mms.len() {
         all.extend(each_without(s, |s| &mut s.mms[mm].node.vmas));
         all.extend(each_without(s, |s| &mut s.mms[mm].node.touches));
@@ -205,6 +259,7 @@ fn surroundings(s: &Scenario) -> Vec<Smaller> {
         }
     };
     push(&|s| s.machine.kswapd = None);
+    push(&|s| s.machine.failures = None);
     push(&|s| s.machine.cpus = None);
     push(&|s| s.machine.swap_bytes = None);
     push(&|s| s.machine.memory_bytes = None);
@@ -276,10 +331,11 @@ fn in_statement<'a>(statement: &'a mut Statement, all: &mut Vec<&'a mut PageRang
             Argument::Range(range) => Some(range),
             Argument::Number(_) => None,
         })),
-        Statement::With { body, .. } | Statement::Repeat { body, .. } => {
+        Statement::Notify { range, body, .. } => {
+            all.push(&mut range.node);
             body.iter_mut().for_each(|st| in_statement(&mut st.node, all));
         }
-        _ => {}
+        _ => statement.bodies_mut().into_iter().flatten().for_each(|st| in_statement(&mut st.node, all)),
     }
 }
 
@@ -321,8 +377,8 @@ pub(super) fn with_syncs(s: &Scenario) -> Scenario {
         let mut woven = vec![sync(prefix, next)];
         for mut statement in std::mem::take(body) {
             // Not into what is repeated: a pin means the first time a task gets to its point.
-            if let Statement::With { body, .. } = &mut statement.node {
-                weave(body, prefix, next);
+            if !matches!(statement.node, Statement::Repeat { .. }) {
+                statement.node.bodies_mut().into_iter().for_each(|body| weave(body, prefix, next));
             }
             woven.extend([statement, sync(prefix, next)]);
         }

@@ -166,8 +166,10 @@ impl Book {
             EventKind::UnsubscribeStart { sub } => self.leave(sub, SubState::Leaving),
             EventKind::Unsubscribed { sub } => self.leave(sub, SubState::Gone),
             EventKind::ReadBegin { sub, .. } => self.seen_in_tree(sub),
+            EventKind::ReadRetry { retry: true, .. } => self.task_mut(e.task).retries += 1,
             EventKind::RangeStart { bracket, range } => {
                 self.settle_brackets(e.task);
+                self.task_mut(e.task).announced += 1;
                 self.open_bracket(e, bracket, range);
             }
             EventKind::RangeStarted { bracket, ok } => {

@@ -35,6 +35,10 @@ pub(crate) struct Task {
     pub(crate) calls: Calls,
     /// Outermost calls so far.
     pub(crate) call_serial: u32,
+    /// How often it was told to do what it did for a translation again.
+    pub(crate) retries: u64,
+    /// Invalidations that it announced.
+    pub(crate) announced: u64,
     /// Depth of `ReclaimStart`.
     pub(crate) reclaim: u32,
     /// Brackets it announced and did not close, outermost first.
@@ -53,6 +57,8 @@ impl Task {
             exited: false,
             calls: Calls::new(),
             call_serial: 0,
+            retries: 0,
+            announced: 0,
             reclaim: 0,
             open: SmallVec::new(),
             closing: SmallVec::new(),

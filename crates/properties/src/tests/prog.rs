@@ -1,7 +1,7 @@
 use crate::Code;
 use crate::test_utils::*;
-use mm_types::Gfp;
-use trace::{EventKind, RunEnd};
+use mm_types::{Gfp, ObjId};
+use trace::{EventKind, RunEnd, SubId};
 
 #[test]
 fn a_deadlock_names_every_task_of_the_cycle_with_what_it_waits_for_and_holds() {
@@ -52,6 +52,19 @@ fn a_bound_reached_is_not_passed() {
     w.ev(OTHER, EventKind::TaskExited).ends(&RunEnd::MaxSteps { max_steps: 50 });
     let finding = w.expect_one(Code::ProgLivelock, "no end within 50 visible operations");
     assert_eq!(finding.details, ["tasks that did not return: unmap, ioctl"]);
+}
+
+#[test]
+fn a_task_that_gets_nowhere_is_told_with_what_it_did_meanwhile() {
+    let mut w = World::new();
+    let sub = SubId(ObjId(1));
+    for seq in [1, 3, 5] {
+        w.ev(UNMAP, EventKind::ReadBegin { sub, seq });
+        w.ev(UNMAP, EventKind::ReadRetry { sub, seq, retry: seq < 5 });
+    }
+    w.ev(OTHER, EventKind::TaskExited).ends(&RunEnd::MaxSteps { max_steps: 50 });
+    let finding = w.expect_one(Code::ProgLivelock, "no end within 50 visible operations");
+    assert_eq!(finding.details[1..], ["unmap: told 2 times by read_retry to begin again, announced 0 invalidations"]);
 }
 
 #[test]

@@ -89,6 +89,8 @@ words! {
     pub enum SteeredChoice {
         /// Whether an allocation that may reclaim does: 0 or 1.
         Reclaim = "reclaim",
+        /// Whether an allocation fails: 0 or 1.
+        Fail = "fail",
         /// Which of the pages that reclaim may take it takes, in the order of their frames.
         Victim = "victim",
     }
