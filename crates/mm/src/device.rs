@@ -191,6 +191,10 @@ fn hmm_fault(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Result<(), Errno> {
     if vma.flags().contains(VmFlags::PFNMAP) || !vma.flags().contains(VmFlags::READ) {
         return Err(Errno::EFAULT);
     }
+    // `hmm_vma_fault()`
+    if write && !vma.flags().contains(VmFlags::WRITE) {
+        return Err(Errno::EPERM);
+    }
     match mm.handle_mm_fault(k, &vma, vpn, write).map_err(|e| e.errno())? {
         Handled::Done | Handled::WithMmapLock => {}
         Handled::WaitFolio(pfn) => mm.machine.wait_folio(k, pfn),

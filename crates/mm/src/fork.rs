@@ -242,9 +242,7 @@ impl Copier<'_> {
         if frame.flags.contains(FrameFlags::ANON | FrameFlags::EXCLUSIVE) && frame.pins > 0 {
             return self.copy_present_page(vpn, pfn);
         }
-        machine.get_page(self.k, pfn);
-        machine.add_rmap(pfn, self.child.id);
-        machine.with_frame(pfn, |f| f.flags -= FrameFlags::EXCLUSIVE);
+        machine.share_page(self.k, pfn, self.child.id);
         Some(self.write_protected(ours, vpn, old).with_young(false))
     }
 

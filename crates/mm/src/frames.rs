@@ -459,6 +459,26 @@ impl Machine {
         }
     }
 
+    /// A child maps the frame too: [`Machine::get_page`], [`Machine::add_rmap`], and it is nobody's alone any more
+    /// (`folio_try_dup_anon_rmap_pte()`).
+    pub(crate) fn share_page(&self, k: &Kernel, pfn: Pfn, child: MmId) {
+        let head = self.head(pfn);
+        k.visible_write(frame_obj(head));
+        let mut frames = self.frames.lock();
+        if let Some(frame) = frames.get_mut(head) {
+            frame.refcount += 1;
+        }
+        if let Some(frame) = frames.get_mut(pfn) {
+            frame.mapcount += 1;
+            frame.flags -= FrameFlags::EXCLUSIVE;
+        }
+        if pfn.0 >= FIRST_BLOCK
+            && let Some(block) = frames.folio_mut(pfn)
+        {
+            block.count_mapping(child, true);
+        }
+    }
+
     /// One entry of a leaf table less maps the frame (`folio_remove_rmap_pte()`).
     pub(crate) fn remove_rmap(&self, pfn: Pfn, mm: MmId) {
         let mut frames = self.frames.lock();

@@ -50,10 +50,11 @@ struct Found {
 
 impl Mm {
     /// Moves the pages of `pages`, inside one VMA, with `mmap_lock` taken for reading: a driver's use of
-    /// `migrate_vma_setup()`, `_pages()`, `_finalize()`. Gives how many moved; one that is locked, pinned or held stays.
+    /// `migrate_vma_setup()`, `_pages()`, `_finalize()`. Gives how many moved; one that is locked, pinned or held stays,
+    /// and all shared memory does.
     ///
     /// # Errors
-    /// `EINVAL` where that is no one private VMA.
+    /// `EINVAL` where that is not in one VMA.
     pub fn migrate_vma(&self, pages: PageRange, direction: Direction) -> Result<u64, Errno> {
         current(|k| {
             self.call(k, NAMES.migrate_vma, Some(pages), || {
@@ -69,7 +70,10 @@ impl Mm {
     /// As [`Mm::migrate_vma`].
     pub fn migrate_vma_held(&self, pages: PageRange, direction: Direction) -> Result<u64, Errno> {
         let vma = self.find_vma(pages.start()).filter(|vma| vma.range().covers(pages));
-        let vma = vma.filter(Mm::is_private).ok_or(Errno::EINVAL)?;
+        let vma = vma.ok_or(Errno::EINVAL)?;
+        if !Mm::is_private(&vma) {
+            return Ok(0);
+        }
         Ok(current(|k| self.migrate_vma_locked(k, &vma, pages, direction)))
     }
 
@@ -88,6 +92,9 @@ impl Mm {
 
     fn migrate_vma_locked(&self, k: &Kernel, vma: &Vma, pages: PageRange, direction: Direction) -> u64 {
         self.split_huge_in(k, pages);
+        if direction == Direction::ToDevice {
+            self.split_table_mapped_in(k, pages);
+        }
         let bracket = self.subs.invalidate_range_start(self.migrate_of(pages));
         let found = self.collect(k, vma, pages, direction);
         bracket.end();
@@ -101,6 +108,21 @@ impl Mm {
             self.machine.put_page(k, pfn);
         }
         moved + self.fill_holes(k, vma, pages, &found.holes)
+    }
+
+    /// Huge pages that leaf tables map are split: a page moves alone.
+    ///
+    /// Source: `migrate_vma_collect_pmd()`, mm/migrate_device.c, of kernels after 6.18; 6.12 leaves such pages where they are.
+    fn split_table_mapped_in(&self, k: &Kernel, pages: PageRange) {
+        let mut heads = Vec::new();
+        self.for_each_leaf(pages, |leaf, part| {
+            let mapped = part.iter().filter_map(|vpn| leaf.peek_now(vpn).mapped_pfn());
+            heads.extend(mapped.filter(|pfn| self.machine.is_huge(*pfn)).map(|pfn| self.machine.head(pfn)));
+        });
+        heads.dedup();
+        for head in heads {
+            self.machine.split_folio(k, head);
+        }
     }
 
     fn migrate_of(&self, pages: PageRange) -> NotifyRange {

@@ -91,6 +91,11 @@ impl Mm {
                 Some((target, end)) => target + (vma.start() - end),
             };
             let part = PageRange::new(vma.start().max(old.start()), vma.end().min(old.end()));
+            // Of userfaultfd only one alone: it is told with `mmap_lock` let go (`vma_multi_allowed()`).
+            let armed = vma.flags().intersects(VmFlags::UFFD_MISSING | VmFlags::UFFD_WP);
+            if armed && (last.is_some() || vma.end() < old.end()) {
+                return Err(Errno::EFAULT);
+            }
             let part = call.part(part.map_err(|_| Errno::EFAULT)?, to);
             let plan = part.plan(&self.inner.lock().tree, None)?;
             let MremapPlan::Move { destination } = plan else { return Err(Errno::EINVAL) };

@@ -1,4 +1,4 @@
-//! Looking for free pages. The one place that does: an index of gaps would go here and nothing else would change.
+//! Looking for free pages. The one place that does: gap by gap at first, then by the index (`gap_index.rs`).
 
 use super::{Vma, VmaTree};
 use mm_types::{PageRange, Vpn};
@@ -7,13 +7,26 @@ impl VmaTree {
     /// The highest `nr_pages` free pages inside `[low, high)`. Below a stack its guard gap is kept free, but only where the
     /// stack is what bounds the free pages: pages below a VMA next to a stack are not asked how far that is.
     ///
-    /// Walks the gaps downwards from `high`: O(log n) plus the number of gaps that are too small.
+    /// O(log n), and one step more for each stack whose guard gap leaves too little.
     ///
     /// Source: `unmapped_area_topdown()`, mm/mmap.c, 6.12.
     pub(super) fn highest_gap(&self, nr_pages: u64, low: Vpn, high: Vpn) -> Option<PageRange> {
         let mut high = high;
+        // Mostly there is room above all.
+        let top = self.vmas.last_key_value().map_or(low, |(_, last)| last.end());
+        if top <= high
+            && let Some(found) = fit_below(top.max(low), &mut high, None, nr_pages)
+        {
+            return Some(found);
+        }
         let mut above = self.find_at_or_above(high);
-        for vma in self.iter_down(high) {
+        for (vma, passed) in self.iter_down(high).zip(0..) {
+            if passed == WALKED
+                && let Some(above) = above
+                && self.gaps.borrow().is_some()
+            {
+                return self.highest_indexed(nr_pages, low, high, above.start());
+            }
             if let Some(found) = fit_below(vma.end().max(low), &mut high, above, nr_pages) {
                 return Some(found);
             }
@@ -31,7 +44,10 @@ impl VmaTree {
     pub(super) fn lowest_gap(&self, nr_pages: u64, low: Vpn, high: Vpn) -> Option<PageRange> {
         let mut bottom = low;
         let all = PageRange::new(low, Vpn::MAX).ok()?;
-        for vma in self.iter_range(all) {
+        for (vma, passed) in self.iter_range(all).zip(0..) {
+            if passed == WALKED && self.gaps.borrow().is_some() {
+                return self.lowest_indexed(nr_pages, low, high, vma.start());
+            }
             if let Some(found) = fit_low(bottom, vma.start_gap().min(high), nr_pages) {
                 return Some(found);
             }
@@ -42,7 +58,69 @@ impl VmaTree {
         }
         fit_low(bottom, high, nr_pages)
     }
+
+    /// The same for the gap below the VMA at `at`, and those below that.
+    fn highest_indexed(&self, nr_pages: u64, low: Vpn, mut high: Vpn, mut at: Vpn) -> Option<PageRange> {
+        let mut gaps = self.gaps.borrow_mut();
+        let index = gaps.as_mut()?;
+        loop {
+            let block = index.last_fit(index.block_of(at), nr_pages)?;
+            let (first, next) = index.span(block);
+            let mut widest = 0;
+            let mut below = self.vmas.range(..next.min(at + 1)).rev().map(|(_, vma)| vma).peekable();
+            while let Some(vma) = below.next_if(|vma| vma.start() >= first) {
+                if vma.start().min(high) <= low {
+                    return None;
+                }
+                let bottom = below.peek().map_or(Vpn(0), |vma| vma.end());
+                widest = widest.max(vma.start() - bottom);
+                if vma.start() - bottom >= nr_pages
+                    && let Some(found) = fit_below(bottom.max(low), &mut high, Some(vma), nr_pages)
+                {
+                    return Some(found);
+                }
+            }
+            if at + 1 >= next {
+                index.set(block, widest);
+            }
+            at = Vpn(first.0.checked_sub(1)?);
+        }
+    }
+
+    /// The same for the gap below the VMA at `at`, and those above that.
+    fn lowest_indexed(&self, nr_pages: u64, low: Vpn, high: Vpn, at: Vpn) -> Option<PageRange> {
+        let mut gaps = self.gaps.borrow_mut();
+        let index = gaps.as_mut()?;
+        let mut from = at;
+        while let Some(block) = index.first_fit(index.block_of(from), nr_pages) {
+            let (first, next) = index.span(block);
+            let mut widest = 0;
+            let mut bottom = self.find_prev(from.max(first)).map_or(Vpn(0), Vma::end);
+            for vma in self.vmas.range(from.max(first)..next).map(|(_, vma)| vma) {
+                if bottom >= high {
+                    return None;
+                }
+                widest = widest.max(vma.start() - bottom);
+                if let Some(found) = fit_low(bottom.max(low), vma.start_gap().min(high), nr_pages) {
+                    return Some(found);
+                }
+                bottom = vma.end();
+            }
+            if from <= first {
+                index.set(block, widest);
+            }
+            if next == Vpn::MAX {
+                break;
+            }
+            from = next;
+        }
+        let bottom = self.vmas.values().next_back().map_or(low, Vma::end);
+        fit_low(bottom.max(low), high, nr_pages)
+    }
 }
+
+/// Gaps that are looked at one by one before the index is asked.
+const WALKED: u32 = 8;
 
 /// The highest pages of a gap between `bottom` and the VMA `above`, below `high`. A gap that would be large enough but for
 /// a stack's guard lowers `high` for what is looked at next.

@@ -35,6 +35,7 @@ mod area;
 mod brk;
 mod change;
 mod gap;
+mod gap_index;
 mod maps;
 mod merge;
 mod mmap;

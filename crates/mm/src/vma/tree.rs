@@ -1,7 +1,9 @@
 //! The VMAs of one address space.
 
+use super::gap_index::{BLOCK_VMAS, GapIndex};
 use super::{AnonLink, AnonMergeRule, Vma, VmaChange, VmaChanges, VmaId, VmaKind};
 use mm_types::{PageRange, Pgoff, VmFlags, Vpn};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// `vm.max_map_count` as kernels ship it. Source: `DEFAULT_MAX_MAP_COUNT`, include/linux/mm.h, 6.12.
@@ -9,14 +11,16 @@ pub const DEFAULT_MAX_MAP_COUNT: usize = 65_530;
 
 /// The VMAs of one address space: disjoint, ordered by address.
 ///
-/// A lookup is O(log n), an alteration O(log n) for each VMA it touches; placement is O(log n) for each gap it has to
-/// pass over (`gap.rs` is the one place that looks for gaps).
+/// A lookup is O(log n), an alteration O(log n) for each VMA it touches, placement O(log n) (`gap.rs` is the one place that
+/// looks for gaps).
 ///
 /// Context: every method that alters wants `mmap_lock` held for writing by its caller, every other for reading.
 #[derive(Clone, Debug)]
 pub struct VmaTree {
     // invariant: the key is the start of its VMA; no two VMAs overlap
-    vmas: BTreeMap<Vpn, Vma>,
+    pub(super) vmas: BTreeMap<Vpn, Vma>,
+    /// Where there is room between them, once there are many. A search says what it finds out.
+    pub(super) gaps: RefCell<Option<GapIndex>>,
     next_id: u32,
     max_map_count: usize,
     anon_merge: AnonMergeRule,
@@ -25,6 +29,9 @@ pub struct VmaTree {
     /// How many there may be (`RLIMIT_MEMLOCK`).
     memlock_pages: u64,
 }
+
+/// From so many VMAs on the gaps between them are indexed.
+const INDEXED_VMAS: usize = 64;
 
 impl Default for VmaTree {
     fn default() -> VmaTree {
@@ -38,6 +45,7 @@ impl VmaTree {
     pub const fn new(max_map_count: usize, anon_merge: AnonMergeRule) -> VmaTree {
         VmaTree {
             vmas: BTreeMap::new(),
+            gaps: RefCell::new(None),
             next_id: 0,
             max_map_count,
             anon_merge,
@@ -192,6 +200,7 @@ impl VmaTree {
     /// Empties the tree; ids start again.
     pub fn clear(&mut self) {
         self.vmas.clear();
+        *self.gaps.get_mut() = None;
         self.next_id = 0;
         self.locked_pages = 0;
     }
@@ -222,12 +231,63 @@ impl VmaTree {
     pub(super) fn store(&mut self, vma: Vma) {
         let replaced = self.vmas.insert(vma.start(), vma);
         self.locked_pages = self.locked_pages + vma.locked_pages() - replaced.map_or(0, |old| old.locked_pages());
+        if self.vmas.len() > INDEXED_VMAS {
+            self.index_stored(vma, replaced);
+        }
     }
 
     pub(super) fn take(&mut self, start: Vpn) -> Vma {
         let vma = self.vmas.remove(&start).unwrap_or_else(|| panic!("no VMA starts at {start}"));
         self.locked_pages -= vma.locked_pages();
+        if self.gaps.get_mut().is_some() {
+            self.index_taken(start);
+        }
         vma
+    }
+
+    /// The end of the VMA below `start`, or 0.
+    fn end_below(&self, start: Vpn) -> Vpn {
+        self.find_prev(start).map_or(Vpn(0), Vma::end)
+    }
+
+    fn index_stored(&mut self, vma: Vma, replaced: Option<Vma>) {
+        if self.gaps.get_mut().is_none() {
+            let ends = [Vpn(0)].into_iter().chain(self.vmas.values().map(Vma::end));
+            let gaps = self.vmas.keys().zip(ends).map(|(start, end)| (*start, *start - end));
+            self.gaps = RefCell::new(Some(GapIndex::new(gaps)));
+            return;
+        }
+        if let Some(old) = replaced {
+            let above = (vma.end() < old.end()).then(|| self.vmas.range(old.end()..).next()).flatten();
+            let above = above.map(|(start, _)| *start);
+            if let (Some(above), Some(index)) = (above, self.gaps.get_mut()) {
+                index.raise(above, above - vma.end());
+            }
+            return;
+        }
+        let below = self.end_below(vma.start());
+        let Some(index) = self.gaps.get_mut() else { return };
+        if let Some(block) = index.insert(vma.start(), vma.start() - below) {
+            let (first, _) = index.span(block);
+            if let Some((middle, _)) = self.vmas.range(first..).nth(BLOCK_VMAS as usize / 2) {
+                index.halve(block, *middle);
+            }
+        }
+    }
+
+    fn index_taken(&mut self, start: Vpn) {
+        let below = self.end_below(start);
+        let above = self.vmas.range(start..).next().map(|(start, _)| *start);
+        let few = self.vmas.len() < INDEXED_VMAS / 2;
+        let gaps = self.gaps.get_mut();
+        if few {
+            *gaps = None;
+        } else if let Some(index) = gaps {
+            index.remove(start);
+            if let Some(above) = above {
+                index.raise(above, above - below);
+            }
+        }
     }
 
     /// The VMA that ends exactly at `vpn`.

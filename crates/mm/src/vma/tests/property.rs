@@ -2,7 +2,7 @@
 
 use super::test_utils::{BASE, World, addr};
 use crate::vma::{FileId, MapFlags, MmapArgs, MmapBacking, VmaKind, VmaTree};
-use mm_types::{PAGE_SIZE, Prot, VmFlags, Vpn};
+use mm_types::{PAGE_SIZE, PageRange, Pgoff, Prot, VmFlags, Vpn};
 use proptest::prelude::*;
 use rangemap::RangeMap;
 use std::collections::BTreeMap;
@@ -179,6 +179,58 @@ proptest! {
                 let want = want.map(|(prot, kind, pgoff)| (prot, kind, if kind == VmaKind::Anon { BASE + page } else { pgoff }));
                 prop_assert_eq!(got, want, "page {} after {:?}", page, op);
             }
+        }
+    }
+}
+
+/// A VMA that comes, with what is free below it, or the n-th that goes.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Map { page: u64, len: u64, stack: bool },
+    Unmap { nth: usize },
+    Cut { nth: usize },
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        6 => (0..6000_u64, 1..4_u64, prop::bool::weighted(0.05)).prop_map(|(page, len, stack)| Change::Map { page, len, stack }),
+        2 => (0..200_usize).prop_map(|nth| Change::Unmap { nth }),
+        1 => (0..200_usize).prop_map(|nth| Change::Cut { nth }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn the_index_of_gaps_finds_what_a_walk_finds(
+        changes in prop::collection::vec(change(), 100..500),
+        asked in prop::collection::vec((1..40_u64, 0..3000_u64, 3000..6100_u64), 40),
+    ) {
+        let mut tree = VmaTree::default();
+        for (n, change) in changes.into_iter().enumerate() {
+            let at = |nth: usize| tree.iter().nth(nth % tree.map_count().max(1)).copied();
+            match change {
+                Change::Map { page, len, stack } => {
+                    let range = PageRange::with_len(Vpn(page), len).expect("not empty");
+                    if tree.find_first_intersection(range).is_none() {
+                        let mut flags = VmFlags::READ;
+                        flags.set(VmFlags::GROWSDOWN, stack);
+                        tree.insert(range, flags, VmaKind::Anon, Pgoff(page), None);
+                    }
+                }
+                Change::Unmap { nth } => if let Some(vma) = at(nth) {
+                    tree.remove(vma.range()).expect("unmapped");
+                },
+                Change::Cut { nth } => if let Some(vma) = at(nth).filter(|vma| vma.range().nr_pages() > 1) {
+                    tree.remove(PageRange::page(vma.end() - 1)).expect("cut");
+                },
+            }
+            let (len, low, high) = asked[n % asked.len()];
+            let mut walked = tree.clone();
+            walked.gaps = None.into();
+            prop_assert_eq!(tree.highest_gap(len, Vpn(low), Vpn(high)), walked.highest_gap(len, Vpn(low), Vpn(high)));
+            prop_assert_eq!(tree.lowest_gap(len, Vpn(low), Vpn(high)), walked.lowest_gap(len, Vpn(low), Vpn(high)));
         }
     }
 }
