@@ -107,6 +107,7 @@ fn an_edited_outcome_of_a_case_is_noticed() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "names the case, should it fail")]
 fn cases_that_calls_alone_cannot_tell_pass() {
     for Case { suite, cases, what, run } in CASES {
         println!("{suite} {cases:?}: {what}");
@@ -122,15 +123,12 @@ fn the_table_in_the_documents_has_the_counts() {
     for Suite { name, cases, meaningful, more: extra } in SUITES {
         let (meaningful, extra) = (numbers(meaningful), numbers(extra));
         let covered = covered(name, &text);
-        let unknown: Vec<&u32> =
-            covered.iter().filter(|n| !meaningful.contains(n) && !extra.contains(n)).collect();
+        let unknown: Vec<&u32> = covered.iter().filter(|n| !meaningful.contains(n) && !extra.contains(n)).collect();
         assert!(unknown.is_empty(), "{name}: {unknown:?}");
-        let (passing, passing_extra) = (covered.intersection(&meaningful).count(), covered.intersection(&extra).count());
-        let row = format!(
-            "| {name} | {cases} | {} | {passing} | {passing_extra} of {} |",
-            meaningful.len(),
-            extra.len()
-        );
+        let (passing, passing_extra) =
+            (covered.intersection(&meaningful).count(), covered.intersection(&extra).count());
+        let row =
+            format!("| {name} | {cases} | {} | {passing} | {passing_extra} of {} |", meaningful.len(), extra.len());
         let missing: Vec<&u32> = meaningful.union(&extra).filter(|n| !covered.contains(n)).collect();
         assert!(document.contains(&row), "docs/fidelity.md lacks {row:?}; missing are {missing:?}");
         all += passing;

@@ -238,11 +238,9 @@ impl Copier<'_> {
         let Some(pfn) = old.mapped_pfn().filter(|_| !old.is_special()) else {
             return Some(self.write_protected(ours, vpn, old).with_young(false));
         };
-        let frame = machine.frame(pfn);
-        if frame.flags.contains(FrameFlags::ANON | FrameFlags::EXCLUSIVE) && frame.pins > 0 {
+        if !machine.share_page(self.k, pfn, self.child.id) {
             return self.copy_present_page(vpn, pfn);
         }
-        machine.share_page(self.k, pfn, self.child.id);
         Some(self.write_protected(ours, vpn, old).with_young(false))
     }
 

@@ -459,24 +459,30 @@ impl Machine {
         }
     }
 
-    /// A child maps the frame too: [`Machine::get_page`], [`Machine::add_rmap`], and it is nobody's alone any more
-    /// (`folio_try_dup_anon_rmap_pte()`).
-    pub(crate) fn share_page(&self, k: &Kernel, pfn: Pfn, child: MmId) {
+    /// A child maps the frame too, with a reference, and it is nobody's alone any more. False, and nothing is done, for an
+    /// exclusive page that a device has pinned (`folio_try_dup_anon_rmap_pte()`).
+    pub(crate) fn share_page(&self, k: &Kernel, pfn: Pfn, child: MmId) -> bool {
         let head = self.head(pfn);
         k.visible_write(frame_obj(head));
         let mut frames = self.frames.lock();
-        if let Some(frame) = frames.get_mut(head) {
+        let pinned = frames.get(head).is_some_and(|head| head.pins > 0);
+        let Some(frame) = frames.get_mut(pfn) else { return true };
+        if pinned && frame.flags.contains(FrameFlags::ANON | FrameFlags::EXCLUSIVE) {
+            return false;
+        }
+        frame.mapcount += 1;
+        frame.flags -= FrameFlags::EXCLUSIVE;
+        if head == pfn && pfn.0 < FIRST_BLOCK {
             frame.refcount += 1;
+            return true;
         }
-        if let Some(frame) = frames.get_mut(pfn) {
-            frame.mapcount += 1;
-            frame.flags -= FrameFlags::EXCLUSIVE;
+        if let Some(head) = frames.get_mut(head) {
+            head.refcount += 1;
         }
-        if pfn.0 >= FIRST_BLOCK
-            && let Some(block) = frames.folio_mut(pfn)
-        {
+        if let Some(block) = frames.folio_mut(pfn) {
             block.count_mapping(child, true);
         }
+        true
     }
 
     /// One entry of a leaf table less maps the frame (`folio_remove_rmap_pte()`).

@@ -150,14 +150,14 @@ fn with_mirror(body: impl FnOnce(&World<'_>, &mut Mirror)) {
     });
 }
 
-pub fn open_close() {
+pub(super) fn open_close() {
     with_mirror(|w, mirror| {
         assert_eq!(mirror.mirrored(), 0);
         Mirror::open(&w.mm).close();
     });
 }
 
-pub fn anon_read() {
+pub(super) fn anon_read() {
     with_mirror(|w, mirror| {
         w.map(0, 6, RW);
         w.assert_reads(1, 0);
@@ -168,7 +168,7 @@ pub fn anon_read() {
     });
 }
 
-pub fn anon_read_prot() {
+pub(super) fn anon_read_prot() {
     with_mirror(|w, mirror| {
         w.map(0, 2, RW);
         fill(w, 0, 2);
@@ -180,7 +180,7 @@ pub fn anon_read_prot() {
     });
 }
 
-pub fn anon_write() {
+pub(super) fn anon_write() {
     with_mirror(|w, mirror| {
         w.map(0, 4, RW);
         mirror.write(0, 4, 50).expect("written");
@@ -189,7 +189,7 @@ pub fn anon_write() {
     });
 }
 
-pub fn anon_write_prot() {
+pub(super) fn anon_write_prot() {
     with_mirror(|w, mirror| {
         w.map(0, 2, Prot::READ);
         w.assert_reads(0, 0);
@@ -202,7 +202,7 @@ pub fn anon_write_prot() {
     });
 }
 
-pub fn anon_write_child() {
+pub(super) fn anon_write_child() {
     for (migrated, huge) in [(false, false), (false, true), (true, false), (true, true)] {
         in_world(|w| {
             w.map(512, 512, RW);
@@ -228,7 +228,7 @@ pub fn anon_write_child() {
     }
 }
 
-pub fn anon_write_child_shared() {
+pub(super) fn anon_write_child_shared() {
     in_world(|w| {
         let args = MmapArgs {
             addr: addr(0),
@@ -249,7 +249,7 @@ pub fn anon_write_child_shared() {
     });
 }
 
-pub fn anon_write_huge() {
+pub(super) fn anon_write_huge() {
     with_mirror(|w, mirror| {
         w.map(512, 512, RW);
         w.mm.madvise(addr(512), bytes(512), Advice::HugePage).expect("advised");
@@ -259,7 +259,7 @@ pub fn anon_write_huge() {
     });
 }
 
-pub fn file_read() {
+pub(super) fn file_read() {
     with_mirror(|w, mirror| {
         let file = w.file(4);
         w.map_file(0, 4, file, MapFlags::SHARED);
@@ -267,7 +267,7 @@ pub fn file_read() {
     });
 }
 
-pub fn file_write() {
+pub(super) fn file_write() {
     with_mirror(|w, mirror| {
         let file = w.file(4);
         w.map_file(0, 4, file, MapFlags::SHARED);
@@ -277,7 +277,7 @@ pub fn file_write() {
     });
 }
 
-pub fn migrate() {
+pub(super) fn migrate() {
     with_mirror(|w, mirror| {
         w.map(0, 8, RW);
         fill(w, 0, 8);
@@ -288,7 +288,7 @@ pub fn migrate() {
     });
 }
 
-pub fn migrate_file_private() {
+pub(super) fn migrate_file_private() {
     with_mirror(|w, mirror| {
         let file = w.file(4);
         w.map_file(0, 4, file, MapFlags::PRIVATE);
@@ -298,7 +298,7 @@ pub fn migrate_file_private() {
     });
 }
 
-pub fn migrate_fault() {
+pub(super) fn migrate_fault() {
     with_mirror(|w, mirror| {
         w.map(0, 8, RW);
         fill(w, 0, 8);
@@ -311,7 +311,7 @@ pub fn migrate_fault() {
     });
 }
 
-pub fn migrate_release() {
+pub(super) fn migrate_release() {
     in_world(|w| {
         let mirror = Mirror::open(&w.mm);
         w.map(0, 8, RW);
@@ -323,7 +323,7 @@ pub fn migrate_release() {
     });
 }
 
-pub fn migrate_shared() {
+pub(super) fn migrate_shared() {
     with_mirror(|w, mirror| {
         let file = w.file(4);
         w.map_file(0, 4, file, MapFlags::SHARED);
@@ -333,7 +333,7 @@ pub fn migrate_shared() {
     });
 }
 
-pub fn migrate_multiple() {
+pub(super) fn migrate_multiple() {
     with_mirror(|w, mirror| {
         w.map(0, 4, RW);
         fill(w, 0, 4);
@@ -345,7 +345,7 @@ pub fn migrate_multiple() {
     });
 }
 
-pub fn anon_read_multiple() {
+pub(super) fn anon_read_multiple() {
     with_mirror(|w, mirror| {
         for round in 0..10 {
             w.map(round * 8, 4, RW);
@@ -357,7 +357,7 @@ pub fn anon_read_multiple() {
     });
 }
 
-pub fn anon_teardown() {
+pub(super) fn anon_teardown() {
     with_mirror(|w, mirror| {
         w.map(0, 4, RW);
         fill(w, 0, 4);
@@ -368,7 +368,7 @@ pub fn anon_teardown() {
     });
 }
 
-pub fn double_map() {
+pub(super) fn double_map() {
     in_world(|w| {
         let (mut one, mut two) = (Mirror::open(&w.mm), Mirror::open(&w.mm));
         w.map(0, 4, RW);
@@ -384,7 +384,7 @@ pub fn double_map() {
     });
 }
 
-pub fn exclusive() {
+pub(super) fn exclusive() {
     with_mirror(|w, _| {
         w.map(0, 4, RW);
         fill(w, 0, 4);
@@ -397,7 +397,7 @@ pub fn exclusive() {
     });
 }
 
-pub fn exclusive_mprotect() {
+pub(super) fn exclusive_mprotect() {
     with_mirror(|w, mirror| {
         w.map(0, 4, RW);
         fill(w, 0, 4);
@@ -408,7 +408,7 @@ pub fn exclusive_mprotect() {
     });
 }
 
-pub fn exclusive_cow() {
+pub(super) fn exclusive_cow() {
     with_mirror(|w, _| {
         w.map(0, 4, RW);
         fill(w, 0, 4);
@@ -423,7 +423,7 @@ pub fn exclusive_cow() {
     });
 }
 
-pub fn gup_of_device_pages() {
+pub(super) fn gup_of_device_pages() {
     with_mirror(|w, mirror| {
         w.map(0, 4, RW);
         fill(w, 0, 4);
@@ -438,7 +438,7 @@ pub fn gup_of_device_pages() {
     });
 }
 
-pub fn cow_in_device() {
+pub(super) fn cow_in_device() {
     with_mirror(|w, mirror| {
         w.map(0, 4, RW);
         fill(w, 0, 4);
@@ -459,7 +459,7 @@ fn huge_or_not(w: &World<'_>, huge: bool) {
     fill(w, 512, 512);
 }
 
-pub fn partial_unmap_fault() {
+pub(super) fn partial_unmap_fault() {
     for (huge, from) in [(false, 512), (false, 640), (false, 768), (true, 512), (true, 640), (true, 768)] {
         with_mirror(|w, mirror| {
             huge_or_not(w, huge);
@@ -472,7 +472,7 @@ pub fn partial_unmap_fault() {
     }
 }
 
-pub fn remap_fault() {
+pub(super) fn remap_fault() {
     let places = [2048, 2048 + 128, 2048 + 256];
     for (before, keep, huge) in (0..8).map(|n| (n & 1 != 0, n & 2 != 0, n & 4 != 0)) {
         for to in places {

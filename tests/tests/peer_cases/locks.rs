@@ -12,7 +12,7 @@ fn is_resident(w: &World<'_>, page: u64) -> bool {
     w.mm.pte(vpn(page)).is_present()
 }
 
-pub fn future() {
+pub(super) fn future() {
     in_world(|w| {
         w.mm.mlockall(MlockallFlags::FUTURE).expect("locked");
         w.map(0, 2, RW);
@@ -25,7 +25,7 @@ pub fn future() {
     });
 }
 
-pub fn future_on_fault() {
+pub(super) fn future_on_fault() {
     in_world(|w| {
         w.mm.mlockall(MlockallFlags::FUTURE | MlockallFlags::ONFAULT).expect("locked");
         w.map(0, 2, RW);
@@ -41,7 +41,7 @@ pub fn future_on_fault() {
     });
 }
 
-pub fn vma_management() {
+pub(super) fn vma_management() {
     in_world(|w| {
         w.mm.mlockall(MlockallFlags::FUTURE).expect("locked");
         w.map(0, 3, RW);

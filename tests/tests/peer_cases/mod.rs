@@ -7,17 +7,17 @@ mod pins;
 mod world;
 
 /// One case, or some in a row.
-pub struct Case {
-    pub suite: &'static str,
+pub(crate) struct Case {
+    pub(crate) suite: &'static str,
     /// First and last.
-    pub cases: (u32, u32),
-    pub what: &'static str,
-    pub run: fn(),
+    pub(crate) cases: (u32, u32),
+    pub(crate) what: &'static str,
+    pub(crate) run: fn(),
 }
 
 macro_rules! cases {
     ($($suite:literal $first:literal $(-$last:literal)?: $what:literal => $run:path,)*) => {
-        pub const CASES: &[Case] = &[$(Case {
+        pub(crate) const CASES: &[Case] = &[$(Case {
             suite: $suite,
             cases: cases!(@range $first $($last)?),
             what: $what,

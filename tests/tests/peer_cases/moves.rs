@@ -5,7 +5,7 @@ use mm::vma::{AnonMergeRule, MremapFlags, NewMapping, VmaKind, VmaTree};
 use mm::{Advice, FaultError, UffdMode};
 use mm_types::{Errno, Pgoff, VmFlags};
 
-pub fn special_flags() {
+pub(super) fn special_flags() {
     let flags = VmFlags::READ | VmFlags::WRITE | VmFlags::MAYREAD | VmFlags::MAYWRITE;
     for special in [VmFlags::PFNMAP, VmFlags::DONTEXPAND] {
         let mut tree = VmaTree::new(100, AnonMergeRule::default());
@@ -24,7 +24,7 @@ pub fn special_flags() {
 }
 
 /// 2 GiB by a whole PUD entry, or not: contents are sparse.
-pub fn two_gib() {
+pub(super) fn two_gib() {
     const PAGES: u64 = 1 << 19;
     const GIB: u64 = 1 << 18;
     for to in [4 * GIB + 1, 4 * GIB + 256, 4 * GIB + 512, 4 * GIB] {
@@ -43,7 +43,7 @@ pub fn two_gib() {
     }
 }
 
-pub fn armed_vma() {
+pub(super) fn armed_vma() {
     in_world(|w| {
         for page in [0, 2, 4] {
             w.map(page, 1, RW);
@@ -62,7 +62,7 @@ pub fn armed_vma() {
     });
 }
 
-pub fn process_madvise() {
+pub(super) fn process_madvise() {
     in_world(|w| {
         w.map(0, 10, RW);
         w.map(20, 5, RW);
@@ -71,7 +71,18 @@ pub fn process_madvise() {
             [(0, 1), (5, 2), (20, 1), (22, 3), (30, 2), (40, 1)].map(|(page, len)| (addr(page), bytes(len))).to_vec();
         assert_eq!(w.mm.process_madvise(&vector, Advice::GuardInstall), Ok(bytes(10)));
         let guarded = |page| w.mm.write_page(vpn(page), 1) == Err(FaultError::Guard(vpn(page)));
-        for (page, guard) in [(0, true), (1, false), (5, true), (6, true), (20, true), (21, false), (24, true), (30, true), (40, true), (41, false)] {
+        for (page, guard) in [
+            (0, true),
+            (1, false),
+            (5, true),
+            (6, true),
+            (20, true),
+            (21, false),
+            (24, true),
+            (30, true),
+            (40, true),
+            (41, false),
+        ] {
             assert_eq!(guarded(page), guard, "page {page}");
         }
         assert_eq!(w.mm.process_madvise(&vector, Advice::GuardRemove), Ok(bytes(10)));

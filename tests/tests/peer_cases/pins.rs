@@ -42,11 +42,11 @@ fn read_only_for_a_while(w: &World<'_>) {
     w.mm.mprotect(addr(0), bytes(1), RW).expect("writable");
 }
 
-pub fn spliced_in_child() {
+pub(super) fn spliced_in_child() {
     in_world(|w| child_keeps_what_it_had(w, || {}));
 }
 
-pub fn spliced_in_child_protected() {
+pub(super) fn spliced_in_child_protected() {
     in_world(|w| child_keeps_what_it_had(w, || read_only_for_a_while(w)));
 }
 
@@ -64,11 +64,11 @@ fn parent_keeps_what_it_had(before: bool) {
     });
 }
 
-pub fn spliced_before_fork() {
+pub(super) fn spliced_before_fork() {
     parent_keeps_what_it_had(true);
 }
 
-pub fn spliced_after_fork() {
+pub(super) fn spliced_after_fork() {
     parent_keeps_what_it_had(false);
 }
 
@@ -82,7 +82,7 @@ fn write_pin(w: &World<'_>) -> Pfn {
     one(&w.mm, 0, |mm, pages| device::pin_user_pages_longterm(mm, pages, true))
 }
 
-pub fn pinned_protected() {
+pub(super) fn pinned_protected() {
     in_world(|w| {
         start(w);
         let pinned = write_pin(w);
@@ -91,7 +91,7 @@ pub fn pinned_protected() {
     });
 }
 
-pub fn pinned_fork() {
+pub(super) fn pinned_fork() {
     in_world(|w| {
         start(w);
         let pinned = write_pin(w);
@@ -116,7 +116,7 @@ fn both(body: impl Fn(&World<'_>, u64)) {
     });
 }
 
-pub fn read_pin_shared() {
+pub(super) fn read_pin_shared() {
     both(|w, page| {
         let child = w.fork();
         let pinned = read_pin(&w.mm, page);
@@ -127,7 +127,7 @@ pub fn read_pin_shared() {
     });
 }
 
-pub fn read_pin_previously_shared() {
+pub(super) fn read_pin_previously_shared() {
     both(|w, page| {
         w.fork().exit();
         let before = w.mm.pte(vpn(page)).pfn();
@@ -137,14 +137,14 @@ pub fn read_pin_previously_shared() {
     });
 }
 
-pub fn read_pin_exclusive() {
+pub(super) fn read_pin_exclusive() {
     both(|w, page| {
         let pinned = read_pin(&w.mm, page);
         pin_sees_writes(w, pinned, page);
     });
 }
 
-pub fn read_pin_of_others() {
+pub(super) fn read_pin_of_others() {
     in_world(|w| {
         w.map(0, 1, RW);
         w.assert_reads(0, 0);

@@ -10,37 +10,37 @@ use std::sync::Arc;
 /// Page 0 of the cases; a multiple of 1 GiB.
 const BASE: Vpn = Vpn(0x1000_0000);
 
-pub const RW: Prot = Prot::READ.union(Prot::WRITE);
+pub(super) const RW: Prot = Prot::READ.union(Prot::WRITE);
 
-pub fn vpn(page: u64) -> Vpn {
+pub(super) fn vpn(page: u64) -> Vpn {
     BASE + page
 }
 
-pub fn addr(page: u64) -> VirtAddr {
+pub(super) fn addr(page: u64) -> VirtAddr {
     vpn(page).addr()
 }
 
-pub fn range(page: u64, nr_pages: u64) -> PageRange {
+pub(super) fn range(page: u64, nr_pages: u64) -> PageRange {
     PageRange::with_len(vpn(page), nr_pages).expect("not empty")
 }
 
-pub fn bytes(nr_pages: u64) -> u64 {
+pub(super) fn bytes(nr_pages: u64) -> u64 {
     nr_pages * PAGE_SIZE
 }
 
-pub struct World<'a> {
-    pub k: &'a Kernel,
-    pub machine: Arc<Machine>,
-    pub mm: Arc<Mm>,
+pub(super) struct World<'a> {
+    pub(super) k: &'a Kernel,
+    pub(super) machine: Arc<Machine>,
+    pub(super) mm: Arc<Mm>,
 }
 
 impl World<'_> {
-    pub fn map(&self, page: u64, nr_pages: u64, prot: Prot) {
+    pub(super) fn map(&self, page: u64, nr_pages: u64, prot: Prot) {
         self.mm.mmap_anon(range(page, nr_pages), prot).expect("mapped");
     }
 
     /// Shared memory, or a file: shared, or private.
-    pub fn map_file(&self, page: u64, nr_pages: u64, file: FileId, kind: MapFlags) {
+    pub(super) fn map_file(&self, page: u64, nr_pages: u64, file: FileId, kind: MapFlags) {
         let args = MmapArgs {
             addr: addr(page),
             len_bytes: bytes(nr_pages),
@@ -53,7 +53,7 @@ impl World<'_> {
     }
 
     /// A memory file of `nr_pages` pages that hold 100, 101 and so on.
-    pub fn file(&self, nr_pages: u64) -> FileId {
+    pub(super) fn file(&self, nr_pages: u64) -> FileId {
         let file = self.machine.memfd("file");
         (0..nr_pages).for_each(|page| {
             self.machine.pwrite(file, bytes(page), 100 + page).expect("written");
@@ -62,26 +62,26 @@ impl World<'_> {
         file
     }
 
-    pub fn fork(&self) -> Arc<Mm> {
+    pub(super) fn fork(&self) -> Arc<Mm> {
         self.mm.fork(self.k, Name::new("child")).expect("a child")
     }
 
-    pub fn write(&self, page: u64, value: u64) {
+    pub(super) fn write(&self, page: u64, value: u64) {
         self.mm.write_page(vpn(page), value).expect("written");
     }
 
     #[track_caller]
-    pub fn assert_reads(&self, page: u64, value: u64) {
+    pub(super) fn assert_reads(&self, page: u64, value: u64) {
         assert_eq!(self.mm.read_page(vpn(page)), Ok(value), "page {page}");
     }
 
     /// Where the VMAs are, and their flags' letters that matter here.
-    pub fn vmas(&self) -> Vec<(u64, u64)> {
+    pub(super) fn vmas(&self) -> Vec<(u64, u64)> {
         self.mm.vmas().iter().map(|vma| (vma.start() - BASE, vma.end() - BASE)).collect()
     }
 }
 
-pub fn in_world(body: impl FnOnce(&World<'_>)) {
+pub(super) fn in_world(body: impl FnOnce(&World<'_>)) {
     let kernel = Kernel::new(KernelConfig::default());
     let machine = kernel.enter(|k| {
         let config = MachineConfig { swap_bytes: 0, reclaim_by_choice: false, ..MachineConfig::default() };

@@ -1,4 +1,4 @@
-//! Looking for free pages. The one place that does: gap by gap at first, then by the index (`gap_index.rs`).
+//! Looking for free pages. The one place that does: gap by gap at first, then by the index (`map.rs`).
 
 use super::{Vma, VmaTree};
 use mm_types::{PageRange, Vpn};
@@ -11,9 +11,13 @@ impl VmaTree {
     ///
     /// Source: `unmapped_area_topdown()`, mm/mmap.c, 6.12.
     pub(super) fn highest_gap(&self, nr_pages: u64, low: Vpn, high: Vpn) -> Option<PageRange> {
-        let mut high = high;
+        self.highest_after(WALKED, nr_pages, low, high)
+    }
+
+    /// The same; `walked` gaps are looked at one by one.
+    pub(super) fn highest_after(&self, walked: u32, nr_pages: u64, low: Vpn, mut high: Vpn) -> Option<PageRange> {
         // Mostly there is room above all.
-        let top = self.vmas.last_key_value().map_or(low, |(_, last)| last.end());
+        let top = self.vmas.last().map_or(low, Vma::end);
         if top <= high
             && let Some(found) = fit_below(top.max(low), &mut high, None, nr_pages)
         {
@@ -21,9 +25,8 @@ impl VmaTree {
         }
         let mut above = self.find_at_or_above(high);
         for (vma, passed) in self.iter_down(high).zip(0..) {
-            if passed == WALKED
+            if passed == walked
                 && let Some(above) = above
-                && self.gaps.borrow().is_some()
             {
                 return self.highest_indexed(nr_pages, low, high, above.start());
             }
@@ -42,10 +45,15 @@ impl VmaTree {
     ///
     /// Source: `unmapped_area()`, mm/mmap.c, 6.12.
     pub(super) fn lowest_gap(&self, nr_pages: u64, low: Vpn, high: Vpn) -> Option<PageRange> {
+        self.lowest_after(WALKED, nr_pages, low, high)
+    }
+
+    /// The same; `walked` gaps are looked at one by one.
+    pub(super) fn lowest_after(&self, walked: u32, nr_pages: u64, low: Vpn, high: Vpn) -> Option<PageRange> {
         let mut bottom = low;
         let all = PageRange::new(low, Vpn::MAX).ok()?;
         for (vma, passed) in self.iter_range(all).zip(0..) {
-            if passed == WALKED && self.gaps.borrow().is_some() {
+            if passed == walked {
                 return self.lowest_indexed(nr_pages, low, high, vma.start());
             }
             if let Some(found) = fit_low(bottom, vma.start_gap().min(high), nr_pages) {
@@ -61,13 +69,11 @@ impl VmaTree {
 
     /// The same for the gap below the VMA at `at`, and those below that.
     fn highest_indexed(&self, nr_pages: u64, low: Vpn, mut high: Vpn, mut at: Vpn) -> Option<PageRange> {
-        let mut gaps = self.gaps.borrow_mut();
-        let index = gaps.as_mut()?;
         loop {
-            let block = index.last_fit(index.block_of(at), nr_pages)?;
-            let (first, next) = index.span(block);
+            let block = self.vmas.last_fit(at, nr_pages)?;
+            let (first, end) = self.vmas.span(block);
             let mut widest = 0;
-            let mut below = self.vmas.range(..next.min(at + 1)).rev().map(|(_, vma)| vma).peekable();
+            let mut below = self.vmas.range(Vpn(0), end.min(at + 1)).rev().peekable();
             while let Some(vma) = below.next_if(|vma| vma.start() >= first) {
                 if vma.start().min(high) <= low {
                     return None;
@@ -80,8 +86,8 @@ impl VmaTree {
                     return Some(found);
                 }
             }
-            if at + 1 >= next {
-                index.set(block, widest);
+            if at + 1 >= end {
+                self.vmas.set_bound(block, widest);
             }
             at = Vpn(first.0.checked_sub(1)?);
         }
@@ -89,14 +95,12 @@ impl VmaTree {
 
     /// The same for the gap below the VMA at `at`, and those above that.
     fn lowest_indexed(&self, nr_pages: u64, low: Vpn, high: Vpn, at: Vpn) -> Option<PageRange> {
-        let mut gaps = self.gaps.borrow_mut();
-        let index = gaps.as_mut()?;
         let mut from = at;
-        while let Some(block) = index.first_fit(index.block_of(from), nr_pages) {
-            let (first, next) = index.span(block);
+        while let Some(block) = self.vmas.first_fit(from, nr_pages) {
+            let (first, end) = self.vmas.span(block);
             let mut widest = 0;
             let mut bottom = self.find_prev(from.max(first)).map_or(Vpn(0), Vma::end);
-            for vma in self.vmas.range(from.max(first)..next).map(|(_, vma)| vma) {
+            for vma in self.vmas.range(from.max(first), end) {
                 if bottom >= high {
                     return None;
                 }
@@ -107,20 +111,17 @@ impl VmaTree {
                 bottom = vma.end();
             }
             if from <= first {
-                index.set(block, widest);
+                self.vmas.set_bound(block, widest);
             }
-            if next == Vpn::MAX {
-                break;
-            }
-            from = next;
+            from = end;
         }
-        let bottom = self.vmas.values().next_back().map_or(low, Vma::end);
+        let bottom = self.vmas.last().map_or(low, Vma::end);
         fit_low(bottom.max(low), high, nr_pages)
     }
 }
 
 /// Gaps that are looked at one by one before the index is asked.
-const WALKED: u32 = 8;
+pub(super) const WALKED: u32 = 8;
 
 /// The highest pages of a gap between `bottom` and the VMA `above`, below `high`. A gap that would be large enough but for
 /// a stack's guard lowers `high` for what is looked at next.

@@ -35,7 +35,7 @@ mod area;
 mod brk;
 mod change;
 mod gap;
-mod gap_index;
+mod map;
 mod maps;
 mod merge;
 mod mmap;

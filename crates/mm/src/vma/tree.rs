@@ -1,10 +1,8 @@
 //! The VMAs of one address space.
 
-use super::gap_index::{BLOCK_VMAS, GapIndex};
+use super::map::VmaMap;
 use super::{AnonLink, AnonMergeRule, Vma, VmaChange, VmaChanges, VmaId, VmaKind};
 use mm_types::{PageRange, Pgoff, VmFlags, Vpn};
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 /// `vm.max_map_count` as kernels ship it. Source: `DEFAULT_MAX_MAP_COUNT`, include/linux/mm.h, 6.12.
 pub const DEFAULT_MAX_MAP_COUNT: usize = 65_530;
@@ -17,10 +15,8 @@ pub const DEFAULT_MAX_MAP_COUNT: usize = 65_530;
 /// Context: every method that alters wants `mmap_lock` held for writing by its caller, every other for reading.
 #[derive(Clone, Debug)]
 pub struct VmaTree {
-    // invariant: the key is the start of its VMA; no two VMAs overlap
-    pub(super) vmas: BTreeMap<Vpn, Vma>,
-    /// Where there is room between them, once there are many. A search says what it finds out.
-    pub(super) gaps: RefCell<Option<GapIndex>>,
+    // invariant: no two VMAs overlap
+    pub(super) vmas: VmaMap,
     next_id: u32,
     max_map_count: usize,
     anon_merge: AnonMergeRule,
@@ -29,9 +25,6 @@ pub struct VmaTree {
     /// How many there may be (`RLIMIT_MEMLOCK`).
     memlock_pages: u64,
 }
-
-/// From so many VMAs on the gaps between them are indexed.
-const INDEXED_VMAS: usize = 64;
 
 impl Default for VmaTree {
     fn default() -> VmaTree {
@@ -43,15 +36,7 @@ impl VmaTree {
     /// An empty tree. `max_map_count` is `vm.max_map_count`: above it nothing is mapped, at it nothing is split.
     #[must_use]
     pub const fn new(max_map_count: usize, anon_merge: AnonMergeRule) -> VmaTree {
-        VmaTree {
-            vmas: BTreeMap::new(),
-            gaps: RefCell::new(None),
-            next_id: 0,
-            max_map_count,
-            anon_merge,
-            locked_pages: 0,
-            memlock_pages: u64::MAX,
-        }
+        VmaTree { vmas: VmaMap::new(), next_id: 0, max_map_count, anon_merge, locked_pages: 0, memlock_pages: u64::MAX }
     }
 
     /// An empty tree with the same limits.
@@ -101,7 +86,7 @@ impl VmaTree {
     /// Whether nothing is mapped.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.vmas.is_empty()
+        self.vmas.len() == 0
     }
 
     /// The limit the tree was made with.
@@ -119,19 +104,19 @@ impl VmaTree {
     /// The VMA that maps `vpn`.
     #[must_use]
     pub fn find(&self, vpn: Vpn) -> Option<&Vma> {
-        self.vmas.range(..=vpn).next_back().map(|(_, v)| v).filter(|v| v.end() > vpn)
+        self.vmas.last_at(vpn).filter(|v| v.end() > vpn)
     }
 
     /// The lowest VMA that ends above `vpn` (`find_vma()`): the one that maps it, or the next above.
     #[must_use]
     pub fn find_at_or_above(&self, vpn: Vpn) -> Option<&Vma> {
-        self.find(vpn).or_else(|| self.vmas.range(vpn..).next().map(|(_, v)| v))
+        self.find(vpn).or_else(|| self.vmas.range(vpn, Vpn::MAX).next())
     }
 
     /// The highest VMA that starts below `vpn`.
     #[must_use]
     pub fn find_prev(&self, vpn: Vpn) -> Option<&Vma> {
-        self.vmas.range(..vpn).next_back().map(|(_, v)| v)
+        self.vmas.last_at(Vpn(vpn.0.checked_sub(1)?))
     }
 
     /// The lowest VMA with a page in `range` (`find_vma_intersection()`).
@@ -143,17 +128,17 @@ impl VmaTree {
     /// The VMAs with a page in `range`, lowest first, each whole.
     pub fn iter_range(&self, range: PageRange) -> impl DoubleEndedIterator<Item = &Vma> {
         let first = self.find(range.start()).map_or(range.start(), Vma::start);
-        self.vmas.range(first..range.end()).map(|(_, v)| v)
+        self.vmas.range(first, range.end())
     }
 
     /// All VMAs, lowest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Vma> {
-        self.vmas.values()
+        self.vmas.iter()
     }
 
     /// The VMAs that start at or below `vpn`, highest first.
     pub(super) fn iter_down(&self, vpn: Vpn) -> impl Iterator<Item = &Vma> {
-        self.vmas.range(..=vpn).rev().map(|(_, v)| v)
+        self.vmas.up_to(vpn).rev()
     }
 
     /// Adds a VMA without trying to merge it: how exec, fork and a loaded map build an address space
@@ -200,7 +185,6 @@ impl VmaTree {
     /// Empties the tree; ids start again.
     pub fn clear(&mut self) {
         self.vmas.clear();
-        *self.gaps.get_mut() = None;
         self.next_id = 0;
         self.locked_pages = 0;
     }
@@ -208,18 +192,18 @@ impl VmaTree {
     /// Checks what must hold between VMAs (`validate_mm()`).
     ///
     /// # Panics
-    /// When a key is not the start of its VMA, or two VMAs overlap.
+    /// When a VMA cannot be found by its start, or two overlap.
     pub fn validate(&self) {
         let mut end = Vpn(0);
-        for (key, vma) in &self.vmas {
-            assert_eq!(*key, vma.start(), "the key of {} is {key}", vma.range);
+        for vma in self.vmas.iter() {
+            assert_eq!(self.vmas.get(vma.start()), Some(vma), "the VMA at {} cannot be found", vma.start());
             assert!(end <= vma.start(), "{} overlaps the VMA below it, which ends at {end}", vma.range);
             end = vma.end();
         }
     }
 
     pub(super) fn find_mut(&mut self, vpn: Vpn) -> Option<&mut Vma> {
-        self.vmas.range_mut(..=vpn).next_back().map(|(_, v)| v).filter(|v| v.end() > vpn)
+        self.vmas.last_at_mut(vpn).filter(|v| v.end() > vpn)
     }
 
     pub(super) fn fresh_id(&mut self) -> VmaId {
@@ -229,65 +213,14 @@ impl VmaTree {
     }
 
     pub(super) fn store(&mut self, vma: Vma) {
-        let replaced = self.vmas.insert(vma.start(), vma);
+        let replaced = self.vmas.insert(vma);
         self.locked_pages = self.locked_pages + vma.locked_pages() - replaced.map_or(0, |old| old.locked_pages());
-        if self.vmas.len() > INDEXED_VMAS {
-            self.index_stored(vma, replaced);
-        }
     }
 
     pub(super) fn take(&mut self, start: Vpn) -> Vma {
-        let vma = self.vmas.remove(&start).unwrap_or_else(|| panic!("no VMA starts at {start}"));
+        let vma = self.vmas.remove(start).unwrap_or_else(|| panic!("no VMA starts at {start}"));
         self.locked_pages -= vma.locked_pages();
-        if self.gaps.get_mut().is_some() {
-            self.index_taken(start);
-        }
         vma
-    }
-
-    /// The end of the VMA below `start`, or 0.
-    fn end_below(&self, start: Vpn) -> Vpn {
-        self.find_prev(start).map_or(Vpn(0), Vma::end)
-    }
-
-    fn index_stored(&mut self, vma: Vma, replaced: Option<Vma>) {
-        if self.gaps.get_mut().is_none() {
-            let ends = [Vpn(0)].into_iter().chain(self.vmas.values().map(Vma::end));
-            let gaps = self.vmas.keys().zip(ends).map(|(start, end)| (*start, *start - end));
-            self.gaps = RefCell::new(Some(GapIndex::new(gaps)));
-            return;
-        }
-        if let Some(old) = replaced {
-            let above = (vma.end() < old.end()).then(|| self.vmas.range(old.end()..).next()).flatten();
-            let above = above.map(|(start, _)| *start);
-            if let (Some(above), Some(index)) = (above, self.gaps.get_mut()) {
-                index.raise(above, above - vma.end());
-            }
-            return;
-        }
-        let below = self.end_below(vma.start());
-        let Some(index) = self.gaps.get_mut() else { return };
-        if let Some(block) = index.insert(vma.start(), vma.start() - below) {
-            let (first, _) = index.span(block);
-            if let Some((middle, _)) = self.vmas.range(first..).nth(BLOCK_VMAS as usize / 2) {
-                index.halve(block, *middle);
-            }
-        }
-    }
-
-    fn index_taken(&mut self, start: Vpn) {
-        let below = self.end_below(start);
-        let above = self.vmas.range(start..).next().map(|(start, _)| *start);
-        let few = self.vmas.len() < INDEXED_VMAS / 2;
-        let gaps = self.gaps.get_mut();
-        if few {
-            *gaps = None;
-        } else if let Some(index) = gaps {
-            index.remove(start);
-            if let Some(above) = above {
-                index.raise(above, above - below);
-            }
-        }
     }
 
     /// The VMA that ends exactly at `vpn`.
@@ -297,7 +230,7 @@ impl VmaTree {
 
     /// The VMA that starts exactly at `vpn`.
     pub(super) fn starting_at(&self, vpn: Vpn) -> Option<Vma> {
-        self.vmas.get(&vpn).copied()
+        self.vmas.get(vpn).copied()
     }
 
     /// Gives the VMA `vma`, stored under its old start, another range; the object's page follows the start.

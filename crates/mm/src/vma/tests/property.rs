@@ -227,10 +227,12 @@ proptest! {
                 },
             }
             let (len, low, high) = asked[n % asked.len()];
-            let mut walked = tree.clone();
-            walked.gaps = None.into();
-            prop_assert_eq!(tree.highest_gap(len, Vpn(low), Vpn(high)), walked.highest_gap(len, Vpn(low), Vpn(high)));
-            prop_assert_eq!(tree.lowest_gap(len, Vpn(low), Vpn(high)), walked.lowest_gap(len, Vpn(low), Vpn(high)));
+            tree.validate();
+            let (low, high) = (Vpn(low), Vpn(high));
+            for walked in [0, 8] {
+                prop_assert_eq!(tree.highest_after(walked, len, low, high), tree.highest_after(u32::MAX, len, low, high));
+                prop_assert_eq!(tree.lowest_after(walked, len, low, high), tree.lowest_after(u32::MAX, len, low, high));
+            }
         }
     }
 }
