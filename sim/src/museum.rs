@@ -27,6 +27,7 @@ exhibits![
     "gntdev-vma-split-munmap",
     "gpusvm-unbalanced-lock",
     "gup-fast-vs-fork-wp",
+    "hfi1-multi-iovec-overrun",
     "hfi1-remove-under-spinlock",
     "hmm-struct-uaf-in-callback",
     "hugetlb-migrate-lock-order",

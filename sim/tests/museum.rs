@@ -58,6 +58,8 @@ fn every_bug_is_found_and_its_fixed_version_is_silent() {
         assert!(exhibit["runs"].as_u64().is_some_and(|n| n <= 10_000), "{name}: {}", exhibit["runs"]);
         assert_eq!(exhibit["problems"], Value::Array(Vec::new()), "{name}");
     }
+    let kinds: BTreeSet<&str> = shown(json).iter().filter_map(|e| e["kind"].as_str()).collect();
+    assert!(shown(json).len() >= 60 && kinds.len() == 15, "{} exhibits, {kinds:?}", shown(json).len());
     let names: BTreeSet<&str> = shown(json).iter().filter_map(|e| e["name"].as_str()).collect();
     let files = fs::read_dir(project().join("sim/scenarios/museum")).expect("the folder");
     let files: BTreeSet<String> = files

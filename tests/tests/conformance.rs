@@ -129,7 +129,7 @@ fn results_read_like_a_test_list_and_like_ktap() {
     let report = all("sabotaged", Some("sleep-in-nonblocking"));
     let text = report.to_text();
     for part in [
-        "running 33 conformance cases against sabotaged\n",
+        "running 37 conformance cases against sabotaged\n",
         "\ntest lifecycle ... ok\n",
         "\ntest nonblocking ... FAILED: CTX\n",
         "\n---- nonblocking ----\nscenario \"",
@@ -139,7 +139,7 @@ fn results_read_like_a_test_list_and_like_ktap() {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     let ktap = report.to_ktap();
-    assert!(ktap.starts_with("KTAP version 1\n1..33\nok 1 lifecycle\n"), "{ktap}");
+    assert!(ktap.starts_with("KTAP version 1\n1..37\nok 1 lifecycle\n"), "{ktap}");
     let results = ktap.lines().skip(2).filter(|line| !line.starts_with("# "));
     for (number, line) in results.enumerate() {
         let ok = line.strip_prefix("not ").unwrap_or(line);

@@ -522,11 +522,13 @@ impl Fault<'_> {
         machine.get_page(self.k, pfn);
         machine.add_rmap(pfn, self.mm.id);
         machine.with_frame(pfn, |f| f.flags |= FrameFlags::LRU);
-        let shared = machine.swap_free(self.k, slot);
-        machine.with_frame(pfn, |f| f.flags.set(FrameFlags::EXCLUSIVE, !shared));
-        ptes.set(self.k, self.vpn, self.swapped_in(pfn, !shared));
+        let still_swapped = machine.swap_free(self.k, slot);
+        // Another process may have it mapped from the swap cache already (`folio_ref_count(folio) == 1` in do_swap_page()).
+        let exclusive = !still_swapped && frame.mapcount == 0;
+        machine.with_frame(pfn, |f| f.flags.set(FrameFlags::EXCLUSIVE, exclusive));
+        ptes.set(self.k, self.vpn, self.swapped_in(pfn, exclusive));
         drop(ptes);
-        if !shared {
+        if !still_swapped {
             machine.delete_from_swap_cache(self.k, pfn);
             machine.put_page(self.k, pfn);
         }

@@ -4,7 +4,7 @@ use crate::subscriptions::Subscriptions;
 use ksync::current;
 use mm_types::PageRange;
 use std::ops::ControlFlow;
-use trace::{NotifyEvent, NotifyRange};
+use trace::{EventKind, NotifyEvent, NotifyRange};
 
 impl Subscriptions {
     /// Tells every subscriber that the address space goes away. Called when the last user left, before any page is freed;
@@ -42,7 +42,10 @@ impl Subscriptions {
                 ControlFlow::Continue(())
             });
             let _locked = self.lock.lock();
-            current(|k| self.list.del_all(k));
+            current(|k| {
+                self.list.del_all(k);
+                k.emit(EventKind::ListReleased { mm: self.mm });
+            });
         }
         // An unregistration that came first may still be inside `release`: pages must not go before it is done.
         self.framework.srcu.synchronize();

@@ -39,6 +39,7 @@ variants! {
     RangeStart, RangeStarted, RangeEnd, BracketLeaked, CallbackEnter, CallbackExit,
     ReadBegin, ReadRetry, SetSeq,
     DeviceCreated, SpteSet, SpteClear, DeviceAccess,
+    ListReleased,
 }
 
 /// A set of kinds.

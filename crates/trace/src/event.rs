@@ -411,4 +411,9 @@ pub enum EventKind {
         /// What it read or stored.
         value: u64,
     },
+    /// Notifier: the address space ends, and its list subscribers are off the list, those without a `release` among them.
+    ListReleased {
+        /// Which.
+        mm: MmId,
+    },
 }

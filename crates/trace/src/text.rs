@@ -41,6 +41,7 @@ impl fmt::Display for EventKind {
             Self::ReclaimEnd { freed } => write!(f, "reclaimed {freed}"),
             Self::MmCreated { mm, name } => write!(f, "mm {mm} {name}"),
             Self::MmExit { mm } => write!(f, "exit_mmap {mm}"),
+            Self::ListReleased { mm } => write!(f, "list_released {mm}"),
             Self::CallEnter { mm, call, pages: Some(p) } => write!(f, "{call} {mm} {p}"),
             Self::CallEnter { mm, call, pages: None } => write!(f, "{call} {mm}"),
             Self::CallExit { error: None } => f.write_str("= 0"),

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use trace::{AccessModel, NotifyRange};
 
 mutants! {
+    OverrunsPage = "overruns-page": "goes on by a whole page where the first part of a buffer ends inside of one, and takes the page behind",
     RemoveUnderSpinlock = "remove-under-spinlock": "unpins, which may sleep, while it walks the cache under its spinlock",
 }
 
@@ -180,7 +181,8 @@ impl Cache {
             self.handler.evict(pages);
             return Ok(None);
         }
-        for (vpn, pfn) in pages.iter().zip(&node.pvec) {
+        let too_far = usize::from(self.handler.mutant == Some(Mutant::OverrunsPage));
+        for (vpn, pfn) in pages.iter().zip(node.pvec.iter().cycle().skip(too_far)) {
             self.base.device.set(via, vpn, *pfn, true);
         }
         cache.push(Arc::clone(&node));

@@ -281,6 +281,14 @@ const MUTANTS: &[Row] = &[
         });
     }),
     row("gntdev", "sleep-in-nonblock", Code::Ctx, OneRun, nonblocking),
+    row("hfi1_cache", "overruns-page", Code::Coh, OneRun, |w| {
+        w.task("all", |mm, d| {
+            for n in 2..4 {
+                mm.write_page(pages(n, 1).start(), n).expect("mapped");
+            }
+            ops(d, [("send", 2, 2)]);
+        });
+    }),
     row("hfi1_cache", "remove-under-spinlock", Code::Ctx, OneRun, |w| {
         w.task("all", |_, d| {
             ops(d, [("send", 2, 2)]);

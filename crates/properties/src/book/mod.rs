@@ -67,6 +67,7 @@ pub(crate) struct Book {
 pub(crate) const READS: Variants = Variants::of(&[
     Variant::Subscribed,
     Variant::MmExit,
+    Variant::ListReleased,
     Variant::UnsubscribeStart,
     Variant::Unsubscribed,
     Variant::RangeStart,
@@ -146,7 +147,7 @@ impl Book {
                 self.task_mut(e.task).exited = true;
             }
             EventKind::MmCreated { mm, name } => self.mms.entry(mm, Mm::default).1.name = Some(name),
-            EventKind::MmExit { mm } => self.exit(mm),
+            EventKind::MmExit { mm } | EventKind::ListReleased { mm } => self.exit(mm),
             EventKind::DeviceCreated { dev, name } => {
                 self.devices.insert(dev, name);
             }

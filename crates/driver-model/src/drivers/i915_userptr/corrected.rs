@@ -150,8 +150,9 @@ impl Corrected {
     }
 
     pub(super) fn get_pages(&self, pages: PageRange) -> Result<(), Errno> {
-        let object = self.object(pages)?;
+        // First: whoever subscribes must know that the address space has users.
         let _users = device::mmget_not_zero(&self.mm).ok_or(Errno::EFAULT)?;
+        let object = self.object(pages)?;
         for _ in 0..self.retries {
             if self.try_get_pages(&object)? {
                 return Ok(());
