@@ -134,7 +134,7 @@ fn results_read_like_a_test_list_and_like_ktap() {
         "\ntest nonblocking ... FAILED: CTX\n",
         "\n---- nonblocking ----\nscenario \"",
         "\nreplay: shootdown replay sd1-",
-        "\ntest result: FAILED. 30 passed; 3 failed; ",
+        "\ntest result: FAILED. 34 passed; 3 failed; ",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
