@@ -181,6 +181,21 @@ pub(crate) struct NotifierArgs {
 pub(crate) enum NotifierCommand {
     /// Run the scenario of each recording's name and compare, operation by operation
     Check(NotifierCheckArgs),
+    /// Run scenarios many times at random, and say which reasons for an invalidation came in how many runs
+    Pressure(NotifierPressureArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NotifierPressureArgs {
+    /// Scenarios, or folders of them
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Runs of each
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) runs: u64,
+    /// Seed of the runs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Args, Debug)]
@@ -549,6 +564,8 @@ pub(crate) enum ListWhat {
     Codes,
     /// Sync points that `order` can pin
     SyncPoints,
+    /// What `behaviours` switches on: fixes that no release has
+    Behaviours,
     /// Bugs of the memory manager that `quirks` switches on
     Quirks,
     /// Statements of tasks and of inline drivers

@@ -16,12 +16,14 @@ fn project() -> PathBuf {
 
 /// Edges learnt here that the kernel had not learnt. Those of the folio lock, which its validator does not see, and of
 /// drivers are not counted.
-const OURS_ONLY: [(&str, &str, &str); 3] = [
+const OURS_ONLY: [(&str, &str, &str); 5] = [
+    ("&hugetlbfs_i_mmap_rwsem_key", "&subscriptions->lock", "registration, as below"),
     (
         "&mapping->i_mmap_rwsem",
         "&subscriptions->lock",
         "registration: the kernel takes the reverse maps' locks with a nest_lock",
     ),
+    ("kn->active#12", "ksm_thread_mutex", "KSM was not recorded"),
     ("mm_all_locks_mutex", "&subscriptions->lock", "the same"),
     (
         "ptlock_ptr(ptdesc)",
@@ -31,7 +33,15 @@ const OURS_ONLY: [(&str, &str, &str); 3] = [
 ];
 
 /// Edges of the memory manager that the kernel had learnt, between classes that are here too, and that are not learnt here.
-const THEIRS_ONLY: [(&str, &str, &str); 18] = [
+const THEIRS_ONLY: [(&str, &str, &str); 25] = [
+    ("&hugetlbfs_i_mmap_rwsem_key", "&anon_vma->rwsem", "registration takes them by trylock here"),
+    ("&hugetlbfs_i_mmap_rwsem_key", "&mapping->i_mmap_rwsem", "registration takes them by trylock here"),
+    ("&hugetlbfs_i_mmap_rwsem_key", "&mm->page_table_lock", "tables above the PMDs are not there"),
+    ("&hugetlbfs_i_mmap_rwsem_key", "fs_reclaim", "tables above the PMDs are not there"),
+    ("&resv_map->rw_sema", "&mm->page_table_lock", "tables above the PMDs are not there"),
+    ("&vma_lock->rw_sema", "&mm->page_table_lock", "tables above the PMDs are not there"),
+    ("ksm_thread_mutex", "fs_reclaim", "what KSM remembers of a page takes no memory here"),
+    ("mm_all_locks_mutex", "&hugetlbfs_i_mmap_rwsem_key", "registration by trylock"),
     ("&ctx->map_changing_lock", "&anon_vma->rwsem", "here by trylock only: huge pages do not move yet"),
     ("&ctx->map_changing_lock", "fs_reclaim", "UFFDIO_COPY holds it; here the page is made by a fault"),
     ("&ctx->map_changing_lock", "ptlock_ptr(ptdesc)", "huge pages"),
@@ -47,7 +57,6 @@ const THEIRS_ONLY: [(&str, &str, &str); 18] = [
     ("mf_mutex", "fs_reclaim", "the new frame is taken without reclaim here"),
     ("mm_all_locks_mutex", "&anon_vma->rwsem", "registration by trylock"),
     ("mm_all_locks_mutex", "&mapping->i_mmap_rwsem", "registration by trylock"),
-    ("mm_all_locks_mutex", "&vma->vm_lock->lock", "registration does not lock VMAs here: it has mmap_lock"),
     ("ptlock_ptr(ptdesc)", "&zone->lock", "the zone's lock"),
     ("ptlock_ptr(ptdesc)#2", "&zone->lock", "the zone's lock"),
 ];

@@ -460,7 +460,8 @@ fn the_document_names_these_proofs_and_no_others() {
 #[test]
 fn every_quirk_is_proven_to_be_found() {
     for (quirk, _) in harness::listing::quirks() {
-        assert!(ROWS.iter().any(|row| row.proof == quirk), "no row switches {quirk} on");
+        let old_bug = root().join("sim/scenarios/quirks").join(&quirk).with_extension("mms").is_file();
+        assert!(old_bug || ROWS.iter().any(|row| row.proof == quirk), "nothing switches {quirk} on");
         assert!(
             read("docs/properties.md").contains(&format!("| `{quirk}` |")),
             "{quirk} is not in the table of quirks"

@@ -51,6 +51,8 @@ pub(crate) struct Map {
     pub(crate) file: Option<(Name, Pgoff)>,
     /// The file is one of a memory file system.
     pub(crate) shmem: bool,
+    /// Memory of huge pages, of a file or of none.
+    pub(crate) hugetlb: bool,
 }
 
 #[derive(Debug)]
@@ -202,11 +204,13 @@ fn mm_spec(mm: &scenario::ast::Mm) -> MmSpec {
 }
 
 fn map(pages: PageRange, prot: Prot, mapping: &Mapping) -> Map {
+    let hugetlb = matches!(mapping.backing, Backing::Hugetlb { .. });
     let (file, shmem) = match &mapping.backing {
         Backing::Anon => (None, false),
         Backing::File { name, offset, shmem } => (Some((Name::new(&name.node), *offset)), *shmem),
+        Backing::Hugetlb { name, offset } => (name.as_ref().map(|name| (Name::new(&name.node), *offset)), false),
     };
-    Map { pages, prot, shared: mapping.sharing == Sharing::Shared, file, shmem }
+    Map { pages, prot, shared: mapping.sharing == Sharing::Shared, file, shmem, hugetlb }
 }
 
 /// The devices that a task registers.

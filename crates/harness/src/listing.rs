@@ -57,6 +57,10 @@ fn sync_point_doc(point: &str) -> &'static str {
         "notifier.read_retry" => "mmu_interval_read_retry",
         "notifier.register" => "registration of a subscriber",
         "notifier.unregister" => "removal of a subscriber",
+        "notifier.deferred" => "between an even sequence and what waited for it: with quirk fix-interval-remove-race",
+        "notifier.unlinked" => "a subscriber is off the list and not released: with quirk wait-for-release",
+        "mm.cow" => "a copy on write after its start; with `lock-vmas-at-registration` only",
+        "mm.moved" => "entries moved and were not flushed: with quirk flush-before-unlock-in-mremap",
         "mm.zap" => "entries of a range are cleared",
         "mm.fault" => "a page fault",
         "mm.reclaim" => "a page is unmapped by reclaim",
@@ -81,5 +85,13 @@ pub fn statements() -> Vec<(String, String)> {
 pub fn quirks() -> Vec<(String, String)> {
     let mm = mm::Quirks::ALL.iter().map(|(name, _, doc)| (*name, *doc));
     let framework = mmu_notifier::Quirks::ALL.iter().map(|(name, _, doc)| (*name, *doc));
+    mm.chain(framework).map(|(name, doc)| (name.to_owned(), doc.to_owned())).collect()
+}
+
+/// Every behaviour that a scenario may ask for beside its kernel preset, with one line of what it does.
+#[must_use]
+pub fn behaviours() -> Vec<(String, String)> {
+    let mm = mm::Behaviour::ALL.iter().map(|(name, _, doc)| (*name, *doc));
+    let framework = mmu_notifier::Behaviour::ALL.iter().map(|(name, _, doc)| (*name, *doc));
     mm.chain(framework).map(|(name, doc)| (name.to_owned(), doc.to_owned())).collect()
 }

@@ -47,6 +47,9 @@ pub(crate) fn execute(live: &Live, op: MmOp, operands: &[OpOperand]) -> Result<(
         (MmOp::DirectWrite, [Text(file), Number(offset), Number(len)]) => {
             machine.direct_write(file.as_str(), *offset, *len).map_err(failed)
         }
+        (MmOp::WpShared, [Text(file), Number(offset), Number(len)]) => {
+            machine.wp_shared(file.as_str(), *offset, *len).map(drop).map_err(failed)
+        }
         (MmOp::Fsync, [Text(file)]) => machine.fsync(file.as_str()).map_err(failed),
         (MmOp::Writeback, [Text(file)]) => machine.writeback_work(file.as_str()).map_err(failed),
         (MmOp::ClearRefs, [Mm(mm), Number(what)]) => live.mm(*mm)?.clear_refs(*what).map_err(failed),
@@ -111,6 +114,11 @@ pub(crate) fn execute(live: &Live, op: MmOp, operands: &[OpOperand]) -> Result<(
             live.mm(*mm)?.khugepaged(*pages);
             Ok(())
         }
+        (MmOp::KsmScan, how) => {
+            machine.ksm_scan(!how.is_empty());
+            Ok(())
+        }
+        (MmOp::KsmUnmerge, []) => machine.ksm_unmerge().map_err(failed),
         (MmOp::Damon, [Mm(mm), Number(addr), Word(space), Word(what)]) => {
             let (mm, vpn, check) = (live.mm(*mm)?, VirtAddr(*addr).vpn(), what == "check");
             if space == "vaddr" {

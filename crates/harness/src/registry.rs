@@ -55,8 +55,7 @@ impl Registry {
         known.finding_codes = Code::ALL.iter().map(|c| c.text().to_owned()).collect();
         known.never_kinds = Code::NEVER_WORDS.iter().map(|w| (*w).to_owned()).collect();
         known.quirks = crate::listing::quirks().into_iter().map(|(name, _)| name).collect();
-        // The preset 6.1 changes call sites that are not modelled yet.
-        known.kernels.retain(|k| scenario::Word::word(*k) == "6.12");
+        known.behaviours = crate::listing::behaviours().into_iter().map(|(name, _)| name).collect();
         known
     }
 }

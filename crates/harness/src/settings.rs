@@ -18,6 +18,11 @@ pub(crate) fn apply(known: &Vocabulary, scenario: &mut Scenario, setting: &str) 
             set_machine(known, scenario, key, value)
         }
         None if key == "quirks" => set_quirks(known, scenario, value),
+        None if key == "behaviours" => set_behaviours(known, scenario, value),
+        None if key == "kernel" => {
+            scenario.kernel = fragment(known, &format!("kernel {value}"))?.kernel;
+            Ok(())
+        }
         None => set_annotation(known, scenario, key, value),
     }
 }
@@ -61,6 +66,12 @@ fn set_machine(known: &Vocabulary, scenario: &mut Scenario, key: &str, value: &s
 fn set_quirks(known: &Vocabulary, scenario: &mut Scenario, value: &str) -> Result<(), String> {
     let value = if value == "none" { "" } else { value };
     scenario.quirks = fragment(known, &format!("quirks {{ {value} }}"))?.quirks;
+    Ok(())
+}
+
+fn set_behaviours(known: &Vocabulary, scenario: &mut Scenario, value: &str) -> Result<(), String> {
+    let value = if value == "none" { "" } else { value };
+    scenario.behaviours = fragment(known, &format!("behaviours {{ {value} }}"))?.behaviours;
     Ok(())
 }
 

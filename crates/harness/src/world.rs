@@ -7,6 +7,7 @@ use crate::globals::Globals;
 use crate::judge::{Counts, Judge};
 use crate::life::{Gone, kept};
 use crate::matrix::LockCounts;
+use crate::pressure::Heard;
 use crate::prove::Witness;
 use crate::pulse::Pulse;
 use crate::recorded::{self, Played};
@@ -250,6 +251,15 @@ impl World {
         (end, recorder.finish())
     }
 
+    /// Whether the subscriber of this name was called in the last run, for a reason and by a hook.
+    pub(crate) fn heard(&self, name: &str, what: Heard) -> bool {
+        let judge = self.judge.borrow();
+        match what {
+            Heard::Reason(reason) => judge.oracles.stats().heard(name, reason),
+            Heard::Hook(hook) => judge.oracles.stats().called(name, hook),
+        }
+    }
+
     /// Visible operations of the last run.
     pub(crate) fn steps(&self) -> u64 {
         self.kernel.steps()
@@ -391,8 +401,12 @@ fn build(k: &Kernel, experiment: &Experiment, judge: &Rc<RefCell<Judge>>, pulse:
     if !code.needs_machine {
         return Live::empty(k, experiment, judge, pulse);
     }
-    let framework =
-        Framework::with_quirks(k, annotations(experiment), quirks(experiment, mmu_notifier::Quirks::from_word));
+    let framework = Framework::of_version(
+        k,
+        annotations(experiment),
+        quirks(experiment, mmu_notifier::Quirks::from_word),
+        framework_behaviour(experiment),
+    );
     let machine = Machine::new(k, machine_config(experiment), framework);
     if let Some(recorder) = &mut judge.borrow_mut().recorder {
         recorder.set_machine(&machine);
@@ -434,8 +448,26 @@ fn machine_config(experiment: &Experiment) -> MachineConfig {
         swap_bytes: asked.swap_bytes.as_ref().map_or(default.swap_bytes, |s| s.node),
         cpus: asked.cpus.as_ref().map_or(default.cpus, |c| c.node),
         quirks: quirks(experiment, mm::Quirks::from_word),
+        behaviour: mm_behaviour(experiment),
         ..default
     }
+}
+
+fn is_6_1(experiment: &Experiment) -> bool {
+    experiment.scenario().kernel.as_ref().is_some_and(|kernel| kernel.node == scenario::ast::KernelPreset::V6_1)
+}
+
+fn mm_behaviour(experiment: &Experiment) -> mm::Behaviour {
+    let preset = if is_6_1(experiment) { mm::Behaviour::V6_1 } else { mm::Behaviour::V6_12 };
+    let asked = experiment.scenario().behaviours.iter().filter_map(|name| mm::Behaviour::from_word(&name.node));
+    asked.fold(preset, |all, one| all | one)
+}
+
+fn framework_behaviour(experiment: &Experiment) -> mmu_notifier::Behaviour {
+    use mmu_notifier::Behaviour;
+    let preset = if is_6_1(experiment) { Behaviour::V6_1 } else { Behaviour::empty() };
+    let asked = experiment.scenario().behaviours.iter().filter_map(|name| Behaviour::from_word(&name.node));
+    asked.fold(preset, |all, one| all | one)
 }
 
 /// Those of the scenario's quirks that `from_word` knows: one list names those of two crates.
@@ -534,7 +566,11 @@ pub(crate) fn touch(mm: &Arc<Mm>, pages: PageRange) -> Result<(), (mm_types::Vpn
 
 impl crate::compile::Map {
     fn open(&self, machine: &Machine, name: Name) -> mm::vma::FileId {
-        if self.shmem { machine.open_shmem(name.as_str()) } else { machine.open_file(name.as_str(), "") }
+        match (self.hugetlb, self.shmem) {
+            (true, _) => machine.open_hugetlb(name.as_str()),
+            (false, true) => machine.open_shmem(name.as_str()),
+            (false, false) => machine.open_file(name.as_str(), ""),
+        }
     }
 
     /// The mapping as a call's arguments. Equal file names are one file.
@@ -544,6 +580,10 @@ impl crate::compile::Map {
             Some((name, offset)) => {
                 let file = self.open(machine, name);
                 (MmapBacking::File { file, readable: true, writable: true }, offset, MapFlags::empty())
+            }
+            None if self.hugetlb => {
+                let file = machine.hugetlb_file(self.pages.nr_pages() * PAGE_SIZE);
+                (MmapBacking::File { file, readable: true, writable: true }, Pgoff(0), MapFlags::empty())
             }
             None => (MmapBacking::None, Pgoff(0), MapFlags::ANONYMOUS),
         };

@@ -88,6 +88,8 @@ bitflags! {
         const UFFD_MISSING = 1 << 27;
         /// Registered with userfaultfd for write protection.
         const UFFD_WP = 1 << 28;
+        /// `VM_HUGETLB`: huge pages only.
+        const HUGETLB = 1 << 29;
     }
 }
 

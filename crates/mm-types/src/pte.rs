@@ -172,6 +172,12 @@ impl Pte {
         }
     }
 
+    /// The same entry for another frame.
+    #[must_use]
+    pub const fn with_pfn(self, pfn: Pfn) -> Pte {
+        Pte((self.0 & !Self::PFN_MASK) | (pfn.0 << Self::PFN_SHIFT))
+    }
+
     /// The same frame, accessible to nobody (`PROT_NONE`) or present again. Only for entries that hold a frame.
     #[must_use]
     pub const fn with_protnone(self, on: bool) -> Pte {

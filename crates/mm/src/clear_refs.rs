@@ -9,6 +9,7 @@
 //!
 //! Source: fs/proc/task_mmu.c, 6.12.
 
+use crate::behaviour::Behaviour;
 use crate::huge::pmd_range;
 use crate::mm::Mm;
 use crate::names::NAMES;
@@ -94,7 +95,7 @@ impl Mm {
             blockable: true,
             owner: None,
         });
-        for vma in vmas.iter().filter(|vma| !vma.flags().contains(VmFlags::PFNMAP)) {
+        for vma in vmas.iter().filter(|vma| !vma.flags().intersects(VmFlags::PFNMAP | VmFlags::HUGETLB)) {
             self.for_each_pmd(vma.range(), |pmd, part| match pmd {
                 Pmd::Table(leaf) => {
                     let ptes = leaf.lock();
@@ -113,6 +114,9 @@ impl Mm {
     /// `ioctl(PAGEMAP_SCAN)` for written pages, with `PM_SCAN_WP_MATCHING`: they are write-protected again. Gives how many.
     pub fn pagemap_scan(&self, pages: PageRange) -> u64 {
         current(|k| {
+            if self.is(Behaviour::NO_NEWER_CALLS) {
+                return 0;
+            }
             let _read = self.mmap_lock.read();
             self.split_huge_in(k, pages);
             let bracket = self.subs.invalidate_range_start(NotifyRange {

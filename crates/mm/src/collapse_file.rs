@@ -11,6 +11,7 @@
 //! Deviation: the kernel holds the locks of all 512 pages until the last is replaced, and puts all back if one cannot be; here
 //! each is replaced as soon as it is unmapped. What was replaced when one cannot be is split again.
 
+use crate::behaviour::Behaviour;
 use crate::collapse::{Collapser, Failed};
 use crate::file::Inode;
 use crate::frames::FrameFlags;
@@ -20,10 +21,12 @@ use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::obj::{cached_page_obj, frame_obj};
 use crate::page_table::{PMD_PAGES, Pmd, PteGuard};
+use crate::quirks::Quirks;
 use crate::reclaim::Unmap;
 use crate::vma::{FileId, Vma};
 use ksync::Kernel;
 use mm_types::{Errno, PageRange, Pfn, Pgoff, Pte, VmFlags, Vpn};
+use mmu_notifier::Bracket;
 use std::sync::Arc;
 
 impl Mm {
@@ -41,6 +44,12 @@ impl Mm {
             return Err(Failed::Here(Errno::EINVAL));
         }
         if self.machine.huge_in_cache(file, start).is_some() {
+            if self.is(Behaviour::RETRACTS_UNDER_MMAP_LOCK) {
+                let _write = self.mmap_lock.write();
+                let i_mmap = self.machine.i_mmap(file).1;
+                let _mappings = i_mmap.write();
+                return self.collapse_pte_mapped_thp(k, file, pages, who);
+            }
             let _read = self.mmap_lock.read();
             return self.collapse_pte_mapped_thp(k, file, pages, who);
         }
@@ -84,7 +93,8 @@ impl Mm {
             if !right(&leaf.lock()) {
                 return Err(Failed::Here(Errno::EINVAL));
             }
-            let bracket = self.subs.invalidate_range_start(self.clear_of(pages));
+            let told = !self.machine.config.quirks.contains(Quirks::NOTIFY_FILE_COLLAPSE);
+            let bracket = told.then(|| self.subs.invalidate_range_start(self.clear_of(pages)));
             let cleared = {
                 let ptes = leaf.lock();
                 // A private copy may have come meanwhile.
@@ -94,12 +104,12 @@ impl Mm {
                 })
             };
             let Some(cleared) = cleared else {
-                bracket.end();
+                bracket.into_iter().for_each(Bracket::end);
                 return Err(Failed::Here(Errno::EINVAL));
             };
             drop(leaf);
             self.take_empty_table(k, pages);
-            bracket.end();
+            bracket.into_iter().for_each(Bracket::end);
             (0..cleared).for_each(|_| self.machine.put_page(k, head));
         }
         if who == Collapser::Advice {
@@ -218,6 +228,16 @@ impl Machine {
             }
         }
         let i_mmap = self.files.lock().i_mmap(inode);
+        if self.config.behaviour.contains(Behaviour::RETRACTS_UNDER_MMAP_LOCK) {
+            let mappings = i_mmap.write();
+            for (mm, vpn) in mappings.walk(start) {
+                let Some(mm) = self.mm(mm) else { continue };
+                if let Some(_write) = mm.mmap_lock.try_write() {
+                    mm.retract_page_table(k, vpn);
+                }
+            }
+            return Ok(());
+        }
         let mappings = i_mmap.read();
         for (mm, vpn) in mappings.walk(start) {
             if let Some(mm) = self.mm(mm) {

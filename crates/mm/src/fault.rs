@@ -22,12 +22,13 @@ use crate::huge_fault::HugeFault;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::{Leaf, PMD_PAGES, PteGuard};
+use crate::quirks::Quirks;
 use crate::vma::{AnonVmaId, FileId, Vma, VmaKind};
 use ksync::{Kernel, RawRwSem};
 use lock_api::RwLockWriteGuard;
 use mm_types::{Errno, Gfp, PageRange, Pfn, Pgoff, Pte, PteKind, VmFlags, Vpn};
 use std::fmt;
-use trace::{EventKind, NotifyEvent, NotifyRange};
+use trace::EventKind;
 
 /// Pages a stack may have: `RLIMIT_STACK` of 8 MiB.
 const STACK_LIMIT_PAGES: u64 = 2048;
@@ -158,13 +159,32 @@ impl Mm {
     /// The fault with only the lock of its VMA; `None` where that is not enough, since the address is in no VMA, or a
     /// writer of `mmap_lock` is at work, or the VMA has never had an anonymous page and needs an `anon_vma` first.
     fn fault_under_vma_lock(&self, k: &Kernel, vpn: Vpn, write: bool) -> Option<Result<Handled, FaultError>> {
+        if self.is(Behaviour::NO_VMA_LOCKS) {
+            return None;
+        }
         let seen = self.find_vma(vpn)?;
-        let needs_anon = seen.is_anonymous() || Mm::is_private(&seen) && write;
+        let hugetlb = seen.flags().contains(VmFlags::HUGETLB);
+        let needs_anon = seen.is_anonymous() || Mm::is_private(&seen) && write && !hugetlb;
         if needs_anon && seen.anon().is_none() {
             return None;
         }
         let how = Access { vma_lock: true, ..Access::plain(write) };
         self.under_vma_lock(vpn, |vma| self.handle_mm_fault_as(k, vma, vpn, how))
+    }
+
+    /// A page that is shared is copied, as by a write, and stays read-only, if its entry is still `seen`. `mmap_lock` held.
+    pub(crate) fn unshare_page(&self, k: &Kernel, vma: &Vma, vpn: Vpn, seen: Pte) -> Result<(), FaultError> {
+        let Some(leaf) = self.tables.walk(vpn) else { return Ok(()) };
+        let page = seen.pfn().filter(|_| !seen.is_special());
+        if page.is_some_and(|pfn| !self.machine.try_get_page(k, pfn)) {
+            return Ok(());
+        }
+        let fault = Fault { mm: self, k, vma, vpn, write: false, leaf: &leaf, unshare: true };
+        let copied = fault.wp_page_copy(seen, page);
+        if let Some(pfn) = page {
+            self.machine.free_page_and_swap_cache(k, pfn);
+        }
+        copied
     }
 
     /// `expand_stack()`: the stack above `vpn` grows down to it, under the write lock.
@@ -203,6 +223,11 @@ impl Mm {
         let forced = how.force && vma.flags().contains(VmFlags::MAYWRITE) && Mm::is_private(vma);
         if !allowed && !forced {
             return Err(FaultError::NotAllowed(vpn));
+        }
+        if vma.flags().contains(VmFlags::HUGETLB) {
+            let handled = self.hugetlb_fault(k, vma, vpn, how)?;
+            self.count_fault();
+            return Ok(handled);
         }
         let handled = match self.huge_fault(k, vma, vpn, how)? {
             HugeFault::Done => Handled::Done,
@@ -259,6 +284,7 @@ struct Fault<'a> {
     vma: &'a Vma,
     vpn: Vpn,
     write: bool,
+    /// A copy is wanted, not write access (`FAULT_FLAG_UNSHARE`).
     unshare: bool,
     leaf: &'a Leaf,
 }
@@ -268,8 +294,11 @@ impl Fault<'_> {
         self.mm.machine.alloc_page(self.k, Gfp::USER).map_err(oom)
     }
 
-    /// The entry of a new page that the task may write if the VMA lets it.
+    /// The entry of a new page, which the task may write if the VMA lets it; not one that is unshared: nobody wants to write yet.
     fn own_entry(&self, pfn: Pfn) -> Pte {
+        if self.unshare {
+            return Pte::present(pfn);
+        }
         let writable = self.vma.flags().contains(VmFlags::WRITE);
         Pte::present(pfn).with_write(writable).with_dirty(writable || self.write)
     }
@@ -397,9 +426,14 @@ impl Fault<'_> {
             return Ok(());
         }
         let page = seen.pfn().filter(|_| !seen.is_special());
+        let counts = machine.config.quirks.contains(Quirks::REUSE_BY_EXCLUSIVITY);
         let reusable = |pfn| {
             let frame = machine.frame(pfn);
+            if counts {
+                return Mm::is_anon_frame(frame.flags) && frame.refcount == 1;
+            }
             Mm::is_anon_frame(frame.flags)
+                && !frame.flags.contains(FrameFlags::KSM)
                 && (frame.flags.contains(FrameFlags::EXCLUSIVE) || self.mm.can_reuse_anon_folio(pfn))
         };
         if !Mm::is_private(self.vma) || page.is_some_and(reusable) {
@@ -442,29 +476,33 @@ impl Fault<'_> {
         let (anon_vma, index) = self.mm.anon_vma_prepare(self.k, self.vpn).map_err(oom)?;
         let copy = self.new_page()?;
         self.copy_page(copy, old.unwrap_or(ZERO_PAGE));
-        let bracket = self.mm.subs.invalidate_range_start(NotifyRange {
-            mm: self.mm.id,
-            pages: PageRange::page(self.vpn),
-            event: NotifyEvent::Clear,
-            blockable: true,
-            owner: None,
-        });
+        let announce = || self.mm.subs.invalidate_range_start(self.mm.clear_of(PageRange::page(self.vpn)));
+        let late = machine.config.quirks.contains(Quirks::CLEAR_BEFORE_SET_IN_COW);
+        let bracket = (!late).then(announce);
+        if machine.config.quirks.contains(Quirks::LOCK_VMAS_AT_REGISTRATION) {
+            self.k.sync_point(NAMES.mm_cow);
+        }
         let ptes = self.leaf.lock();
         let same = ptes.get(self.vpn) == seen;
         if same {
-            ptes.clear(self.k, self.vpn);
-            self.mm.flush_tlb_range(self.k, PageRange::page(self.vpn));
+            if !late {
+                ptes.clear(self.k, self.vpn);
+                self.mm.flush_tlb_notify(self.k, PageRange::page(self.vpn));
+            }
             self.map_new_anon(copy, anon_vma, index);
-            // Unshared: nobody wants to write yet.
-            let own = if self.unshare { Pte::present(copy) } else { self.own_entry(copy) };
-            ptes.set(self.k, self.vpn, own);
+            ptes.set(self.k, self.vpn, self.own_entry(copy));
             if let Some(old) = old {
                 machine.remove_rmap(old, self.mm.id);
                 machine.put_page(self.k, old);
             }
         }
         drop(ptes);
-        bracket.end();
+        let bracket = bracket.unwrap_or_else(|| {
+            let bracket = announce();
+            self.mm.flush_tlb_range(self.k, PageRange::page(self.vpn));
+            bracket
+        });
+        bracket.only_end();
         if !same {
             machine.put_page(self.k, copy);
         }

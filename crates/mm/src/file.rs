@@ -30,6 +30,8 @@ enum Behind {
     /// A memory file system, of which shared anonymous memory is a file: zeros until it is written. What reclaim takes from
     /// it is kept without a slot of the swap device.
     Shmem,
+    /// hugetlbfs: huge pages of zeros.
+    Hugetlb,
     /// Pages of the kernel's own.
     Special,
 }
@@ -64,7 +66,11 @@ pub(crate) struct InodeLocks {
 impl InodeLocks {
     /// Class names carry the recorded kernel's numbers, as those of `file_locks.rs`.
     fn new(inode: Inode, fs: Fs) -> InodeLocks {
-        let name = if fs == Fs::Tmpfs { "&sb->s_type->i_mutex_key#8" } else { "&sb->s_type->i_mutex_key#7" };
+        let name = match fs {
+            Fs::Tmpfs => "&sb->s_type->i_mutex_key#8",
+            Fs::Hugetlbfs => "&sb->s_type->i_mutex_key#9",
+            _ => "&sb->s_type->i_mutex_key#7",
+        };
         let rwsem = |name, what| {
             let class = current(|k| k.class(LockClass::new(name, LockKind::RwSem)));
             Arc::new(RwSem::from_raw(RawRwSem::new(class, inode_obj(inode, what)), ()))
@@ -79,6 +85,9 @@ impl InodeLocks {
 
 /// What tells a memory file system's files from those on a disk.
 const TMPFS: &str = "tmpfs";
+
+/// What tells files of hugetlbfs.
+const HUGETLBFS: &str = "hugetlbfs";
 
 /// Name and inode of shared anonymous memory in /proc/PID/maps.
 const DEV_ZERO: &str = "/dev/zero (deleted)";
@@ -102,9 +111,15 @@ impl FileTable {
 
     fn add_inode(&mut self, machine: &Machine, seed: u64, behind: Behind, size_bytes: u64) -> Inode {
         let inode = u32::try_from(self.inodes.len()).unwrap_or(u32::MAX);
-        let raw = RawRwSem::new(machine.classes.i_mmap, mapping_obj(inode));
+        let classes = &machine.classes;
+        let class = if behind == Behind::Hugetlb { classes.hugetlb_i_mmap } else { classes.i_mmap };
+        let raw = RawRwSem::new(class, mapping_obj(inode));
         let i_mmap = Arc::new(RwSem::from_raw(raw, Mappings::default()));
-        let fs = if behind == Behind::Shmem { Fs::Tmpfs } else { Fs::Disk };
+        let fs = match behind {
+            Behind::Shmem => Fs::Tmpfs,
+            Behind::Hugetlb => Fs::Hugetlbfs,
+            Behind::Disk | Behind::Special => Fs::Disk,
+        };
         let locks = InodeLocks::new(inode, fs);
         self.inodes.push(AddressSpace { i_mmap, pages: Pages::default(), seed, size_bytes, locks });
         inode
@@ -178,7 +193,8 @@ impl FileTable {
         let inode = match self.by_text.get(&key) {
             Some(inode) => *inode,
             None => {
-                let seed = fold(fold(FNV_OFFSET, text.name.as_bytes()), text.device_inode.as_bytes());
+                let named = fold(fold(FNV_OFFSET, text.name.as_bytes()), text.device_inode.as_bytes());
+                let seed = if behind == Behind::Hugetlb { 0 } else { named };
                 let inode = self.add_inode(machine, seed, behind, u64::MAX);
                 self.by_text.insert(key, inode);
                 inode
@@ -250,6 +266,26 @@ impl Machine {
         self.files.lock().open(self, text, Behind::Shmem)
     }
 
+    /// `open()` of a file of hugetlbfs.
+    pub fn open_hugetlb(&self, name: &str) -> FileId {
+        let text = FileText { name: name.to_owned(), device_inode: HUGETLBFS.to_owned() };
+        self.files.lock().open(self, text, Behind::Hugetlb)
+    }
+
+    /// The file behind a mapping of huge pages that has no file (`MAP_HUGETLB | MAP_ANONYMOUS`).
+    pub fn hugetlb_file(&self, size_bytes: u64) -> FileId {
+        let mut files = self.files.lock();
+        let inode = files.add_inode(self, 0, Behind::Hugetlb, size_bytes);
+        let text =
+            FileText { name: "/anon_hugepage (deleted)".to_owned(), device_inode: format!("00:0f {}", inode + 1) };
+        files.add(inode, text, Behind::Hugetlb)
+    }
+
+    /// Whether it is a file of hugetlbfs.
+    pub(crate) fn is_hugetlb(&self, id: FileId) -> bool {
+        self.files.lock().file(id).behind == Behind::Hugetlb
+    }
+
     /// The inode of a file that somebody has opened.
     ///
     /// # Errors
@@ -257,7 +293,7 @@ impl Machine {
     pub(crate) fn inode_named(&self, name: &str) -> Result<Inode, Errno> {
         let files = self.files.lock();
         let key = |device: &str| (name.to_owned(), device.to_owned());
-        let found = files.by_text.get(&key("")).or_else(|| files.by_text.get(&key(TMPFS)));
+        let found = ["", TMPFS, HUGETLBFS].iter().find_map(|device| files.by_text.get(&key(device)));
         found.copied().ok_or(Errno::ENOENT)
     }
 

@@ -17,6 +17,7 @@ use crate::file_locks::Fs;
 use crate::frames::FrameFlags;
 use crate::machine::Machine;
 use crate::names::NAMES;
+use crate::page_table::PMD_PAGES;
 use crate::zap::Zap;
 use ksync::{Kernel, current};
 use mm_types::{Errno, PAGE_SIZE, Pfn, Pgoff};
@@ -53,6 +54,16 @@ impl Machine {
     }
 
     fn set_size(&self, k: &Kernel, inode: Inode, fs: Fs, bytes: u64) {
+        if fs == Fs::Hugetlbfs {
+            let old = self.files.lock().set_size(inode, bytes);
+            if bytes < old {
+                // `hugetlb_vmtruncate()`
+                let first = Pgoff(bytes / PAGE_SIZE);
+                self.hugetlb_vmdelete_list(k, inode, first, END);
+                self.truncate_pages(k, inode, first, END);
+            }
+            return;
+        }
         let old = self.files.lock().set_size(inode, bytes);
         if fs == Fs::Disk && bytes > old {
             self.isize_extended(k, inode, old);
@@ -101,13 +112,23 @@ impl Machine {
     /// The same under its locks.
     pub(crate) fn punch(&self, k: &Kernel, inode: Inode, offset: u64, bytes: u64) -> Result<(), Errno> {
         let space = self.inode_locks(inode);
-        if space.fs != Fs::Tmpfs {
+        if !matches!(space.fs, Fs::Tmpfs | Fs::Hugetlbfs) {
             return Err(Errno::EOPNOTSUPP);
         }
         let end = offset.checked_add(bytes).filter(|_| bytes > 0).ok_or(Errno::EINVAL)?;
         self.with_writers(space.fs, || {
             let _inode = space.i_rwsem.write();
             let (first, last) = (Pgoff(offset.div_ceil(PAGE_SIZE)), Pgoff(end / PAGE_SIZE));
+            if space.fs == Fs::Hugetlbfs {
+                // `hugetlbfs_punch_hole()`: whole huge pages only.
+                let first = Pgoff(first.0.next_multiple_of(PMD_PAGES));
+                let last = Pgoff(last.0 / PMD_PAGES * PMD_PAGES);
+                if first < last {
+                    self.hugetlb_vmdelete_list(k, inode, first, last);
+                    self.truncate_pages(k, inode, first, last);
+                }
+                return;
+            }
             if first < last {
                 self.unmap_mapping_range(k, inode, first, last, Zap::HOLE);
                 self.truncate_pages(k, inode, first, last);

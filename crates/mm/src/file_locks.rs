@@ -24,14 +24,17 @@ pub(crate) enum Fs {
     Disk,
     /// In memory.
     Tmpfs,
+    /// In huge pages.
+    Hugetlbfs,
 }
 
-const ALL: [(Fs, &str); 6] = [
+const ALL: [(Fs, &str); 7] = [
     (Fs::Proc, "sb_writers#3"),
     (Fs::Sysfs, "sb_writers#4"),
     (Fs::Disk, "sb_writers#5"),
     (Fs::Tmpfs, "sb_writers#6"),
     (Fs::Debugfs, "sb_writers#8"),
+    (Fs::Hugetlbfs, "sb_writers#9"),
     (Fs::Tracefs, "sb_writers#10"),
 ];
 
@@ -47,6 +50,8 @@ pub(crate) struct FileLocks {
     pub(crate) register: RwSem<()>,
     /// One writer of `split_huge_pages` at a time.
     pub(crate) split_debug: Mutex<()>,
+    /// Of KSM.
+    pub(crate) ksm: Mutex<()>,
     of: Mutex<()>,
     kernfs: RwSem<()>,
 }
@@ -67,6 +72,7 @@ impl FileLocks {
             event: mutex("event_mutex", MachineObj::EventMutex),
             register: rwsem("&uprobe->register_rwsem", machine_obj(MachineObj::RegisterRwsem)),
             split_debug: mutex("split_debug_mutex", MachineObj::SplitDebugMutex),
+            ksm: mutex("ksm_thread_mutex", MachineObj::KsmThreadMutex),
             of: mutex("&of->mutex", MachineObj::OfMutex),
             kernfs: rwsem("kn->active#12", machine_obj(MachineObj::KernfsActive)),
         }

@@ -79,6 +79,9 @@ impl Mm {
             let link = child.anon_vma_fork(k, self, vma, id)?;
             child.inner.lock().tree.set_anon(vma.start(), Some(link));
         }
+        if flags.contains(VmFlags::HUGETLB) && !flags.contains(VmFlags::MAYSHARE) {
+            child.hugetlb_dup_vma_private(id);
+        }
         let created = VmaChange::Created { vma: id, range: vma.range(), split_from: None };
         child.vma_adjusted(k, &VmaChanges::from_slice(&[created]));
         Ok(child.find_vma(vma.start()).unwrap_or_else(|| panic!("{} was copied", vma.range())))
@@ -89,6 +92,9 @@ impl Mm {
     fn copy_page_range(&self, k: &Kernel, child: &Mm, vma: &Vma, copy: &Vma) -> Result<(), Errno> {
         if vma.anon().is_none() && !vma.flags().contains(VmFlags::MAYBE_GUARD) {
             return Ok(());
+        }
+        if vma.flags().contains(VmFlags::HUGETLB) {
+            return self.copy_hugetlb_page_range(k, child, vma, copy);
         }
         let bracket = vma.flags().is_cow().then(|| {
             self.subs.invalidate_range_start(NotifyRange {

@@ -46,6 +46,10 @@ bitflags! {
         const DEVICE = 256;
         /// Its memory failed.
         const HWPOISON = 512;
+        /// Of hugetlb: a huge page for ever, and on no list.
+        const HUGETLB = 1024;
+        /// Merged by KSM: nobody writes it.
+        const KSM = 2048;
     }
 }
 

@@ -86,7 +86,7 @@ impl Mm {
     pub(crate) fn split_huge_pmd(&self, k: &Kernel, vpn: Vpn) {
         let bracket = self.subs.invalidate_range_start(self.clear_of(pmd_range(vpn)));
         self.with_pmd(vpn, |pmd| pmd.split(k));
-        bracket.end();
+        bracket.only_end();
     }
 
     /// The same for a page that is about to be split itself: its entries are migration entries afterwards
@@ -94,7 +94,7 @@ impl Mm {
     pub(crate) fn split_huge_pmd_frozen(&self, k: &Kernel, vpn: Vpn, head: Pfn) {
         let bracket = self.subs.invalidate_range_start(self.clear_of(pmd_range(vpn)));
         self.with_pmd(vpn, |pmd| pmd.split_frozen(k, head));
-        bracket.end();
+        bracket.only_end();
     }
 
     /// Reads the entry of a huge page without its lock: a visible operation. `None` when there is no huge page.
@@ -127,10 +127,13 @@ impl Mm {
     fn store_huge_now(&self, k: &Kernel, base: Vpn, new: Pte) -> Pte {
         let old = self.tables.set_huge(base, (!new.is_none()).then_some(new)).unwrap_or(Pte::NONE);
         if old != new && k.observing() {
-            for i in 0..PMD_PAGES {
-                let (old, new) = (subpage(old, i), subpage(new, i));
-                if old != new {
-                    k.emit(EventKind::PteSet { mm: self.id, vpn: base + i, old, new });
+            // A table of hugetlb may be others' as well: what changes, changes for all.
+            for (mm, base) in self.tables.sharers(self.id, base) {
+                for i in 0..PMD_PAGES {
+                    let (old, new) = (subpage(old, i), subpage(new, i));
+                    if old != new {
+                        k.emit(EventKind::PteSet { mm, vpn: base + i, old, new });
+                    }
                 }
             }
         }
@@ -179,7 +182,7 @@ impl PmdGuard<'_> {
         let head = old.mapped_pfn().filter(|_| !old.is_special());
         if let Some(head) = head.filter(|head| mm.machine.frame(*head).flags.contains(FrameFlags::FILE)) {
             mm.store_huge_now(k, self.base, Pte::NONE);
-            mm.flush_tlb_range(k, pmd_range(self.base));
+            mm.flush_tlb_notify(k, pmd_range(self.base));
             mm.machine.transfer_dirty(head, old);
             mm.machine.remove_rmap_pmd(head, mm.id);
             mm.machine.put_page(k, head);
@@ -190,7 +193,7 @@ impl PmdGuard<'_> {
             mm.tables.set_huge(self.base, None);
         }
         if old.mapped_pfn().is_some() {
-            mm.flush_tlb_range(k, pmd_range(self.base));
+            mm.flush_tlb_notify(k, pmd_range(self.base));
         }
         if let Some(head) = head {
             if old.is_dirty() {
@@ -218,7 +221,7 @@ impl PmdGuard<'_> {
         k.visible_write(pmd_obj(self.mm.id, self.base));
         let Some(old) = self.huge().filter(|old| old.mapped_pfn() == Some(head)) else { return };
         let mm = self.mm;
-        mm.flush_tlb_range(k, pmd_range(self.base));
+        mm.flush_tlb_notify(k, pmd_range(self.base));
         if old.is_dirty() {
             mm.machine.folio_mark_dirty(head);
         }

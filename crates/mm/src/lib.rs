@@ -13,6 +13,7 @@
 //! | `msync.rs`, `mincore.rs`, `mseal.rs` | what they are named after | none |
 //! | `truncate.rs` | `ftruncate`, holes, `pwrite` | CLEAR for each mapping of what goes; `i_mmap_rwsem` R |
 //! | `huge.rs`, `huge_fault.rs`, `split_folio.rs`, `collapse.rs`, `collapse_file.rs` | huge pages | CLEAR of the 512 pages |
+//! | `hugetlb.rs`, `hugetlb_share.rs` | hugetlb | those of the operation, or CLEAR; widened to whole GiB where PMD tables may be shared |
 //! | `mremap.rs` | `mremap` | UNMAP of the old range, twice; of what is replaced or cut off, once; `mmap_lock` W |
 //! | `madvise.rs`, `guard.rs` | `madvise` | `DONTNEED`, `FREE`: CLEAR per VMA; `mmap_lock` R |
 //! | `fork.rs` | fork | PROTECTION_PAGE per VMA that had private pages; `dup_mmap_sem` R, both `mmap_lock`s W |
@@ -23,10 +24,12 @@
 //! | `clear_refs.rs` | soft-dirty tracking, page-map scan | SOFT_DIRTY of everything; PROTECTION_VMA; `mmap_lock` W, R |
 //! | `uffd.rs` | userfaultfd | PROTECTION_VMA; CLEAR of a page that moves; `mmap_lock` R, or VMA locks |
 //! | `file_hole.rs`, `writeback.rs` | truncation, holes, direct writes, writeback | CLEAR, PROTECTION_PAGE; inode locks, `i_mmap` R, no `mmap_lock` |
+//! | `dirty_helpers.rs` | dirty tracking of shared mappings for a device | PROTECTION_PAGE of each VMA; `i_mmap` R, no `mmap_lock` |
 //! | `numa.rs` | NUMA hinting, `move_pages` | PROTECTION_VMA; CLEAR; `mmap_lock` R, VMA lock, or none |
 //! | `oom.rs` | OOM reaper, `process_mrelease` | UNMAP of each private VMA, *nonblocking*; `mmap_lock` R |
 //! | `exclusive.rs`, `migrate_device.rs` | device-exclusive and device-private pages | EXCLUSIVE; MIGRATE with owner, CLEAR; `mmap_lock` R |
 //! | `memory_failure.rs`, `uprobes.rs` | memory failure; breakpoints | CLEAR of one page; `mf_mutex`, rmap R; `mmap_lock` W |
+//! | `ksm.rs` | merging equal pages | CLEAR of one page, twice; `ksm_thread_mutex`, `mmap_lock` R |
 //! | `young.rs` | aging | the young hooks, under page-table locks |
 //! | `mlock.rs`, `remap.rs` | `mlock`; `remap_file_pages` | none; UNMAP |
 //! | `exit.rs` | exit | release, then UNMAP of everything to interval subscribers; `mmap_lock` R |
@@ -51,6 +54,7 @@ mod collapse;
 mod collapse_file;
 mod compaction;
 pub mod device;
+mod dirty_helpers;
 mod exclusive;
 mod exec;
 mod exit;
@@ -64,6 +68,9 @@ mod guard;
 mod gup;
 mod huge;
 mod huge_fault;
+mod hugetlb;
+mod hugetlb_share;
+mod ksm;
 mod kswapd;
 mod machine;
 mod madvise;

@@ -2,7 +2,7 @@
 
 use crate::alloc::{MachineAlloc, Watermarks};
 use crate::behaviour::Behaviour;
-use crate::file::FileTable;
+use crate::file::{FileTable, Inode};
 use crate::file_locks::FileLocks;
 use crate::frames::Frames;
 use crate::kswapd::Kswapd;
@@ -14,7 +14,7 @@ use crate::quirks::Quirks;
 use crate::rmap::AnonVma;
 use crate::swap::SwapDevice;
 use ksync::{ClassIdx, Kernel, LockClass, RawMutex, RawRwSem, RawSpinLock, RwSem, SpinLock};
-use mm_types::{MmId, PAGE_SIZE, Pfn};
+use mm_types::{MmId, PAGE_SIZE, Pfn, Pgoff};
 use mmu_notifier::Framework;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -54,6 +54,9 @@ impl Default for MachineConfig {
     }
 }
 
+/// `hugetlb_fault_mutex_table`, made as they are needed: one for each huge page of each file.
+pub(crate) type FaultMutexes = BTreeMap<(Inode, Pgoff), Arc<ksync::Mutex<()>>>;
+
 /// Lock classes, looked up once. Names are the kernel's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Classes {
@@ -71,6 +74,13 @@ pub(crate) struct Classes {
     pub(crate) uffd: ClassIdx,
     pub(crate) anon_vma: ClassIdx,
     pub(crate) i_mmap: ClassIdx,
+    /// Of files of hugetlbfs.
+    pub(crate) hugetlb_i_mmap: ClassIdx,
+    pub(crate) hugetlb_fault: ClassIdx,
+    /// Of shared mappings.
+    pub(crate) hugetlb_vma: ClassIdx,
+    /// Of private mappings.
+    pub(crate) hugetlb_resv: ClassIdx,
     folio: ClassIdx,
 }
 
@@ -89,6 +99,10 @@ impl Classes {
             uffd: class("&ctx->map_changing_lock", LockKind::RwSem),
             anon_vma: class("&anon_vma->rwsem", LockKind::RwSem),
             i_mmap: class("&mapping->i_mmap_rwsem", LockKind::RwSem),
+            hugetlb_i_mmap: class("&hugetlbfs_i_mmap_rwsem_key", LockKind::RwSem),
+            hugetlb_fault: class("&hugetlb_fault_mutex_table[i]", LockKind::Mutex),
+            hugetlb_vma: class("&vma_lock->rw_sema", LockKind::RwSem),
+            hugetlb_resv: class("&resv_map->rw_sema", LockKind::RwSem),
             // A bit in the page's flags: the kernel's lockdep does not see it.
             folio: k.class(LockClass::new("folio_lock", LockKind::Mutex).ours()),
         }
@@ -112,6 +126,10 @@ pub struct Machine {
     /// Where reclaim under pressure goes on, the kernel's list rotation.
     pub(crate) clock_hand: Mutex<Pfn>,
     pub(crate) swap: Mutex<SwapDevice>,
+    /// Locks of the table under which pages of hugetlb files are made.
+    pub(crate) hugetlb_mutexes: Mutex<FaultMutexes>,
+    /// Merged pages, as KSM knows them; some may have gone since.
+    pub(crate) ksm_stable: Mutex<Vec<Pfn>>,
     pub(crate) folio_locks: Mutex<BTreeMap<Pfn, FolioLock>>,
     pub(crate) anon_vmas: Mutex<PerTask<Option<AnonVma>>>,
     pub(crate) files: Mutex<FileTable>,
@@ -174,6 +192,8 @@ impl Machine {
             locks: Mutex::new(MachineLocks::new(k)),
             clock_hand: Mutex::new(Pfn(0)),
             swap: Mutex::new(SwapDevice::new(config.swap_bytes / PAGE_SIZE)),
+            hugetlb_mutexes: Mutex::default(),
+            ksm_stable: Mutex::default(),
             folio_locks: Mutex::default(),
             anon_vmas: Mutex::new(PerTask::new()),
             files: Mutex::default(),
@@ -202,6 +222,8 @@ impl Machine {
         self.nr_free.store((self.config.memory_bytes / PAGE_SIZE).cast_signed(), Ordering::Relaxed);
         *self.clock_hand.lock() = Pfn(0);
         self.swap.lock().clear();
+        self.hugetlb_mutexes.lock().clear();
+        self.ksm_stable.lock().clear();
         self.folio_locks.lock().clear();
         self.anon_vmas.lock().clear();
         self.files.lock().clear();
@@ -245,6 +267,11 @@ impl Machine {
     #[must_use]
     pub fn mm(&self, id: MmId) -> Option<Arc<Mm>> {
         self.mms.lock().get(id.0 as usize)?.upgrade()
+    }
+
+    /// The address space that was made `id`-th, if somebody keeps it; `None` beyond the last.
+    pub(crate) fn mm_slot(&self, id: MmId) -> Option<Option<Arc<Mm>>> {
+        self.mms.lock().get(id.0 as usize).map(Weak::upgrade)
     }
 
     pub(crate) fn add_mm(&self, make: impl FnOnce(MmId) -> Arc<Mm>) -> Arc<Mm> {

@@ -144,8 +144,8 @@ impl Advice {
     /// # Errors
     /// `EINVAL` for a VMA that this may not be said of.
     ///
-    /// Source: `madvise_vma_behavior()`, mm/madvise.c; `ksm_madvise()`, mm/ksm.c, 6.12. Merging equal pages is advice
-    /// only here, as on a machine where the merging task does not run.
+    /// Source: `madvise_vma_behavior()`, mm/madvise.c; `ksm_madvise()`, mm/ksm.c, 6.12. Who merges is
+    /// `Machine::ksm_scan`.
     pub fn flags_for(self, vma: &Vma) -> Result<Option<VmFlags>, Errno> {
         let old = vma.flags();
         let droppable = old.contains(VmFlags::DROPPABLE);
@@ -287,6 +287,10 @@ impl Mm {
     fn madvise_vma(&self, k: &Kernel, vma: &Vma, part: PageRange, advice: Advice) -> Result<Vpn, Errno> {
         check_sealed(vma, advice)?;
         if let Some(flags) = advice.flags_for(vma)? {
+            if advice == Advice::Unmergeable && vma.flags().contains(VmFlags::MERGEABLE) {
+                self.vma_start_write(vma.id());
+                self.unmerge_ksm_pages(k, vma, part)?;
+            }
             return self.madvise_update_vma(k, vma, part, flags);
         }
         match advice {
@@ -301,11 +305,11 @@ impl Mm {
                 self.madvise_free_single_vma(k, vma, part)?;
             }
             Advice::Cold => {
-                check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP)?;
+                check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB)?;
                 self.madvise_cold(k, part);
             }
             Advice::PageOut => {
-                check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP)?;
+                check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB)?;
                 self.madvise_pageout(k, part);
             }
             Advice::GuardInstall => {
@@ -345,11 +349,15 @@ impl Mm {
     pub(crate) fn zap_page_range_single(&self, k: &Kernel, vma: &Vma, part: PageRange, zap: Zap) {
         let mut tlb = MmuGather::new(self);
         k.sync_reached(NAMES.mm_zap);
-        let bracket = self.subs.invalidate_range_start(self.clear_of(part));
-        self.unmap_page_range(k, &mut tlb, vma, part, zap);
-        bracket.end();
-        k.sync_passed(NAMES.mm_zap);
-        tlb.finish(k);
+        let hugetlb = vma.flags().contains(VmFlags::HUGETLB);
+        let zap_all = || {
+            let bracket = self.subs.invalidate_range_start(self.clear_of(self.widened(vma, part)));
+            self.unmap_page_range(k, &mut tlb, vma, part, zap);
+            bracket.end();
+            k.sync_passed(NAMES.mm_zap);
+            tlb.finish(k);
+        };
+        if hugetlb { self.with_hugetlb_locks(vma, zap_all) } else { zap_all() }
     }
 
     pub(crate) fn clear_of(&self, pages: PageRange) -> NotifyRange {

@@ -20,6 +20,7 @@ use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::obj::{cached_page_obj, frame_obj, slot_obj};
 use crate::page_table::{Pmd, PteGuard};
+use crate::quirks::Quirks;
 use crate::rmap::{FolioPlace, RmapLock};
 use ksync::Kernel;
 use mm_types::{Errno, PageRange, Pfn, Pgoff, Pte, PteKind, VmFlags, Vpn};
@@ -196,7 +197,10 @@ impl Machine {
         let frame = self.frame(pfn);
         let reachable = frame.flags.contains(FrameFlags::ANON) || frame.mapping.is_some();
         let known = 1 + self.cache_refs(pfn) + self.folio_mapcount(pfn);
-        reachable && frame.pins == 0 && frame.refcount <= known
+        reachable
+            && !frame.flags.intersects(FrameFlags::HUGETLB | FrameFlags::KSM)
+            && frame.pins == 0
+            && frame.refcount <= known
     }
 }
 
@@ -245,10 +249,18 @@ impl Mm {
         }
     }
 
+    /// What is announced of a huge page before its entries go.
+    pub(crate) fn announced(&self, place: &FolioPlace) -> PageRange {
+        if self.machine.config.quirks.contains(Quirks::ANNOUNCE_WHOLE_FOLIO) {
+            return PageRange::page(place.pages[0].0);
+        }
+        place.range()
+    }
+
     /// `try_to_migrate_one()` of a huge page: one CLEAR bracket of what the VMA maps of it. The entry of a PMD table becomes a
     /// migration entry as a whole.
     pub(crate) fn try_to_migrate_place(&self, k: &Kernel, head: Pfn, place: &FolioPlace) {
-        let bracket = self.subs.invalidate_range_start(self.clear_of(place.range()));
+        let bracket = self.subs.invalidate_range_start(self.clear_of(self.announced(place)));
         for pages in place.tables() {
             let first = pages[0].0;
             match self.tables.pmd(first) {

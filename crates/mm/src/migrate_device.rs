@@ -223,7 +223,7 @@ impl Mm {
         let pages = PageRange::new(*first, pages.end()).unwrap_or(pages);
         let bracket = self.subs.invalidate_range_start(self.migrate_of(pages));
         let filled = holes.iter().filter(|vpn| self.fill_hole(k, vma, **vpn)).count() as u64;
-        bracket.end();
+        bracket.only_end();
         filled
     }
 

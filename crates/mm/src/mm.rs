@@ -8,11 +8,14 @@
 //! The VMAs lie under a storage lock of their own inside `mmap_lock`, because two things alter them that hold it for
 //! reading only: the first anonymous page of a VMA, and the reverse map's book-keeping.
 
+use crate::behaviour::Behaviour;
+use crate::hugetlb::HugetlbLock;
 use crate::machine::Machine;
 use crate::names::NAMES;
 use crate::obj::{MmObj, mm_obj};
 use crate::page_cache::{FileLink, IMmap};
 use crate::page_table::PageTables;
+use crate::quirks::Quirks;
 use crate::rmap::{AnonVma, Link};
 use crate::vma::{MapsNames, Placement, Vma, VmaId, VmaKind, VmaTree};
 use crate::vma_lock::VmaLock;
@@ -61,6 +64,8 @@ pub(crate) struct MmInner {
     pub(crate) file_links: BTreeMap<VmaId, FileLink>,
     /// Locks of VMAs that were faulted in under theirs.
     pub(crate) vma_locks: BTreeMap<VmaId, VmaLock>,
+    /// Locks of VMAs of hugetlb; none for one that was inherited and is private.
+    pub(crate) hugetlb_locks: BTreeMap<VmaId, Option<HugetlbLock>>,
     /// `&ctx->map_changing_lock` of its userfaultfd.
     pub(crate) uffd_lock: Option<Arc<RwSem<()>>>,
     /// Heap and stack.
@@ -290,7 +295,8 @@ impl MmHost for Mm {
         body();
     }
 
-    /// `mm_take_all_locks()`: `mm_all_locks_mutex`, then the `i_mmap_rwsem` of every file mapped, then every
+    /// `mm_take_all_locks()`: `mm_all_locks_mutex`, then the lock of every VMA (taken and let go: while a
+    /// writer has `mmap_lock` no fault begins under one), then the `i_mmap_rwsem` of every file mapped, then every
     /// `anon_vma`. Source: mm/mmap.c, 6.12.
     ///
     /// Deviation: the kernel takes the many locks of one class with a nest annotation under `mmap_lock`, which the
@@ -299,6 +305,11 @@ impl MmHost for Mm {
     fn take_all_locks(&self, body: &mut dyn FnMut()) -> Result<(), Errno> {
         let locks = self.machine.locks();
         let _all = locks.mm_all_locks_mutex.lock();
+        let waits = !self.is(Behaviour::NO_VMA_LOCKS);
+        if waits && !self.machine.config.quirks.contains(Quirks::LOCK_VMAS_AT_REGISTRATION) {
+            // Faults under the lock of their VMA alone may be inside a bracket.
+            self.vmas().iter().for_each(|vma| self.vma_start_write(vma.id()));
+        }
         let (i_mmaps, anon_vmas) = self.rmap_locks();
         loop {
             let mut files = Vec::with_capacity(i_mmaps.len());

@@ -2,9 +2,10 @@
 
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::vma::{MapFlags, MmapArgs, MmapBacking, MmapPlan};
+use crate::page_table::PMD_PAGES;
+use crate::vma::{MapFlags, MmapArgs, MmapBacking, MmapPlan, VmaKind};
 use ksync::{Kernel, current};
-use mm_types::{Errno, PAGE_SIZE, PageRange, Prot, VirtAddr};
+use mm_types::{Errno, PAGE_SIZE, PageRange, Prot, VirtAddr, VmFlags};
 
 impl Mm {
     /// `mmap()`: maps, and faults in if `MAP_POPULATE` asks for it. What `MAP_FIXED` replaces is unmapped first, under
@@ -61,7 +62,18 @@ impl Mm {
             let inner = self.inner.lock();
             let size_bytes = args.len_bytes.next_multiple_of(PAGE_SIZE);
             let shmem = || self.machine.shmem_file(size_bytes);
-            let plan = args.plan(&inner.tree, &inner.placement, inner.def_flags, shmem)?;
+            let mut plan = args.plan(&inner.tree, &inner.placement, inner.def_flags, shmem)?;
+            if let VmaKind::File(file) = plan.mapping.kind
+                && self.machine.is_hugetlb(file)
+            {
+                // `hugetlbfs_file_mmap()`
+                let whole = |pages: u64| pages.is_multiple_of(PMD_PAGES);
+                let range = plan.mapping.range;
+                if !whole(range.start().0) || !whole(range.nr_pages()) || !whole(plan.mapping.pgoff.0) {
+                    return Err(Errno::EINVAL);
+                }
+                plan.mapping.flags |= VmFlags::HUGETLB | VmFlags::DONTEXPAND;
+            }
             (plan, inner.tree.find_first_intersection(plan.mapping.range).is_some())
         };
         if replaces {

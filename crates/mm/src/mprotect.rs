@@ -1,5 +1,6 @@
 //! `mprotect`. Linux: `do_mprotect_pkey()`, `change_protection()`, mm/mprotect.c, 6.12.
 
+use crate::behaviour::Behaviour;
 use crate::frames::FrameFlags;
 use crate::gup::MmapLock;
 use crate::huge::is_pmd_range;
@@ -92,12 +93,21 @@ impl Mm {
         range: PageRange,
         change: Change,
     ) {
+        if vma.flags().contains(VmFlags::HUGETLB) {
+            if change != Change::Numa {
+                self.hugetlb_change_protection(k, vma, range, change);
+            }
+            return;
+        }
         let mut bracket: Option<Bracket<'_>> = None;
         let mut rest = Some(range);
         while let Some(part) = rest.and_then(|range| self.tables.next_populated_pud(range)) {
-            if bracket.as_ref().is_none_or(|b| b.range().pages.start() == Vpn(0)) {
+            if bracket.as_ref().is_none_or(|b| self.seems_closed(b)) {
                 drop(bracket.take());
-                let pages = PageRange::new(part.start(), range.end()).unwrap_or(part);
+                let Some(pages) = self.announced_protection(part, range) else {
+                    rest = PageRange::new(part.end(), range.end()).ok();
+                    continue;
+                };
                 bracket = Some(self.subs.invalidate_range_start(NotifyRange {
                     mm: self.id,
                     pages,
@@ -107,11 +117,30 @@ impl Mm {
                 }));
             }
             self.change_pmd_range(k, tlb, vma, part, change);
+            if self.is(Behaviour::BRACKET_FOR_EACH_PUD) {
+                bracket.take().into_iter().for_each(|bracket| self.close(bracket));
+            }
             rest = PageRange::new(part.end(), range.end()).ok();
         }
-        if let Some(bracket) = bracket.filter(|b| b.range().pages.start() != Vpn(0)) {
-            bracket.end();
+        bracket.into_iter().for_each(|bracket| self.close(bracket));
+    }
+
+    /// What is announced when a bracket opens at `part`, below one PUD entry; none if nothing is there.
+    fn announced_protection(&self, part: PageRange, range: PageRange) -> Option<PageRange> {
+        if !self.is(Behaviour::BRACKET_FOR_EACH_PUD) {
+            return PageRange::new(part.start(), range.end()).ok();
         }
+        let (_, first) = self.tables.next_pmd(part)?;
+        PageRange::new(first.start(), part.end()).ok()
+    }
+
+    /// Whether the walker takes an open bracket for none.
+    fn seems_closed(&self, bracket: &Bracket<'_>) -> bool {
+        bracket.range().pages.start() == Vpn(0) && !self.is(Behaviour::CLOSES_BRACKET_AT_ZERO)
+    }
+
+    fn close(&self, bracket: Bracket<'_>) {
+        if self.seems_closed(&bracket) { drop(bracket) } else { bracket.end() }
     }
 
     fn change_pmd_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange, change: Change) {

@@ -14,6 +14,7 @@
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::{Leaf, PMD_PAGES, Pmd, PteGuard};
+use crate::quirks::Quirks;
 use crate::rmap::AnonVma;
 use crate::vma::{Mremap, MremapFlags, MremapPlan, Vma, VmaKind};
 use ksync::{Kernel, LockNested, current};
@@ -193,6 +194,10 @@ impl Mm {
         to: Vpn,
         need_rmap_locks: bool,
     ) -> Result<(), Stopped> {
+        if source.flags().contains(VmFlags::HUGETLB) {
+            self.move_hugetlb_page_tables(k, source, old, to);
+            return Ok(());
+        }
         let shift = self.realigned(source, old, copy, to);
         let (old, to) = (PageRange::new(Vpn(old.start().0 - shift), old.end()).unwrap_or(old), Vpn(to.0 - shift));
         let bracket = self.subs.invalidate_range_start(NotifyRange {
@@ -295,7 +300,15 @@ impl Mover<'_> {
             let _map = (!apart).then(|| to.map());
             let second = apart.then(|| to.lock_nested(self.mm.machine.classes.ptl_nested));
             let new = second.as_ref().unwrap_or(&old);
-            if self.move_entries(&old, part, new, target) {
+            let present = self.move_entries(&old, part, new, target);
+            let late = self.mm.machine.config.quirks.contains(Quirks::FLUSH_BEFORE_UNLOCK_IN_MREMAP);
+            if present && !late {
+                self.mm.flush_tlb_range(self.k, part);
+            }
+            drop(second);
+            drop(old);
+            if present && late {
+                self.k.sync_point(NAMES.mm_moved);
                 self.mm.flush_tlb_range(self.k, part);
             }
         });

@@ -19,6 +19,8 @@ const CACHED_PAGE: u8 = 11;
 const PMD: u8 = 12;
 const VMA_LOCK: u8 = 13;
 const INODE: u8 = 14;
+const HUGETLB_LOCK: u8 = 15;
+const HUGETLB_FAULT: u8 = 16;
 
 /// The page-table entry of one page: what reading or changing it accesses.
 #[must_use]
@@ -73,6 +75,16 @@ pub(crate) const fn vma_lock_obj(mm: MmId, vma: u32) -> ObjId {
     ObjId::keyed(VMA_LOCK, ((mm.0 as u64) << 32) | vma as u64)
 }
 
+/// The hugetlb lock of one VMA.
+pub(crate) const fn hugetlb_lock_obj(mm: MmId, vma: u32) -> ObjId {
+    ObjId::keyed(HUGETLB_LOCK, ((mm.0 as u64) << 32) | vma as u64)
+}
+
+/// The lock under which the huge page number `index` of a file is made.
+pub(crate) const fn hugetlb_fault_obj(inode: u32, index: u64) -> ObjId {
+    ObjId::keyed(HUGETLB_FAULT, ((inode as u64) << 32) | index)
+}
+
 /// The locks of one inode.
 #[derive(Clone, Copy)]
 pub(crate) enum InodeObj {
@@ -112,6 +124,7 @@ pub(crate) enum MachineObj {
     OfMutex = 12,
     KernfsActive = 13,
     SplitDebugMutex = 14,
+    KsmThreadMutex = 15,
 }
 
 pub(crate) const fn machine_obj(what: MachineObj) -> ObjId {

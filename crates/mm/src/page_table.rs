@@ -212,6 +212,14 @@ pub(crate) enum Pmd {
     Huge(Pte),
 }
 
+/// A PMD table of huge pages that several address spaces have (`hugetlb_share.rs`).
+pub(crate) struct SharedPmds {
+    entries: Mutex<Box<[Pte; ENTRIES]>>,
+    lock: Arc<SpinLock<()>>,
+    /// Which, with the first page of the GiB there.
+    users: Mutex<SmallVec<[(MmId, Vpn); 2]>>,
+}
+
 /// The upper levels. An entry is 0 for none, else the index of a directory (never 0, that is the PGD), or of a leaf + 1,
 /// or, with [`HUGE`], of a huge page's entry.
 #[derive(Default)]
@@ -224,6 +232,12 @@ struct Upper {
     free_huge: Vec<u32>,
     /// The locks of PMD tables, made when first needed; by the first page that a table covers.
     pmd_locks: BTreeMap<Vpn, Arc<SpinLock<()>>>,
+    /// PMD tables that others have too, or had, by the first page that they cover.
+    shared: BTreeMap<Vpn, Arc<SharedPmds>>,
+}
+
+const fn pud_base(vpn: Vpn) -> Vpn {
+    Vpn(vpn.0 >> PUD << PUD)
 }
 
 const fn index(vpn: Vpn, shift: u32) -> usize {
@@ -242,6 +256,9 @@ impl Upper {
 
     /// The entry that names the leaf table of `vpn`, or the shift of the level at which there is none.
     fn find(&self, vpn: Vpn) -> Result<u32, u32> {
+        if let Some(pte) = self.shared_entry(vpn) {
+            return if pte.is_none() { Err(PMD) } else { Ok(HUGE) };
+        }
         let mut dir = 0;
         for shift in [PGD, PUD, PMD] {
             match self.entry(dir, vpn, shift) {
@@ -250,6 +267,12 @@ impl Upper {
             }
         }
         Ok(dir)
+    }
+
+    /// What a shared table holds for `vpn`; `None` where there is none.
+    fn shared_entry(&self, vpn: Vpn) -> Option<Pte> {
+        let shared = self.shared.get(&pud_base(vpn))?;
+        Some(shared.entries.lock()[index(vpn, PMD)])
     }
 
     fn leaf(&self, entry: u32) -> Option<&Arc<Leaf>> {
@@ -263,6 +286,25 @@ impl Upper {
         self.leaf(self.find(vpn).ok()?)
     }
 
+    /// The PMD table of the GiB at `base` in a form that others can have too.
+    fn make_shared(&mut self, lock: Arc<SpinLock<()>>, (mm, base): (MmId, Vpn)) -> Option<Arc<SharedPmds>> {
+        if let Some(shared) = self.shared.get(&base) {
+            return Some(Arc::clone(shared));
+        }
+        if matches!(self.find(base), Err(PUD | PGD)) {
+            return None;
+        }
+        let mut entries = Box::new([Pte::NONE; ENTRIES]);
+        for (at, entry) in entries.iter_mut().enumerate() {
+            *entry = self.set_huge(base + at as u64 * PMD_PAGES, None).unwrap_or(Pte::NONE);
+        }
+        self.remove_dir(base, PUD);
+        let users = Mutex::new(SmallVec::from_slice(&[(mm, base)]));
+        let shared = Arc::new(SharedPmds { entries: Mutex::new(entries), lock, users });
+        self.shared.insert(base, Arc::clone(&shared));
+        Some(shared)
+    }
+
     fn new_dir(&mut self) -> u32 {
         if let Some(free) = self.free_dirs.pop() {
             return free;
@@ -272,6 +314,9 @@ impl Upper {
     }
 
     fn pmd(&self, vpn: Vpn) -> Pmd {
+        if let Some(pte) = self.shared_entry(vpn) {
+            return if pte.is_none() { Pmd::None } else { Pmd::Huge(pte) };
+        }
         match self.find(vpn) {
             Err(_) => Pmd::None,
             Ok(entry) if entry & HUGE != 0 => Pmd::Huge(self.huge[(entry & !HUGE) as usize]),
@@ -309,6 +354,11 @@ impl Upper {
 
     /// Replaces what the entry holds if that is nothing or a huge page. Gives the huge page's entry before.
     fn set_huge(&mut self, base: Vpn, new: Option<Pte>) -> Option<Pte> {
+        if let Some(shared) = self.shared.get(&pud_base(base)) {
+            let entry = &mut shared.entries.lock()[index(base, PMD)];
+            let old = std::mem::replace(entry, new.unwrap_or(Pte::NONE));
+            return (!old.is_none()).then_some(old);
+        }
         let dir = self.pmd_table(base);
         let at = index(base, PMD);
         let entry = self.dirs[dir as usize][at];
@@ -343,6 +393,10 @@ impl Upper {
 
     /// Takes a directory away: the PMD table (`shift` PUD) or PUD table (`shift` PGD) of the region at `base`.
     fn remove_dir(&mut self, base: Vpn, shift: u32) -> bool {
+        if shift == PUD && self.shared.get(&base).is_some_and(|s| s.entries.lock().iter().all(|pte| pte.is_none())) {
+            self.shared.remove(&base);
+            return true;
+        }
         let parent = if shift == PGD { 0 } else { self.entry(0, base, PGD) };
         if shift != PGD && parent == 0 {
             return false;
@@ -428,12 +482,61 @@ impl PageTables {
 
     /// The lock of the PMD table that has the entry of `vpn`.
     pub(crate) fn pmd_lock(&self, machine: &Machine, mm: MmId, vpn: Vpn) -> Arc<SpinLock<()>> {
-        let base = Vpn(vpn.0 >> PUD << PUD);
+        let base = pud_base(vpn);
         let mut upper = self.upper.lock();
+        if let Some(shared) = upper.shared.get(&base) {
+            return Arc::clone(&shared.lock);
+        }
         let lock = upper.pmd_locks.entry(base).or_insert_with(|| {
             Arc::new(SpinLock::from_raw(RawSpinLock::new(machine.classes.pmd_ptl, pmd_lock_obj(mm, base)), ()))
         });
         Arc::clone(lock)
+    }
+
+    /// The PMD table of the GiB at `base` is that of another address space's at `there` from now on. Whether that has one.
+    pub(crate) fn share_pmds(
+        &self,
+        machine: &Machine,
+        (mm, base): (MmId, Vpn),
+        other: &PageTables,
+        there: (MmId, Vpn),
+    ) -> bool {
+        let lock = other.pmd_lock(machine, there.0, there.1);
+        let Some(shared) = other.upper.lock().make_shared(lock, there) else { return false };
+        shared.users.lock().push((mm, base));
+        self.upper.lock().shared.insert(base, shared);
+        true
+    }
+
+    /// Whether others have the PMD table of the GiB at `base` too.
+    pub(crate) fn is_shared(&self, base: Vpn) -> bool {
+        self.upper.lock().shared.get(&base).is_some_and(|shared| shared.users.lock().len() > 1)
+    }
+
+    /// Who has the PMD table of `vpn`, with the page there that `vpn` is here.
+    pub(crate) fn sharers(&self, mm: MmId, vpn: Vpn) -> SmallVec<[(MmId, Vpn); 2]> {
+        match self.upper.lock().shared.get(&pud_base(vpn)) {
+            None => SmallVec::from_slice(&[(mm, vpn)]),
+            Some(shared) => {
+                let there = |(mm, base): &(MmId, Vpn)| (*mm, *base + (vpn - pud_base(vpn)));
+                shared.users.lock().iter().map(there).collect()
+            }
+        }
+    }
+
+    /// What the shared table at `base` holds, each with its place in it.
+    pub(crate) fn shared_entries(&self, base: Vpn) -> Vec<(u64, Pte)> {
+        let shared = self.upper.lock().shared.get(&base).cloned();
+        let Some(shared) = shared else { return Vec::new() };
+        let entries = shared.entries.lock();
+        (0..).zip(entries.iter().copied()).filter(|(_, pte)| !pte.is_none()).collect()
+    }
+
+    /// This address space has no PMD table for the GiB at `base` from now on; the others keep theirs.
+    pub(crate) fn unshare(&self, mm: MmId, base: Vpn) {
+        if let Some(shared) = self.upper.lock().shared.remove(&base) {
+            shared.users.lock().retain(|user| *user != (mm, base));
+        }
     }
 
     /// The first part of `range` below one PUD entry that leads somewhere: at most a GiB, of one that has a PMD table.

@@ -12,12 +12,28 @@ bitflags! {
         const MUNMAP_UNPAIRED_END = 1 << 1;
         /// `munmap` clears the entries and frees the pages, and announces the range afterwards.
         const MUNMAP_FREES_BEFORE_START = 1 << 2;
+        /// Entries of a huge page of a file go without notice when it is collapsed. Fixed by f268f6cf875f, 2022.
+        const NOTIFY_FILE_COLLAPSE = 1 << 3;
+        /// Reclaim clears an entry and announces it afterwards. Fixed by 369ea8242c0f, 2017.
+        const NOTIFY_BEFORE_UNMAP = 1 << 4;
+        /// Of a huge page that is unmapped or moved only the first page is announced. Fixed by 369ea8242c0f, 2017.
+        const ANNOUNCE_WHOLE_FOLIO = 1 << 5;
+        /// Copy on write maps the copy before it announces the page. Fixed by 48af0d7cb3c8, 2012.
+        const CLEAR_BEFORE_SET_IN_COW = 1 << 6;
+        /// Registration does not wait for faults under VMA locks. Fixed by e611b0a9a274, 2023.
+        const LOCK_VMAS_AT_REGISTRATION = 1 << 7;
+        /// What goes with a shared PMD table is announced only as far as was asked for. Fixed by 017b1660df89, 2018.
+        const WIDEN_FOR_SHARED_PMDS = 1 << 8;
+        /// Mremap lets the page-table locks go before it flushes. Fixed by eb66ae030829, 2018.
+        const FLUSH_BEFORE_UNLOCK_IN_MREMAP = 1 << 9;
+        /// A write copies a page that a device has pinned, since somebody holds it. Fixed by 6c287605fd56, 2022.
+        const REUSE_BY_EXCLUSIVITY = 1 << 10;
     }
 }
 
 impl Quirks {
     /// Each by the name a scenario writes, with one line of what it does wrong.
-    pub const ALL: [(&'static str, Quirks, &'static str); 3] = [
+    pub const ALL: [(&'static str, Quirks, &'static str); 11] = [
         (
             "munmap-clears-before-start",
             Quirks::MUNMAP_CLEARS_BEFORE_START,
@@ -28,6 +44,46 @@ impl Quirks {
             "munmap-frees-before-start",
             Quirks::MUNMAP_FREES_BEFORE_START,
             "munmap frees the pages before it announces the range",
+        ),
+        (
+            "notify-file-collapse",
+            Quirks::NOTIFY_FILE_COLLAPSE,
+            "entries of a huge page of a file go without notice when it is collapsed (fixed by f268f6cf875f, 2022)",
+        ),
+        (
+            "notify-before-unmap",
+            Quirks::NOTIFY_BEFORE_UNMAP,
+            "reclaim clears an entry and announces it afterwards (fixed by 369ea8242c0f, 2017)",
+        ),
+        (
+            "announce-whole-folio",
+            Quirks::ANNOUNCE_WHOLE_FOLIO,
+            "of a huge page that is unmapped or moved only the first page is announced (fixed by 369ea8242c0f, 2017)",
+        ),
+        (
+            "clear-before-set-in-cow",
+            Quirks::CLEAR_BEFORE_SET_IN_COW,
+            "copy on write maps the copy before it announces the page (fixed by 48af0d7cb3c8, 2012)",
+        ),
+        (
+            "lock-vmas-at-registration",
+            Quirks::LOCK_VMAS_AT_REGISTRATION,
+            "registration does not wait for faults under VMA locks (fixed by e611b0a9a274, 2023)",
+        ),
+        (
+            "widen-for-shared-pmds",
+            Quirks::WIDEN_FOR_SHARED_PMDS,
+            "what goes with a shared PMD table is announced only as far as was asked for (fixed by 017b1660df89, 2018)",
+        ),
+        (
+            "flush-before-unlock-in-mremap",
+            Quirks::FLUSH_BEFORE_UNLOCK_IN_MREMAP,
+            "mremap lets the page-table locks go before it flushes (fixed by eb66ae030829, 2018)",
+        ),
+        (
+            "reuse-by-exclusivity",
+            Quirks::REUSE_BY_EXCLUSIVITY,
+            "a write copies a page that a device has pinned, since somebody holds it (fixed by 6c287605fd56, 2022)",
         ),
     ];
 

@@ -13,6 +13,7 @@ use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::{Pmd, PteGuard};
+use crate::quirks::Quirks;
 use ksync::{FsReclaim, Kernel, current};
 use mm_types::{Gfp, PageRange, Pfn, Pte, VmFlags, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
@@ -266,6 +267,10 @@ impl Mm {
     /// `try_to_unmap_one()`: a CLEAR bracket of one page, blockable; under the page-table lock the entry is cleared and
     /// flushed at once, then names the slot, if any. The bracket is announced even if the entry maps something else by then.
     pub(crate) fn try_to_unmap_one(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, how: Unmap) {
+        let late = self.machine.config.quirks.contains(Quirks::NOTIFY_BEFORE_UNMAP);
+        if late && let Some(leaf) = self.tables.walk(vpn) {
+            self.unmap_pte(k, &leaf.lock(), vpn, pfn, how);
+        }
         let bracket = self.subs.invalidate_range_start(NotifyRange {
             mm: self.id,
             pages: PageRange::page(vpn),
@@ -291,7 +296,11 @@ impl Mm {
         }
         // A CPU may have written since: what counts is the entry that was cleared.
         let old = ptes.clear(k, vpn);
-        self.flush_tlb_range(k, PageRange::page(vpn));
+        if self.machine.frame(pfn).mapping.is_none() {
+            self.flush_tlb_notify(k, PageRange::page(vpn));
+        } else {
+            self.flush_tlb_range(k, PageRange::page(vpn));
+        }
         if !self.machine.may_unmap(pfn, old, how, flags.contains(VmFlags::DROPPABLE)) {
             ptes.set(k, vpn, old);
             return;

@@ -46,7 +46,7 @@ impl Machine {
     /// The folio locked, with a reference of this caller, which is gone when it was freed.
     fn shrink_huge_folio(&self, k: &Kernel, head: Pfn, gfp: Gfp) -> Shrunk {
         let frame = self.frame(head);
-        if frame.pins > 0 || frame.refcount == 0 {
+        if frame.pins > 0 || frame.refcount == 0 || frame.flags.contains(FrameFlags::HUGETLB) {
             return Shrunk::Kept;
         }
         if !frame.flags.contains(FrameFlags::ANON) {
@@ -132,7 +132,7 @@ enum Shrunk {
 impl Mm {
     /// `try_to_unmap_one()` of a huge page, with `TTU_SPLIT_HUGE_PMD`: one CLEAR bracket of what the VMA maps of it.
     pub(crate) fn try_to_unmap_place(&self, k: &Kernel, head: Pfn, place: &FolioPlace, how: Unmap) {
-        let bracket = self.subs.invalidate_range_start(self.clear_of(place.range()));
+        let bracket = self.subs.invalidate_range_start(self.clear_of(self.announced(place)));
         let maps_all = |pmd: Option<Pte>| pmd.and_then(Pte::mapped_pfn) == Some(head);
         let lazyfree = how == Unmap::Drop && self.machine.frame(head).flags.contains(FrameFlags::LAZYFREE);
         for pages in place.tables() {

@@ -18,7 +18,7 @@ use crate::mm::{Mm, MmInner};
 use crate::obj::anon_vma_obj;
 use crate::vma::{AnonLink, AnonVmaId, Vma, VmaChange, VmaChanges, VmaId, VmaKind};
 use ksync::{Kernel, RawRwSem, RwSem};
-use mm_types::{Errno, Gfp, MmId, PageRange, Pfn, Pgoff, Vpn};
+use mm_types::{Errno, Gfp, MmId, PageRange, Pfn, Pgoff, VmFlags, Vpn};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -390,25 +390,37 @@ impl Mm {
         for change in changes {
             let VmaChange::Resized { vma, from, to } = *change else { continue };
             for at in [to.start(), to.end()] {
-                let inside = from.start() < at && at < from.end() && pmd_base(at) != at;
-                if !inside || !from.covers(pmd_range(at)) || !self.tables.has_pmd_table(at) {
-                    continue;
+                if from.start() < at && at < from.end() {
+                    self.split_huge_at(k, vma, from, at);
                 }
-                let (own, file) = {
-                    let inner = self.inner.lock();
-                    let kind = inner.tree.find(to.start()).map(Vma::kind);
-                    (inner.links.get(&vma).map(|link| link.own), kind)
-                };
-                let i_mmap = match file {
-                    Some(VmaKind::File(file)) => Some(self.machine.i_mmap(file).1),
-                    _ => None,
-                };
-                let _mappings = i_mmap.as_ref().map(|i_mmap| i_mmap.write());
-                let anon_vma = own.and_then(|id| self.machine.anon_vma(id));
-                let _family = anon_vma.as_ref().map(|anon_vma| anon_vma.rwsem.write());
-                self.split_huge_pmd(k, at);
             }
         }
+    }
+
+    fn split_huge_at(&self, k: &Kernel, vma: VmaId, from: PageRange, at: Vpn) {
+        let (own, now) = {
+            let inner = self.inner.lock();
+            let part = inner.tree.find(at).or_else(|| inner.tree.find(Vpn(at.0 - 1)));
+            (inner.links.get(&vma).map(|link| link.own), part.copied())
+        };
+        let Some(now) = now else { return };
+        let hugetlb = now.flags().contains(VmFlags::HUGETLB);
+        let covered = pmd_base(at) != at && from.covers(pmd_range(at)) && self.tables.has_pmd_table(at);
+        if !hugetlb && !covered {
+            return;
+        }
+        let i_mmap = match now.kind() {
+            VmaKind::File(file) => Some(self.machine.i_mmap(file).1),
+            VmaKind::Anon | VmaKind::Special(_) => None,
+        };
+        let _mappings = i_mmap.as_ref().map(|i_mmap| i_mmap.write());
+        if hugetlb {
+            self.hugetlb_split(k, from, now.flags(), at);
+            return;
+        }
+        let anon_vma = own.and_then(|id| self.machine.anon_vma(id));
+        let _family = anon_vma.as_ref().map(|anon_vma| anon_vma.rwsem.write());
+        self.split_huge_pmd(k, at);
     }
 
     /// The reverse map follows all VMAs: after an error that left alterations untold.

@@ -40,6 +40,9 @@ impl Machine {
             return false;
         }
         let frame = self.frame(head);
+        if frame.flags.contains(FrameFlags::HUGETLB) {
+            return false;
+        }
         // `can_split_folio()`: nobody is told of a split that somebody's reference forbids.
         if frame.refcount != self.folio_mapcount(head) + self.cache_refs(head) + 1 {
             return false;

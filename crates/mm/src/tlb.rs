@@ -5,6 +5,7 @@
 //!
 //! Sources: mm/mmu_gather.c; `flush_tlb_mm_range()`, arch/x86/mm/tlb.c, 6.12.
 
+use crate::behaviour::Behaviour;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::obj::tlb_obj;
@@ -33,7 +34,22 @@ impl Mm {
         let pages = if pages.nr_pages() / stride > FLUSH_CEILING { PageRange::ALL } else { pages };
         k.visible_write(tlb_obj(self.id));
         k.emit(EventKind::TlbFlush { mm: self.id, pages });
-        self.subs.arch_invalidate_secondary_tlbs(pages);
+        if !self.is(Behaviour::SECONDARY_AT_RANGE_END) {
+            self.subs.arch_invalidate_secondary_tlbs(pages);
+        }
+    }
+
+    /// The same where secondary TLBs are told in every version (`ptep_clear_flush_notify()` up to 6.5).
+    pub(crate) fn flush_tlb_notify(&self, k: &Kernel, pages: PageRange) {
+        self.flush_tlb_range(k, pages);
+        if self.is(Behaviour::SECONDARY_AT_RANGE_END) {
+            self.subs.arch_invalidate_secondary_tlbs(pages);
+        }
+    }
+
+    /// Whether this version behaves so.
+    pub(crate) fn is(&self, behaviour: Behaviour) -> bool {
+        self.machine.config.behaviour.contains(behaviour)
     }
 }
 
@@ -71,6 +87,13 @@ impl<'m> MmuGather<'m> {
         self.extend(vpn);
     }
 
+    /// A PMD table that others have too is used no more for these pages (`tlb_unshare_pmd_ptdesc()`).
+    pub(crate) fn note_unshared(&mut self, pages: PageRange) {
+        self.cleared_ptes = true;
+        self.extend(pages.start());
+        self.extend(Vpn(pages.end().0 - 1));
+    }
+
     fn extend(&mut self, vpn: Vpn) {
         let (start, end) = self.range.unwrap_or((vpn, vpn));
         self.range = Some((start.min(vpn), end.max(vpn + 1)));
@@ -92,9 +115,12 @@ impl<'m> MmuGather<'m> {
     /// `tlb_flush_mmu_tlbonly()`: flushes what was noted; frees nothing.
     pub(crate) fn flush_tlb_only(&mut self, k: &Kernel) {
         if self.full_mm {
-            self.mm.flush_tlb_range(k, PageRange::ALL);
+            self.mm.flush_tlb_notify(k, PageRange::ALL);
         } else if let Some(range) = self.range.take().and_then(|(start, end)| PageRange::new(start, end).ok()) {
             self.mm.flush_tlb_entries(k, range, if self.cleared_ptes { 1 } else { PMD_PAGES });
+            if self.mm.is(Behaviour::SECONDARY_AT_RANGE_END) {
+                self.mm.subs.arch_invalidate_secondary_tlbs(range);
+            }
         }
         self.cleared_ptes = false;
     }

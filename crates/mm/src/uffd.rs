@@ -14,6 +14,7 @@
 //!
 //! Sources: fs/userfaultfd.c, mm/userfaultfd.c, 6.12.
 
+use crate::behaviour::Behaviour;
 use crate::frames::FrameFlags;
 use crate::huge::{PmdGuard, pmd_base, pmd_range};
 use crate::mm::Mm;
@@ -81,7 +82,12 @@ impl Mm {
             let flags = if on { vma.flags() | flag } else { vma.flags().difference(flag) };
             let modified = self.inner.lock().tree.modify_flags(part, flags);
             match modified {
-                Ok(modified) => self.vma_adjusted(k, &modified.changes),
+                Ok(modified) => {
+                    self.vma_adjusted(k, &modified.changes);
+                    if on && flags.contains(VmFlags::HUGETLB | VmFlags::UFFD_WP) {
+                        self.hugetlb_unshare_all_pmds(k, &modified.vma);
+                    }
+                }
                 Err(error) => {
                     self.vma_resync(k);
                     return Err(error);
@@ -148,6 +154,9 @@ impl Mm {
     pub fn uffd_move(&self, to: PageRange, from: VirtAddr) -> Result<(), Errno> {
         current(|k| {
             self.call(k, NAMES.userfaultfd, Some(to), || {
+                if self.is(Behaviour::NO_NEWER_CALLS) {
+                    return Err(Errno::EINVAL);
+                }
                 let (dst, src) = (self.find_vma(to.start()), self.find_vma(from.vpn()));
                 let (dst, src) = (dst.ok_or(Errno::EINVAL)?, src.ok_or(Errno::EINVAL)?);
                 // Before the lock: a first anonymous page needs `mmap_lock`.

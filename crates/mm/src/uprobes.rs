@@ -105,7 +105,7 @@ impl Mm {
             let ptes = leaf.lock();
             if ptes.get(vpn).pfn() == Some(old) {
                 ptes.clear(k, vpn);
-                self.flush_tlb_range(k, PageRange::page(vpn));
+                self.flush_tlb_notify(k, PageRange::page(vpn));
                 let anon = self.find_vma(vpn).and_then(|vma| Some((vma.anon()?.anon_vma, vma.pgoff_at(vpn))));
                 if let (Some(new), Some((anon_vma, index))) = (new, anon) {
                     machine.map_new_anon(k, new, anon_vma, index);

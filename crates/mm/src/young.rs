@@ -10,6 +10,7 @@
 //! Sources: `folio_referenced_one()`, mm/rmap.c; `walk_pte_range()`, mm/vmscan.c; `page_idle_clear_pte_refs_one()`,
 //! mm/page_idle.c; mm/damon/, 6.12.
 
+use crate::behaviour::Behaviour;
 use crate::huge::pmd_range;
 use crate::machine::Machine;
 use crate::mm::Mm;
@@ -23,6 +24,8 @@ use mm_types::{Errno, Gfp, PageRange, Pfn, Vpn};
 enum Look {
     ClearFlush,
     Clear,
+    /// Of the CPUs' entries only.
+    ClearSilently,
     Test,
 }
 
@@ -72,6 +75,7 @@ impl Mm {
         match look {
             Look::ClearFlush => self.subs.clear_flush_young(pages),
             Look::Clear => self.subs.clear_young(pages),
+            Look::ClearSilently => false,
             Look::Test => !young && self.subs.test_young(pages.start()),
         }
     }
@@ -112,7 +116,10 @@ impl Mm {
         current(|k| {
             let young: Result<u64, Errno> = self.call(k, NAMES.age, Some(pages), || {
                 let _map = FsReclaim::acquire(Gfp::KERNEL);
-                Ok(k.with_memalloc(|| self.count_young(k, pages, Look::Clear)))
+                // Up to 6.11 MGLRU asks no subscriber.
+                let silent = self.is(Behaviour::NO_NEWER_CALLS);
+                let look = if silent { Look::ClearSilently } else { Look::Clear };
+                Ok(k.with_memalloc(|| self.count_young(k, pages, look)))
             });
             young.unwrap_or(0)
         })
@@ -143,7 +150,7 @@ impl Mm {
                 if pte.is_young() {
                     ptes.update(k, vpn, |pte| pte.with_young(false));
                 }
-                let device = self.subs.clear_young(PageRange::page(vpn));
+                let device = !self.is(Behaviour::NO_NEWER_CALLS) && self.subs.clear_young(PageRange::page(vpn));
                 young += u64::from(pte.is_young() || device);
             }
         });

@@ -91,7 +91,8 @@ impl Mm {
             owner: None,
         });
         for vma in vmas {
-            self.unmap_page_range(k, tlb, vma, vma.range(), Zap::UNMAP);
+            let mut unmap = || self.unmap_page_range(k, tlb, vma, vma.range(), Zap::UNMAP);
+            if vma.flags().contains(VmFlags::HUGETLB) { self.with_hugetlb_locks(vma, unmap) } else { unmap() }
         }
         if quirks.contains(Quirks::MUNMAP_UNPAIRED_END) {
             drop(bracket);
@@ -104,6 +105,10 @@ impl Mm {
     /// `unmap_page_range()`: clears the entries of `range`, a part of `vma`. A huge page of which only a part is in it is
     /// split.
     pub(crate) fn unmap_page_range(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, range: PageRange, zap: Zap) {
+        if vma.flags().contains(VmFlags::HUGETLB) {
+            self.unmap_hugepage_range(k, tlb, vma, range);
+            return;
+        }
         let mut rest = Some(range);
         while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
             let done = match pmd {

@@ -8,10 +8,12 @@
 //! subscriber's end, that of the refusing one included; **and the count stays raised for ever**: if the bracket had met an
 //! interval subscriber, later readers and removals wait without anybody to wake them. Recorded on 6.12; faithful here.
 
+use crate::behaviour::Behaviour;
 use crate::hlist::ListEntry;
 use crate::interval::IntervalSub;
 use crate::names::NAMES;
 use crate::ops::{Hooks, WouldBlock};
+use crate::quirks::Quirks;
 use crate::subscriptions::{Call, Subscriptions};
 use ksync::{Kernel, NonBlock, current, with_current};
 use smallvec::SmallVec;
@@ -30,6 +32,8 @@ pub struct Bracket<'a> {
     /// can have made one in between, since `mm_take_all_locks` excludes brackets.
     counted: bool,
     open: bool,
+    /// Its end is told to secondary TLBs, in versions where ends are.
+    flushes: bool,
 }
 
 impl Subscriptions {
@@ -78,7 +82,7 @@ impl Subscriptions {
             k.emit(EventKind::RangeStart { bracket: id, range });
             id
         });
-        Bracket { subs: self, range, id, counted: false, open: true }
+        Bracket { subs: self, range, id, counted: false, open: true, flushes: true }
     }
 
     /// Counts a bracket and returns the subscribers it meets, with the sequence they are told. They stay in the tree
@@ -104,6 +108,13 @@ impl Subscriptions {
             return;
         }
         self.seq.store(self.seq.peek() + 1);
+        if self.framework.quirks.contains(Quirks::FIX_INTERVAL_REMOVE_RACE) {
+            // Who waits looks at the sequence without the lock: it may go on before the rest is done.
+            drop(locked);
+            self.wq.wake_all();
+            current(|k| k.sync_point(NAMES.deferred));
+            locked = self.lock.lock();
+        }
         while let Some(sub) = locked.deferred.pop() {
             if sub.in_tree() {
                 sub.take_out(&mut locked.itree);
@@ -144,6 +155,14 @@ impl Bracket<'_> {
         &self.range
     }
 
+    /// The same where every entry was flushed in one step with being cleared, so that an end need not tell secondary TLBs in
+    /// versions where ends do (`mmu_notifier_invalidate_range_only_end()`, up to 6.5).
+    #[track_caller]
+    pub fn only_end(mut self) {
+        self.flushes = false;
+        self.end();
+    }
+
     /// Closes the bracket and tells the list subscribers. May sleep if the start could. Sync point `notifier.range_end`.
     #[track_caller]
     pub fn end(mut self) {
@@ -170,7 +189,11 @@ impl Bracket<'_> {
                 subs.itree_inv_end();
             }
             if subs.has_subscribers() && !subs.list.is_empty(k) {
-                let _read = subs.framework.srcu.read_lock();
+                let _read = subs.read_section();
+                let flushes = subs.framework.behaviour.contains(Behaviour::SECONDARY_AT_RANGE_END) && self.flushes;
+                if flushes {
+                    subs.invalidate_secondary_tlbs_listed(self.range.pages);
+                }
                 subs.for_each_listed(|k, entry| self.list_end(k, entry, !self.range.blockable));
             }
         });
@@ -207,14 +230,15 @@ impl Bracket<'_> {
     fn list_invalidate(&self) -> Result<(), WouldBlock> {
         let mut result = Ok(());
         // One read section around both walks, so that the end reaches exactly those who heard the start.
-        let _read = self.subs.framework.srcu.read_lock();
+        let _read = self.subs.read_section();
         self.subs.for_each_listed(|k, entry| {
             if !self.list_start(k, entry) {
                 result = Err(WouldBlock);
             }
             ControlFlow::Continue(())
         });
-        if result.is_err() {
+        let unpaired = self.subs.framework.quirks.contains(Quirks::PAIR_RANGE_END_WITH_START);
+        if result.is_err() && !unpaired {
             // The kernel does not forbid sleeping around these.
             self.subs.for_each_listed(|k, entry| self.list_end(k, entry, false));
         }
@@ -260,7 +284,12 @@ impl Bracket<'_> {
     /// A refused start owes no end. If it is still counted, nobody will ever uncount it, so nobody owes that.
     fn abandon(mut self) {
         self.open = false;
-        if self.counted {
+        if !self.counted {
+            return;
+        }
+        if self.subs.framework.behaviour.contains(Behaviour::UNDOES_REFUSED_START) {
+            self.subs.itree_inv_end();
+        } else {
             self.subs.wq.settle();
         }
     }

@@ -1,6 +1,7 @@
 //! What all address spaces of one world share.
 
 use crate::annotations::{Annotations, EndMap, MapScope, OtherMaps, Prime};
+use crate::behaviour::Behaviour;
 use crate::quirks::Quirks;
 use ksync::{Kernel, LockMap, Srcu};
 use mm_types::MmId;
@@ -17,6 +18,7 @@ const SECONDARY_TLB_CLASS: &str = "mmu_notifier_arch_invalidate_secondary_tlbs";
 pub struct Framework {
     annotations: Annotations,
     pub(crate) quirks: Quirks,
+    pub(crate) behaviour: Behaviour,
     /// Maps of [`MapScope::Global`]; with other scopes each address space has its own.
     global: Maps,
     pub(crate) srcu: Srcu,
@@ -47,6 +49,12 @@ impl Framework {
     /// The same with bugs switched on.
     #[must_use]
     pub fn with_quirks(k: &Kernel, annotations: Annotations, quirks: Quirks) -> Arc<Framework> {
+        Framework::of_version(k, annotations, quirks, Behaviour::empty())
+    }
+
+    /// The same of another version.
+    #[must_use]
+    pub fn of_version(k: &Kernel, annotations: Annotations, quirks: Quirks, behaviour: Behaviour) -> Arc<Framework> {
         let global = match annotations.range_start {
             MapScope::Global => Maps::new(k, &annotations, ""),
             MapScope::None | MapScope::PerMm | MapScope::PerMmClass => Maps::default(),
@@ -57,7 +65,13 @@ impl Framework {
             MapScope::None | MapScope::PerMmClass => None,
         };
         k.set_prime(primed.filter(|_| annotations.prime.contains(Prime::FS_RECLAIM)));
-        Arc::new(Framework { annotations, quirks, global, srcu: Srcu::new(k, "srcu", annotations.srcu_checked) })
+        Arc::new(Framework {
+            annotations,
+            quirks,
+            behaviour,
+            global,
+            srcu: Srcu::new(k, "srcu", annotations.srcu_checked),
+        })
     }
 
     /// The settings.

@@ -33,6 +33,7 @@
 //! | secondary TLB and young hooks | often a page-table lock | no |
 
 mod annotations;
+mod behaviour;
 mod bracket;
 mod framework;
 mod hlist;
@@ -47,6 +48,7 @@ mod subscriptions;
 mod young;
 
 pub use annotations::{Annotations, EndMap, MapScope, OtherMaps, Prime, Touch, Wrap};
+pub use behaviour::Behaviour;
 pub use bracket::Bracket;
 pub use framework::Framework;
 pub use interval::IntervalSub;

@@ -19,6 +19,9 @@ names! {
     read_retry = "notifier.read_retry",
     register = "notifier.register",
     unregister = "notifier.unregister",
+    // Reached only where a quirk leaves a gap.
+    deferred = "notifier.deferred",
+    unlinked = "notifier.unlinked",
     // What would sleep.
     invalidate_range_start = "mmu_notifier_invalidate_range_start",
     invalidate_range_end = "mmu_notifier_invalidate_range_end",

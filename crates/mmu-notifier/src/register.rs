@@ -1,6 +1,7 @@
 //! Registration of list subscribers, and what the first subscriber of either family sets up.
 
 use crate::annotations::Prime;
+use crate::behaviour::Behaviour;
 use crate::hlist::ListEntry;
 use crate::names::NAMES;
 use crate::ops::{Hooks, MmHost, Notifier};
@@ -51,7 +52,8 @@ impl Subscriptions {
     /// `EINTR`. Nothing is subscribed then.
     pub fn register(host: &dyn MmHost, ops: Arc<dyn Notifier>) -> Result<ListSub, Errno> {
         let hooks = ops.hooks();
-        if hooks.contains(Hooks::SECONDARY_TLB) && hooks.intersects(Hooks::RANGE_START | Hooks::RANGE_END) {
+        let at_end = host.subscriptions().framework.behaviour.contains(Behaviour::SECONDARY_AT_RANGE_END);
+        if !at_end && hooks.contains(Hooks::SECONDARY_TLB) && hooks.intersects(Hooks::RANGE_START | Hooks::RANGE_END) {
             return Err(Errno::EINVAL);
         }
         let mut added = None;
@@ -92,7 +94,16 @@ impl Subscriptions {
         current(|k| {
             k.sync_reached(NAMES.unregister);
             k.emit(EventKind::UnsubscribeStart { sub: sub.id });
-            if subs.list.is_hashed(k, sub.key) {
+            let unlinks_first = subs.framework.quirks.contains(Quirks::WAIT_FOR_RELEASE);
+            let again = subs.framework.quirks.contains(Quirks::NO_MULTIPLE_RELEASE);
+            if subs.list.is_hashed(k, sub.key) || again {
+                if unlinks_first {
+                    let _locked = subs.lock.lock();
+                    subs.list.del(k, sub.key);
+                }
+                if unlinks_first {
+                    k.sync_point(NAMES.unlinked);
+                }
                 subs.release_one(k, sub.key);
                 let _locked = subs.lock.lock();
                 if !stays {

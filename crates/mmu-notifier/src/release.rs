@@ -1,5 +1,6 @@
 //! `mmu_notifier_release()`: the address space goes away.
 
+use crate::quirks::Quirks;
 use crate::subscriptions::Subscriptions;
 use ksync::current;
 use mm_types::PageRange;
@@ -46,6 +47,9 @@ impl Subscriptions {
                 self.list.del_all(k);
                 k.emit(EventKind::ListReleased { mm: self.mm });
             });
+        }
+        if self.framework.quirks.contains(Quirks::WAIT_FOR_RELEASE) {
+            return;
         }
         // An unregistration that came first may still be inside `release`: pages must not go before it is done.
         self.framework.srcu.synchronize();

@@ -6,7 +6,11 @@ use crate::hlist::{Hlist, ListEntry};
 use crate::interval::IntervalSub;
 use crate::itree::IntervalTree;
 use crate::names::NAMES;
-use ksync::{Kernel, LockMap, MapGuard, SpinLock, TrackedU64, WaitQueue, current};
+use crate::quirks::Quirks;
+use ksync::{
+    Kernel, LockMap, MapGuard, RcuFlavour, RcuReadGuard, SpinLock, SrcuReadGuard, TrackedU64, WaitQueue, current,
+    rcu_read_lock,
+};
 use mm_types::{Gfp, MmId, ObjId, PageRange};
 use std::fmt;
 use std::ops::ControlFlow;
@@ -162,6 +166,15 @@ impl Subscriptions {
         drop(map);
     }
 
+    /// What keeps the list's nodes while it is walked.
+    #[track_caller]
+    pub(crate) fn read_section(&self) -> ReadSection<'_> {
+        if self.framework.quirks.contains(Quirks::USE_GLOBAL_SRCU) {
+            return ReadSection::Rcu(rcu_read_lock(RcuFlavour::Plain));
+        }
+        ReadSection::Srcu(self.framework.srcu.read_lock())
+    }
+
     /// Calls `f` for each list subscriber, newest first. The caller is in an SRCU read section.
     pub(crate) fn for_each_listed(&self, mut f: impl FnMut(&Kernel, &ListEntry) -> ControlFlow<()>) {
         current(|k| {
@@ -184,6 +197,14 @@ impl fmt::Debug for Subscriptions {
             .field("has_subscribers", &self.has_subscribers())
             .finish_non_exhaustive()
     }
+}
+
+/// A read section around a walk of the list.
+#[expect(dead_code, reason = "the sections are held, not read")]
+pub(crate) enum ReadSection<'a> {
+    Srcu(SrcuReadGuard<'a>),
+    /// As it was once: whoever sleeps inside is reported.
+    Rcu(RcuReadGuard),
 }
 
 /// A callback as its events tell it.

@@ -20,6 +20,21 @@ impl Subscriptions {
         });
     }
 
+    /// The same inside a read section that the caller has (`invalidate_range` of an end, up to 6.5).
+    pub(crate) fn invalidate_secondary_tlbs_listed(&self, pages: PageRange) {
+        self.for_each_listed(|k, entry| {
+            if entry.hooks.contains(Hooks::SECONDARY_TLB) {
+                let call = Call { sub: entry.id, hook: Hook::SecondaryTlb, pages, bracket: None, blockable: false };
+                call.run(k, || {
+                    entry.ops.arch_invalidate_secondary_tlbs(self.mm, pages);
+                    k.visible_write(self.brackets);
+                    true
+                });
+            }
+            ControlFlow::Continue(())
+        });
+    }
+
     /// Whether any device accessed `pages`; forgets it and flushes. Asks every subscriber. Does not sleep.
     pub fn clear_flush_young(&self, pages: PageRange) -> bool {
         self.ask(Hooks::CLEAR_FLUSH_YOUNG, Hook::ClearFlushYoung, pages, |_, entry| {

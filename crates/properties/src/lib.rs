@@ -108,6 +108,7 @@ impl Oracles {
     pub fn reset(&mut self) {
         self.book.reset();
         self.pair.reset();
+        self.callback.reset();
         self.stale.reset();
         self.seq.reset();
         self.coh.reset();

@@ -2,6 +2,8 @@
 
 use crate::book::Book;
 use crate::stale::Counts;
+use mm_types::Name;
+use smallvec::SmallVec;
 use trace::{Event, EventKind, Hook, NotifyEvent};
 
 /// Counts over one run.
@@ -35,6 +37,8 @@ pub struct Stats {
     callbacks: [u64; Stats::HOOKS.len()],
     brackets_by: [u64; Stats::REASONS.len()],
     invalidations_by: [u64; Stats::REASONS.len()],
+    /// By name of subscriber: a bit for each reason, then one for each hook.
+    heard: SmallVec<[(Name, u16); 2]>,
 }
 
 impl Stats {
@@ -80,6 +84,18 @@ impl Stats {
         self.invalidations_by[reason as usize]
     }
 
+    /// Whether a start or invalidate callback of a subscriber with this name was called for the reason.
+    #[must_use]
+    pub fn heard(&self, name: &str, reason: NotifyEvent) -> bool {
+        self.heard.iter().any(|(who, what)| who.as_str() == name && what & of_reason(reason) != 0)
+    }
+
+    /// Whether this callback of a subscriber with this name was called.
+    #[must_use]
+    pub fn called(&self, name: &str, hook: Hook) -> bool {
+        self.heard.iter().any(|(who, what)| who.as_str() == name && what & of_hook(hook) != 0)
+    }
+
     /// Every callback that was called, with how often.
     pub fn callbacks_by_hook(&self) -> impl Iterator<Item = (Hook, u64)> {
         Stats::HOOKS.into_iter().map(|h| (h, self.callbacks(h))).filter(|(_, n)| *n > 0)
@@ -88,6 +104,13 @@ impl Stats {
     /// Every reason for which a start or invalidate callback was called, with how often.
     pub fn invalidations_by_event(&self) -> impl Iterator<Item = (NotifyEvent, u64)> {
         Stats::REASONS.into_iter().map(|r| (r, self.invalidations(r))).filter(|(_, n)| *n > 0)
+    }
+
+    fn note(&mut self, name: Name, what: u16) {
+        match self.heard.iter_mut().find(|(who, _)| *who == name) {
+            Some((_, all)) => *all |= what,
+            None => self.heard.push((name, what)),
+        }
     }
 
     pub(crate) fn copy(&mut self, counts: Counts) {
@@ -104,9 +127,13 @@ impl Stats {
                 self.brackets_by[range.event as usize] += 1;
             }
             EventKind::RangeStarted { ok: false, .. } => self.brackets_refused += 1,
-            EventKind::CallbackEnter { hook, bracket, .. } => {
+            EventKind::CallbackEnter { sub, hook, bracket, .. } => {
                 self.callbacks[hook as usize] += 1;
                 let bracket = bracket.and_then(|b| book.brackets.get(b));
+                if let Some(sub) = book.subs.get(sub) {
+                    let reason = bracket.filter(|_| matches!(hook, Hook::RangeStart | Hook::Invalidate));
+                    self.note(sub.name, of_hook(hook) | reason.map_or(0, |b| of_reason(b.range.event)));
+                }
                 if let Some(b) = bracket.filter(|_| matches!(hook, Hook::RangeStart | Hook::Invalidate)) {
                     self.invalidations_by[b.range.event as usize] += 1;
                     self.reclaim_invalidations += u64::from(b.in_reclaim);
@@ -121,6 +148,14 @@ impl Stats {
             _ => {}
         }
     }
+}
+
+fn of_reason(reason: NotifyEvent) -> u16 {
+    1 << reason as u16
+}
+
+fn of_hook(hook: Hook) -> u16 {
+    1 << (Stats::REASONS.len() as u16 + hook as u16)
 }
 
 #[cfg(test)]

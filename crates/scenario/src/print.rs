@@ -9,7 +9,7 @@ use crate::ast::{
 use crate::parser::PROTS;
 use crate::span::Spanned;
 use crate::words::Word;
-use mm_types::{PAGE_SIZE, PageRange, Prot, VirtAddr};
+use mm_types::{PAGE_SIZE, PageRange, Pgoff, Prot, VirtAddr};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
@@ -58,6 +58,7 @@ impl Printer {
         self.machine(&s.machine);
         self.annotations(&s.annotations);
         self.name_list("quirks", &s.quirks);
+        self.name_list("behaviours", &s.behaviours);
         s.mms.iter().for_each(|mm| self.mm(mm));
         self.globals(&s.globals);
         s.devices.iter().for_each(|device| self.device(device));
@@ -450,14 +451,23 @@ impl fmt::Display for RangeExpr {
     }
 }
 
+fn write_offset(f: &mut fmt::Formatter<'_>, offset: Pgoff) -> fmt::Result {
+    if offset.0 == 0 { Ok(()) } else { write!(f, " offset {:#x}", offset.0.saturating_mul(PAGE_SIZE)) }
+}
+
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.backing {
             Backing::Anon => f.write_str("anon")?,
             Backing::File { name, offset, shmem } => {
                 write!(f, "{} {}", if *shmem { "shmem" } else { "file" }, Quoted(name))?;
-                if offset.0 != 0 {
-                    write!(f, " offset {:#x}", offset.0.saturating_mul(PAGE_SIZE))?;
+                write_offset(f, *offset)?;
+            }
+            Backing::Hugetlb { name, offset } => {
+                f.write_str("hugetlb")?;
+                if let Some(name) = name {
+                    write!(f, " {}", Quoted(name))?;
+                    write_offset(f, *offset)?;
                 }
             }
         }

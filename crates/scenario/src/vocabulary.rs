@@ -5,7 +5,7 @@ use crate::words::{DriverWord, MmOp, TaskWord, Word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The sync points every world has, whatever its devices.
-pub const SYNC_POINTS: [&str; 13] = [
+pub const SYNC_POINTS: [&str; 17] = [
     "notifier.range_start",
     "notifier.range_end",
     "notifier.callback",
@@ -13,7 +13,11 @@ pub const SYNC_POINTS: [&str; 13] = [
     "notifier.read_retry",
     "notifier.register",
     "notifier.unregister",
+    "notifier.deferred",
+    "notifier.unlinked",
     "mm.zap",
+    "mm.cow",
+    "mm.moved",
     "mm.fault",
     "mm.reclaim",
     "mm.migrate",
@@ -35,6 +39,8 @@ pub struct Vocabulary {
     pub never_kinds: BTreeSet<String>,
     /// Bugs of the memory manager and the notifier framework that `quirks` may switch on.
     pub quirks: BTreeSet<String>,
+    /// What `behaviours` may do otherwise than the kernel preset.
+    pub behaviours: BTreeSet<String>,
     /// Words that may begin a statement, of a task or of an inline driver. A word of the language
     /// left out here is reported as unknown: a runner need not support them all.
     pub statements: BTreeSet<String>,
@@ -126,6 +132,7 @@ impl Vocabulary {
             sync_points: owned(SYNC_POINTS),
             never_kinds: owned(["deadlock", "stale"]),
             quirks: BTreeSet::new(),
+            behaviours: BTreeSet::new(),
             statements: owned(task_words.chain(driver_words).chain(MmOp::ALL.iter().map(|w| w.word()))),
             kernels: KernelPreset::ALL.iter().copied().collect(),
         }

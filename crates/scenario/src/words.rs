@@ -61,12 +61,14 @@ impl MmOp {
             }
             MmOp::SplitHugePages | MmOp::Khugepaged => (2, &[Mm, Range]),
             MmOp::Damon => (4, &[Mm, Number, Word(&["vaddr", "paddr"]), Word(&["mkold", "check"])]),
+            MmOp::KsmScan => (0, &[Word(&["zero"])]),
+            MmOp::KsmUnmerge => (0, &[]),
             MmOp::Fork => (2, &[Mm, Mm]),
             MmOp::Exec | MmOp::OomReap | MmOp::ProcessMrelease => (1, &[Mm]),
             MmOp::GupWrite => (2, &[Mm, Number, Word(&["force"])]),
             MmOp::RemapFilePages | MmOp::MovePages | MmOp::UffdMove => (3, &[Mm, Range, Number]),
             MmOp::Truncate | MmOp::UprobeInsert | MmOp::UprobeRemove => (2, &[Text, Number]),
-            MmOp::PunchHole | MmOp::DirectWrite => (3, &[Text, Number, Number]),
+            MmOp::PunchHole | MmOp::DirectWrite | MmOp::WpShared => (3, &[Text, Number, Number]),
             MmOp::Fsync | MmOp::Writeback => (1, &[Text]),
             MmOp::ClearRefs | MmOp::MemoryFailure | MmOp::SoftOffline | MmOp::PageIdle => (2, &[Mm, Number]),
             MmOp::UffdRegister => (3, &[Mm, Range, Word(&["missing", "wp"])]),
@@ -135,6 +137,7 @@ words! {
         Steer = "steer",
         Never = "never",
         Quirks = "quirks",
+        Behaviours = "behaviours",
         Assert = "assert",
     }
 
@@ -174,6 +177,7 @@ words! {
         Anon = "anon",
         File = "file",
         Shmem = "shmem",
+        Hugetlb = "hugetlb",
     }
 
     /// First words of a task's statements; a device operation (`gpu0.get_pages`) is the other form.
@@ -272,6 +276,8 @@ words! {
         Fsync = "fsync",
         /// Writeback of a file by a worker of the kernel, as `sync()` starts it.
         Writeback = "writeback",
+        /// A graphics driver write-protects what is mapped of a file, to see who writes: offset and bytes.
+        WpShared = "wp_shared",
         /// `write()` with `O_DIRECT`: offset and bytes.
         DirectWrite = "direct_write",
         /// A write to `/proc/PID/clear_refs`: 1 to 5.
@@ -318,6 +324,10 @@ words! {
         SplitHugePages = "split_huge_pages",
         /// One round of khugepaged over a range: single pages become huge ones where those are wanted.
         Khugepaged = "khugepaged",
+        /// One round of ksmd: equal pages of memory advised so are merged; `zero`: those of zeros with the zero page.
+        KsmScan = "ksm_scan",
+        /// Merged pages are copied again, everywhere (`echo 2 > run`).
+        KsmUnmerge = "ksm_unmerge",
         /// One sample of DAMON, by addresses or by frames: forgets that a page was accessed, or asks.
         Damon = "damon",
     }

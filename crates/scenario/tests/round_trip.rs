@@ -69,7 +69,12 @@ fn mapping() -> impl Strategy<Value = Spanned<Mapping>> {
         offset: Pgoff(offset),
         shmem,
     });
-    let backing = prop_oneof![Just(Backing::Anon), file];
+    let named = option::of((text(), 0..1_u64 << 40));
+    let hugetlb = named.prop_map(|named| match named {
+        Some((name, offset)) => Backing::Hugetlb { name: Some(name), offset: Pgoff(offset) },
+        None => Backing::Hugetlb { name: None, offset: Pgoff(0) },
+    });
+    let backing = prop_oneof![Just(Backing::Anon), file, hugetlb];
     (backing, word::<Sharing>()).prop_map(|(backing, sharing)| Spanned::from(Mapping { backing, sharing }))
 }
 

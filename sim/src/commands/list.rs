@@ -27,6 +27,9 @@ pub(crate) fn list(registry: &Registry, args: &ListArgs) -> Exit {
     if wanted(ListWhat::Quirks) {
         section("quirks (`quirks`)", &harness::listing::quirks());
     }
+    if wanted(ListWhat::Behaviours) {
+        section("behaviours (`behaviours`)", &harness::listing::behaviours());
+    }
     if wanted(ListWhat::Statements) {
         section("statements", &harness::listing::statements());
     }

@@ -1,14 +1,18 @@
-//! `notifier check`: callbacks recorded on a running kernel against the scenarios of the same names.
+//! `notifier check`: callbacks recorded on a running kernel against the scenarios of the same names. `notifier pressure`: many
+//! random runs, and which reasons for an invalidation came in how many of them.
 
-use crate::cli::{NotifierArgs, NotifierCheckArgs, NotifierCommand};
+use crate::cli::{NotifierArgs, NotifierCheckArgs, NotifierCommand, NotifierPressureArgs};
 use crate::{Exit, files, out};
 use harness::recorded::{Difference, Recording, compare};
-use harness::{Experiment, Registry};
-use std::path::Path;
+use harness::{Experiment, Pressure, Registry};
+use std::path::{Path, PathBuf};
 
 pub(crate) fn notifier(registry: &Registry, args: &NotifierArgs) -> Exit {
-    let NotifierCommand::Check(args) = &args.what;
-    match check(registry, args) {
+    let done = match &args.what {
+        NotifierCommand::Check(args) => check(registry, args),
+        NotifierCommand::Pressure(args) => pressure(registry, args),
+    };
+    match done {
         Ok(exit) => exit,
         Err(lines) => {
             lines.iter().for_each(|line| out::error(line));
@@ -54,6 +58,52 @@ fn check(registry: &Registry, args: &NotifierCheckArgs) -> Result<Exit, Vec<Stri
     }
     out::print(&format!("{agree} scenarios agree, {differ} differ, {without} without scenario\n"));
     Ok(if differ == 0 { Exit::AsExpected } else { Exit::Unexpected })
+}
+
+/// Everything is read before anything is run.
+fn pressure(registry: &Registry, args: &NotifierPressureArgs) -> Result<Exit, Vec<String>> {
+    let mut experiments = Vec::new();
+    for path in scenarios(&args.files)? {
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let experiment = load(registry, folder, &name)?;
+        experiments.push((name, experiment.ok_or_else(|| vec![format!("{}: no such file", path.display())])?));
+    }
+    out::print(&format!("{} runs each, seed {}; in how many percent the driver was told what\n", args.runs, args.seed));
+    let mut clean = true;
+    for (at, (name, experiment)) in experiments.into_iter().enumerate() {
+        let Pressure { runs, found, heard } = experiment.pressure(args.seed, args.runs);
+        if at == 0 {
+            let reasons: Vec<&str> = heard.iter().map(|(reason, _)| *reason).collect();
+            out::print(&format!("{:<18} {:>8}  {}\n", "scenario", "found in", reasons.join("  ")));
+        }
+        let percent = |n: u64| (n * 100).checked_div(runs).unwrap_or(0);
+        let cells: Vec<String> = heard.iter().map(|(word, n)| format!("{:>1$}", percent(*n), word.len())).collect();
+        let with = found.values().map(|(runs, _)| *runs).max().unwrap_or(0);
+        out::print(&format!("{name:<18} {with:>8}  {}\n", cells.join("  ")));
+        for (code, (runs, first)) in &found {
+            clean = false;
+            out::print(&format!("  {code} in {runs} runs, first in run {first}\n"));
+        }
+    }
+    Ok(if clean { Exit::AsExpected } else { Exit::Unexpected })
+}
+
+/// The files, and those of the folders in order.
+fn scenarios(given: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<String>> {
+    let mut all = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            all.push(path.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(path).map_err(|why| vec![format!("{}: {why}", path.display())])?;
+        let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.retain(|file| file.extension().is_some_and(|end| end == "mms"));
+        files.sort();
+        all.extend(files);
+    }
+    Ok(all)
 }
 
 fn told(name: &str, difference: &Difference) -> String {

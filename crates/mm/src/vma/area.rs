@@ -1,7 +1,7 @@
 //! One VMA.
 
 use super::stack::STACK_GUARD_GAP;
-use mm_types::{Name, PageRange, Pgoff, VmFlags, Vpn};
+use mm_types::{Errno, Name, PageRange, Pgoff, VmFlags, Vpn};
 
 /// A VMA of one tree, as the kernel's `struct vm_area_struct` has an address: never reused within the tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -139,6 +139,15 @@ impl Vma {
     #[must_use]
     pub fn is_special(&self) -> bool {
         self.flags.intersects(VM_SPECIAL)
+    }
+
+    /// Whether it may be split at `at` (`vm_ops->may_split()`).
+    ///
+    /// # Errors
+    /// `EINVAL` inside of a page of hugetlb.
+    pub(super) fn check_split(&self, at: Vpn) -> Result<(), Errno> {
+        let inside = self.flags.contains(VmFlags::HUGETLB) && !at.0.is_multiple_of(512);
+        if inside { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     /// Its pages, if they are locked.

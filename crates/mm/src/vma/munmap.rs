@@ -34,7 +34,7 @@ impl VmaTree {
     ///
     /// # Errors
     /// `ENOMEM` when `range` is inside one VMA and the tree is at [`VmaTree::max_map_count`]: one VMA more would be left
-    /// than before. Nothing has happened. `EPERM` when a VMA is sealed; the split at the start may have happened.
+    /// than before. Nothing has happened. `EPERM` when a VMA is sealed, `EINVAL` when an end is inside of a page of hugetlb; the split at the start may have happened.
     ///
     /// Source: `vms_gather_munmap_vmas()`, mm/vma.c, 6.12.
     pub fn gather(&mut self, range: PageRange) -> Result<Gathered, Errno> {
@@ -45,6 +45,7 @@ impl VmaTree {
             return Err(Errno::EPERM);
         }
         if let Some(last) = vmas.last_mut().filter(|v| v.end() > range.end()) {
+            last.check_split(range.end())?;
             *last = self.split_unchecked(*last, range.end(), NewPart::Above, &mut changes);
         }
         Ok(Gathered { range, vmas, changes })
@@ -60,6 +61,7 @@ impl VmaTree {
         if first.flags.contains(VmFlags::SEALED) {
             return Err(Errno::EPERM);
         }
+        first.check_split(range.start())?;
         self.split_unchecked(first, range.start(), NewPart::Below, changes);
         Ok(())
     }

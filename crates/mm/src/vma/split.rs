@@ -15,7 +15,7 @@ impl VmaTree {
     /// starts a VMA already, or is not mapped.
     ///
     /// # Errors
-    /// `ENOMEM` when the tree has [`VmaTree::max_map_count`] VMAs; nothing has happened.
+    /// `ENOMEM` when the tree has [`VmaTree::max_map_count`] VMAs, `EINVAL` inside of a page of hugetlb; nothing has happened.
     ///
     /// Source: `split_vma()`, mm/vma.c, 6.12.
     pub fn split(&mut self, at: Vpn) -> Result<VmaChanges, Errno> {
@@ -37,6 +37,7 @@ impl VmaTree {
         if self.map_count() >= self.max_map_count() {
             return Err(Errno::ENOMEM);
         }
+        vma.check_split(at)?;
         Ok(self.split_unchecked(vma, at, new, changes))
     }
 

@@ -4,6 +4,7 @@ mod accounting;
 mod common;
 mod files;
 mod fork;
+mod huge;
 mod migration;
 mod ops;
 mod recorded;

@@ -3,25 +3,36 @@
 //!
 //! Legal between the call of the removal and its return (6.12: SRCU readers are waited for, not stopped). A list
 //! subscriber is told of the whole address space; an interval subscriber of ranges that overlap its own, and it gets
-//! the full range (6.12, `mn_itree_invalidate`).
+//! the full range (6.12, `mn_itree_invalidate`). `release` is called once at most: by the exit or by the unregistration,
+//! whichever comes first (6.12, `mmu_notifier_unregister`).
 
 use crate::book::{Book, BracketState, Frame, Line, Sub, SubState};
 use crate::finding::Sink;
 use crate::{Code, Finding, Variant, Variants};
 use mm_types::PageRange;
+use std::collections::BTreeSet;
 use trace::{BracketId, Event, EventKind, Hook, SubId, SubKind};
 
 #[derive(Debug, Default)]
-pub(crate) struct OrdCallback;
+pub(crate) struct OrdCallback {
+    /// Subscriptions whose `release` was called.
+    released: BTreeSet<SubId>,
+}
 
 impl OrdCallback {
     pub(crate) const READS: Variants =
         Variants::of(&[Variant::CallbackEnter, Variant::CallbackExit]).and(crate::book::READS);
 
+    pub(crate) fn reset(&mut self) {
+        self.released.clear();
+    }
+
     pub(crate) fn event(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
         let problem = match e.kind {
             EventKind::CallbackEnter { sub, hook, pages, bracket, .. } => {
-                life(book, sub).or_else(|| place(book, sub, hook, pages, bracket))
+                let again = hook == Hook::Release && !self.released.insert(sub);
+                let twice = again.then(|| "was called a second time".to_owned());
+                life(book, sub).or(twice).or_else(|| place(book, sub, hook, pages, bracket))
             }
             EventKind::CallbackExit { sub, ok: false, .. } => refusal(book, e, sub),
             _ => None,

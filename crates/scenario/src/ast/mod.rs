@@ -44,6 +44,8 @@ pub struct Scenario {
     pub annotations: Annotations,
     /// Bugs of the memory manager and the notifier framework, switched on.
     pub quirks: Vec<Name>,
+    /// What is done otherwise than the kernel preset does it.
+    pub behaviours: Vec<Name>,
     /// Address spaces, as they are before the tasks start.
     pub mms: Vec<Spanned<Mm>>,
     /// Locks and words that belong to no device.

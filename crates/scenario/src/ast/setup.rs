@@ -187,4 +187,11 @@ pub enum Backing {
         /// `shmem "NAME"`: a file of a memory file system.
         shmem: bool,
     },
+    /// `hugetlb ["NAME" [offset BYTES]]`: huge pages only, each of 2 MiB, to which all ranges must be aligned.
+    Hugetlb {
+        /// The file's name on hugetlbfs; absent: memory of its own.
+        name: Option<Spanned<String>>,
+        /// Where in the file the mapping starts, in pages.
+        offset: Pgoff,
+    },
 }

@@ -17,6 +17,7 @@ impl Checker<'_> {
         self.codes("finding code", &scenario.expect, &known.finding_codes);
         self.codes("kind of finding", &scenario.never, &known.never_kinds);
         self.codes("quirk", &scenario.quirks, &known.quirks);
+        self.codes("behaviour", &scenario.behaviours, &known.behaviours);
         let mut checked = BTreeSet::new();
         for pin in &scenario.order {
             // The middle of a chain belongs to two pins.

@@ -93,5 +93,6 @@ impl<'a> Checker<'a> {
         self.unique("finding code", &s.expect);
         self.unique("kind of finding", &s.never);
         self.unique("quirk", &s.quirks);
+        self.unique("behaviour", &s.behaviours);
     }
 }

@@ -311,6 +311,7 @@ impl<'t> Parser<'t> {
             | Section::Steer
             | Section::Never
             | Section::Quirks
+            | Section::Behaviours
             | Section::Assert => *next == TokenKind::OpenBrace,
         }
     }

@@ -117,6 +117,7 @@ impl Parser<'_> {
             Section::Order => self.order(&mut scenario.order)?,
             Section::Steer => scenario.steer.extend(self.steers()?),
             Section::Quirks => scenario.quirks.extend(self.name_list("a quirk")?),
+            Section::Behaviours => scenario.behaviours.extend(self.name_list("a behaviour")?),
             Section::Never => scenario.never.extend(self.name_list("a kind of finding")?),
             Section::Assert => scenario.asserts.extend(self.asserts()?),
         }

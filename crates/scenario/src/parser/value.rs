@@ -138,13 +138,14 @@ impl Parser<'_> {
         }
     }
 
-    /// `anon [shared]`, `file "NAME" [offset BYTES] [shared]` or `shmem "NAME" [offset BYTES] [shared]`.
+    /// `anon [shared]`, `file "NAME" [offset BYTES] [shared]`, the same of `shmem`, or `hugetlb ["NAME" [offset BYTES]] [shared]`.
     pub(super) fn mapping(&mut self) -> Parsed<Spanned<Mapping>> {
         let start = self.pos;
         let backing = match self.choice::<BackingWord>("`anon` or `file \"name\"`")?.node {
             BackingWord::Anon => Backing::Anon,
             BackingWord::File => self.file(false)?,
             BackingWord::Shmem => self.file(true)?,
+            BackingWord::Hugetlb => self.hugetlb()?,
         };
         let sharing = match self.word().and_then(Sharing::from_word) {
             Some(sharing) => {
@@ -159,11 +160,23 @@ impl Parser<'_> {
 
     fn file(&mut self, shmem: bool) -> Parsed<Backing> {
         let name = self.text_value("the file's name in quotes")?;
+        Ok(Backing::File { name, offset: self.file_offset()?, shmem })
+    }
+
+    fn hugetlb(&mut self) -> Parsed<Backing> {
+        if !matches!(self.kind(), TokenKind::Text(_)) {
+            return Ok(Backing::Hugetlb { name: None, offset: Pgoff(0) });
+        }
+        let name = self.text_value("the file's name in quotes")?;
+        Ok(Backing::Hugetlb { name: Some(name), offset: self.file_offset()? })
+    }
+
+    fn file_offset(&mut self) -> Parsed<Pgoff> {
         let offset_bytes = match self.eat_word("offset") {
             Some(_) => *self.size("an offset in bytes")?,
             None => 0,
         };
-        Ok(Backing::File { name, offset: Pgoff(offset_bytes / PAGE_SIZE), shmem })
+        Ok(Pgoff(offset_bytes / PAGE_SIZE))
     }
 
     pub(super) fn text_value(&mut self, what: &str) -> Parsed<Name> {

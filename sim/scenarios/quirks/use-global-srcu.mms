@@ -1,0 +1,19 @@
+# Linux before 21a92735f660 (2012): callbacks ran inside an RCU read section, and a subscriber that takes a mutex slept there.
+# Found by CTX, LD-RCU and LD-WAIT; silent without the quirk.
+
+scenario "a callback sleeps in an RCU read section"
+
+expect { CTX, LD-RCU, LD-WAIT }
+
+quirks { use-global-srcu }
+
+mm A { vma 0x10000..0x50000 rw anon  touch 0x10000..0x14000 }
+
+device xpmem : list(A) {
+    mutex seg_lock
+    on start(range) { sleep  with seg_lock { zap range } }
+}
+
+task user { munmap A 0x10000..0x11000 }
+
+never { deadlock, stale }
