@@ -1,23 +1,19 @@
 //! `dma_resv`: the lock of a buffer, and the fences of what the device still does with it.
 //!
-//! The kernel's lock is a `ww_mutex`, taken with an acquire context whenever several buffers are locked. Here each driver
-//! has one buffer, so it is a mutex of that class under the map of the context; a driver with several takes them by a real one.
+//! The lock is a `ww_mutex`, taken in an acquire context of its own: each driver here has one buffer. A driver with several
+//! takes them in one context by `ksync::WwMutex` itself.
 
 use crate::fence::{self, Fence};
-use ksync::{Assertion, FsReclaim, Kernel, LockClass, LockMap, MapGuard, Mutex, MutexGuard, RawMutex, current};
-
+use ksync::{Assertion, FsReclaim, Kernel, WwAcquireCtx, WwClass, WwGuard, WwMutex, WwPolicy, current};
 use mm::{Mm, device};
 use mm_types::{Gfp, ObjId};
 use std::sync::Arc;
-use trace::LockKind;
 
 /// `struct dma_resv`.
 #[derive(Debug)]
 pub struct Resv {
-    acquire: LockMap,
-    lock: Mutex<()>,
-    /// The identity of `lock`.
-    obj: ObjId,
+    class: WwClass,
+    lock: WwMutex,
     /// What adding a fence writes and a wait for all reads.
     list: ObjId,
     /// A storage lock.
@@ -29,42 +25,39 @@ pub struct Resv {
 #[must_use = "the reservation lasts as long as this value"]
 pub struct ResvGuard<'a> {
     resv: &'a Resv,
-    _lock: MutexGuard<'a, ()>,
-    _acquire: Option<MapGuard>,
+    // Let go before the context ends.
+    _lock: WwGuard<'a>,
+    _ctx: Option<WwAcquireCtx>,
 }
 
 impl Resv {
     /// A buffer that nobody uses.
     #[must_use]
     pub fn new(k: &Kernel) -> Resv {
-        let class = k.class(LockClass::new("reservation_ww_class_mutex", LockKind::Mutex));
-        let obj = k.new_obj();
-        Resv {
-            acquire: k.lock_map("reservation_ww_class_acquire"),
-            lock: Mutex::from_raw(RawMutex::new(class, obj), ()),
-            obj,
-            list: k.new_obj(),
-            fences: parking_lot::Mutex::default(),
-        }
+        let class = WwClass::new(k, "reservation_ww_class", WwPolicy::WoundWait);
+        let lock = WwMutex::new(k, &class);
+        Resv { class, lock, list: k.new_obj(), fences: parking_lot::Mutex::default() }
     }
 
     /// `dma_resv_lock()` in an acquire context of its own. May sleep.
     #[track_caller]
     pub fn lock(&self) -> ResvGuard<'_> {
-        let acquire = self.acquire.acquire();
-        ResvGuard { resv: self, _lock: self.lock.lock(), _acquire: Some(acquire) }
+        let ctx = WwAcquireCtx::init(&self.class);
+        // A context without a lock has nothing to give way with, so this is not told to.
+        let lock = self.lock.lock(Some(&ctx)).or_else(|_| self.lock.lock_slow(&ctx));
+        ResvGuard { resv: self, _lock: lock.expect("the first lock of a context"), _ctx: Some(ctx) }
     }
 
     /// `dma_resv_trylock()`: no acquire context is opened, and nothing is waited for.
     #[track_caller]
     pub fn try_lock(&self) -> Option<ResvGuard<'_>> {
-        self.lock.try_lock().map(|lock| ResvGuard { resv: self, _lock: lock, _acquire: None })
+        self.lock.try_lock(None).map(|lock| ResvGuard { resv: self, _lock: lock, _ctx: None })
     }
 
     /// `dma_resv_assert_held()`: what walks the fences without restarting begins with it.
     #[track_caller]
     pub fn assert_held(&self) {
-        current(|k| k.lockdep_assert(Assertion::Held(self.obj.0)));
+        current(|k| k.lockdep_assert(Assertion::Held(self.lock.obj().0)));
     }
 
     /// `dma_resv_wait_timeout()` without a limit: waits for every fence that is there now. Needs no reservation; may sleep.
