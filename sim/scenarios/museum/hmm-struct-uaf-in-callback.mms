@@ -20,4 +20,3 @@ device gpu0 : sgx_encl(A, 0x10000..0x20000) { mutant "free-before-unregister" } 
 #+ device gpu0 : sgx_encl(A, 0x10000..0x20000)
 
 task close { gpu0.enter  unregister gpu0 }
-task proc { exit A }

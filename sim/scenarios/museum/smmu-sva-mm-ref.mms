@@ -20,5 +20,7 @@ mm A {
 device gpu0 : iommu_sva(A, 0x10000..0x20000) { mutant "context-after-drop" } #-
 #+ device gpu0 : iommu_sva(A, 0x10000..0x20000)
 
-task unbind { gpu0.write 0x12000 1  unregister gpu0 }
-task proc { exit A }
+task unbind { gpu0.write 0x12000 1  sync bound  sync gone  unregister gpu0 }
+task proc { sync go  exit A  sync out }
+
+order { unbind@user.bound < proc@user.go  proc@user.out < unbind@user.gone }
