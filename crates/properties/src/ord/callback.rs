@@ -3,13 +3,13 @@
 //!
 //! Legal between the call of the removal and its return (6.12: SRCU readers are waited for, not stopped). A list
 //! subscriber is told of the whole address space; an interval subscriber of ranges that overlap its own, and it gets
-//! the full range (6.12, `mn_itree_invalidate`). `release` is called once at most: by the exit or by the unregistration,
-//! whichever comes first (6.12, `mmu_notifier_unregister`).
+//! the full range (6.12, `mn_itree_invalidate`). A removal that begins when the exit has emptied the list does not call
+//! `release` again; one that begins earlier may, while the exit does (6.12, `mmu_notifier_unregister`).
 
 use crate::book::{Book, BracketState, Frame, Line, Sub, SubState};
 use crate::finding::Sink;
 use crate::{Code, Finding, Variant, Variants};
-use mm_types::PageRange;
+use mm_types::{MmId, PageRange};
 use std::collections::BTreeSet;
 use trace::{BracketId, Event, EventKind, Hook, SubId, SubKind};
 
@@ -17,24 +17,44 @@ use trace::{BracketId, Event, EventKind, Hook, SubId, SubKind};
 pub(crate) struct OrdCallback {
     /// Subscriptions whose `release` was called.
     released: BTreeSet<SubId>,
+    /// Address spaces whose list the exit has emptied.
+    emptied: BTreeSet<MmId>,
+    /// Subscriptions whose removal began after that.
+    late: BTreeSet<SubId>,
 }
 
 impl OrdCallback {
-    pub(crate) const READS: Variants =
-        Variants::of(&[Variant::CallbackEnter, Variant::CallbackExit]).and(crate::book::READS);
+    pub(crate) const READS: Variants = Variants::of(&[
+        Variant::CallbackEnter,
+        Variant::CallbackExit,
+        Variant::ListReleased,
+        Variant::UnsubscribeStart,
+    ])
+    .and(crate::book::READS);
 
     pub(crate) fn reset(&mut self) {
         self.released.clear();
+        self.emptied.clear();
+        self.late.clear();
     }
 
     pub(crate) fn event(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
         let problem = match e.kind {
             EventKind::CallbackEnter { sub, hook, pages, bracket, .. } => {
-                let again = hook == Hook::Release && !self.released.insert(sub);
-                let twice = again.then(|| "was called a second time".to_owned());
+                let again = hook == Hook::Release && !self.released.insert(sub) && self.late.contains(&sub);
+                let twice = again.then(|| "was called a second time, by a removal after the exit".to_owned());
                 life(book, sub).or(twice).or_else(|| place(book, sub, hook, pages, bracket))
             }
             EventKind::CallbackExit { sub, ok: false, .. } => refusal(book, e, sub),
+            EventKind::ListReleased { mm } => {
+                self.emptied.insert(mm);
+                None
+            }
+            EventKind::UnsubscribeStart { sub } => {
+                let mm = book.subs.get(sub).map(|row| row.mm);
+                self.late.extend(mm.filter(|mm| self.emptied.contains(mm)).map(|_| sub));
+                None
+            }
             _ => None,
         };
         let (EventKind::CallbackEnter { sub, hook, .. } | EventKind::CallbackExit { sub, hook, .. }) = e.kind else {
