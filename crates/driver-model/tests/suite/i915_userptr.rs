@@ -122,10 +122,11 @@ fn the_corrected_driver_is_silent_under_every_schedule_and_gives_every_page_back
 }
 
 #[test]
-fn the_driver_of_2019_revokes_in_time_under_every_schedule_though_its_locks_are_inverted() {
+fn the_driver_of_2019_revokes_in_time_under_most_schedules_though_its_locks_are_inverted() {
     let mut happened = Happened::default();
-    // FIXME: a rare schedule, none of these, is STALE: get_pages pins a page between the return of the callback for it and the clearing of its
-    // PTE, reclaim takes the pinned page all the same, and the page is mapped for the device after its revocation.
+    // Of these schedules. A rare other one is STALE, which is the price of hearing of starts only: `get_pages` begins when
+    // the callback has returned and the entry still stands, so that nothing cancels it, and the page it pins is mapped for
+    // the device after its revocation.
     for seed in 0..150 {
         let w = gpu(Some("2019"), Setting::default());
         contend(&w);
