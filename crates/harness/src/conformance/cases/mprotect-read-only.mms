@@ -1,4 +1,4 @@
-#: errors EFAULT
+#: errors EFAULT EPERM
 #: runs 20
 
 scenario "pages that become read-only are not written by the device"

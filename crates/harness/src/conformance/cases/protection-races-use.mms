@@ -1,4 +1,4 @@
-#: errors EFAULT EBUSY
+#: errors EFAULT EPERM EBUSY
 #: runs 400
 
 scenario "pages change their protection beside the device's accesses"
