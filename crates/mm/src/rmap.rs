@@ -42,8 +42,8 @@ pub(crate) struct Family {
     listed: BTreeMap<ListKey, Listed>,
     /// Not of the root.
     parents: BTreeMap<AnonVmaId, AnonVmaId>,
-    /// invariant: no VMA listed has more pages
-    longest: u64,
+    /// How many of those listed have so many pages: how far before a page a VMA that maps it may begin.
+    lengths: BTreeMap<u64, u32>,
 }
 
 /// By address space and first page of the object, so that in one address space an older VMA comes before a copy of it.
@@ -60,7 +60,8 @@ impl Family {
     /// Where the page `index` of one `anon_vma` may be mapped, in order of address spaces.
     pub(crate) fn walk(&self, id: AnonVmaId, index: Pgoff) -> SmallVec<[(MmId, Vpn); 2]> {
         let mut found = SmallVec::new();
-        let lowest = Pgoff(index.0.saturating_sub(self.longest));
+        let longest = self.lengths.last_key_value().map_or(0, |(pages, _)| *pages);
+        let lowest = Pgoff(index.0.saturating_sub(longest));
         let mut from = Some(MmId(0));
         while let Some(mm) = from.and_then(|from| self.first_mm(id, from)) {
             let reach = (id, mm, lowest, VmaId(0))..=(id, mm, index, VmaId(u32::MAX));
@@ -86,8 +87,24 @@ impl Family {
     }
 
     fn insert(&mut self, key: ListKey, listed: Listed) {
-        self.longest = self.longest.max(listed.range.nr_pages());
-        self.listed.insert(key, listed);
+        *self.lengths.entry(listed.range.nr_pages()).or_default() += 1;
+        let before = self.listed.insert(key, listed);
+        self.forget_length(before);
+    }
+
+    fn remove(&mut self, key: &ListKey) {
+        let before = self.listed.remove(key);
+        self.forget_length(before);
+    }
+
+    fn forget_length(&mut self, gone: Option<Listed>) {
+        let Some(pages) = gone.map(|listed| listed.range.nr_pages()) else { return };
+        if let Some(count) = self.lengths.get_mut(&pages) {
+            *count -= 1;
+            if *count == 0 {
+                self.lengths.remove(&pages);
+            }
+        }
     }
 
     /// Whether a child's VMA may use it as its own: nobody's own any more, with one descendant at most, so that forking
@@ -288,7 +305,7 @@ impl Machine {
                 let mut family = anon_vma.rwsem.write();
                 let of_this = || edits.iter().filter(|e| here.contains(&e.anon_vma));
                 for (edit, first) in of_this().filter_map(|e| Some((e, e.remove?))) {
-                    family.listed.remove(&(edit.anon_vma, mm, first, edit.vma));
+                    family.remove(&(edit.anon_vma, mm, first, edit.vma));
                 }
                 for (edit, (first, listed)) in of_this().filter_map(|e| Some((e, e.insert?))) {
                     family.insert((edit.anon_vma, mm, first, edit.vma), listed);
