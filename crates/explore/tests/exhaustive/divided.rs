@@ -1,11 +1,12 @@
 //! The tree divided among explorations that go on side by side: the same traces, each once, whoever runs them.
 
-use crate::brute::{TraceKey, brute, key_of};
+use crate::brute::{TraceKey, brute};
+use crate::keyed::Keyed;
 use crate::program::{Do, Findings, Seen, Tasks, World};
 use crate::random::{Kind, draw};
 use crate::turns;
 use explore::{Bounds, Course, Division, Ended, ExhaustPlan, Exhausted, Gather, Program, Remaining, Verdict, exhaust};
-use sched::{ChoiceKind, Divergence, EndView, RunId, SchedView, Scheduler};
+use sched::Scheduler;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -21,39 +22,9 @@ impl Program for Small {
     }
 
     fn run(&self, world: &mut Rc<World>, scheduler: &mut dyn Scheduler, _run: u64) -> (Seen, TraceKey) {
-        let mut keyed = Keyed { inner: scheduler, key: None };
+        let mut keyed = Keyed::of(scheduler, true);
         let seen = world.run(&mut keyed);
         (seen, keyed.key.expect("a run has an end"))
-    }
-}
-
-struct Keyed<'a> {
-    inner: &'a mut dyn Scheduler,
-    key: Option<TraceKey>,
-}
-
-impl Scheduler for Keyed<'_> {
-    fn next_task(&mut self, now: &SchedView<'_>) -> usize {
-        self.inner.next_task(now)
-    }
-    fn choose(&mut self, kind: ChoiceKind, options: u32) -> u32 {
-        self.inner.choose(kind, options)
-    }
-    fn choose_in_step(&mut self, step: usize, kind: ChoiceKind, options: u32) -> u32 {
-        self.inner.choose_in_step(step, kind, options)
-    }
-    fn divergence(&self) -> Option<Divergence> {
-        self.inner.divergence()
-    }
-    fn keeps(&self, last: RunId) -> usize {
-        self.inner.keeps(last)
-    }
-    fn wants_log(&self) -> bool {
-        true
-    }
-    fn ended(&mut self, end: &EndView<'_>) {
-        self.key = Some(key_of(end));
-        self.inner.ended(end);
     }
 }
 

@@ -3,47 +3,15 @@
 mod brute;
 mod bugs;
 mod divided;
+mod keyed;
 mod program;
 mod random;
 
-use brute::{TraceKey, brute, key_of};
+use brute::{TraceKey, brute};
 use explore::{Bounds, CourseScheduler, Exhaustive, Flaw, Tally};
+use keyed::Keyed;
 use program::{Do, Findings, Tasks, World};
-use sched::{ChoiceKind, Divergence, EndView, RunId, SchedView, Scheduler};
 use std::collections::BTreeSet;
-
-/// An exhaustive scheduler whose runs' traces are kept.
-struct Watched {
-    inner: Exhaustive,
-    keys: Option<Vec<TraceKey>>,
-}
-
-impl Scheduler for Watched {
-    fn next_task(&mut self, now: &SchedView<'_>) -> usize {
-        self.inner.next_task(now)
-    }
-    fn choose(&mut self, kind: ChoiceKind, options: u32) -> u32 {
-        self.inner.choose(kind, options)
-    }
-    fn choose_in_step(&mut self, step: usize, kind: ChoiceKind, options: u32) -> u32 {
-        self.inner.choose_in_step(step, kind, options)
-    }
-    fn divergence(&self) -> Option<Divergence> {
-        self.inner.divergence()
-    }
-    fn keeps(&self, last: RunId) -> usize {
-        self.inner.keeps(last)
-    }
-    fn wants_log(&self) -> bool {
-        true
-    }
-    fn ended(&mut self, end: &EndView<'_>) {
-        if let Some(keys) = &mut self.keys {
-            keys.push(key_of(end));
-        }
-        self.inner.ended(end);
-    }
-}
 
 struct Reduced {
     tally: Tally,
@@ -57,19 +25,20 @@ fn reduced(tasks: &[Vec<Do>], most: u64, keep: bool) -> Reduced {
     reduced_by(Exhaustive::new(Bounds::default()), tasks, most, keep)
 }
 
-fn reduced_by(inner: Exhaustive, tasks: &[Vec<Do>], most: u64, keep: bool) -> Reduced {
+fn reduced_by(mut inner: Exhaustive, tasks: &[Vec<Do>], most: u64, keep: bool) -> Reduced {
     let world = World::new(tasks);
-    let mut watched = Watched { inner, keys: keep.then(Vec::new) };
-    let (mut findings, mut deadlocks) = (Findings::new(), 0);
-    while watched.inner.tally().executions < most && watched.inner.next_run() {
-        let seen = world.run(&mut watched);
+    let (mut findings, mut deadlocks, mut keys) = (Findings::new(), 0, Vec::new());
+    while inner.tally().executions < most && inner.next_run() {
+        let mut keyed = Keyed::of(&mut inner, keep);
+        let seen = world.run(&mut keyed);
+        keys.extend(keyed.key);
         deadlocks += u64::from(seen.end.starts_with("Deadlock"));
         if keep {
             findings.insert(seen);
         }
     }
-    let (tally, complete) = (watched.inner.tally(), watched.inner.complete());
-    Reduced { tally, complete, findings, deadlocks, keys: watched.keys.unwrap_or_default() }
+    let (tally, complete) = (inner.tally(), inner.complete());
+    Reduced { tally, complete, findings, deadlocks, keys }
 }
 
 /// Executions and deadlocks of a program that is explored completely.
@@ -179,41 +148,17 @@ fn check(tasks: &[Vec<Do>]) -> bool {
 #[track_caller]
 fn check_courses(tasks: &[Vec<Do>]) {
     let (world, other) = (World::new(tasks), World::new(tasks));
-    let mut watched = Watched { inner: Exhaustive::new(Bounds::default()), keys: Some(Vec::new()) };
+    let mut inner = Exhaustive::new(Bounds::default());
     let mut courses = BTreeSet::new();
-    while watched.inner.tally().executions < 300 && watched.inner.next_run() {
-        let seen = world.run(&mut watched);
-        let Some(course) = watched.inner.course() else { continue };
-        let mut again = Keyed { inner: CourseScheduler::new(course.clone()), key: None };
+    while inner.tally().executions < 300 && inner.next_run() {
+        let mut keyed = Keyed::of(&mut inner, true);
+        let (seen, key) = (world.run(&mut keyed), keyed.key);
+        let Some(course) = inner.course() else { continue };
+        let mut following = CourseScheduler::new(course.clone());
+        let mut again = Keyed::of(&mut following, true);
         assert_eq!(other.run(&mut again), seen, "{course:?} {tasks:?}");
-        assert_eq!(again.key.as_ref(), watched.keys.as_ref().and_then(|keys| keys.last()), "{course:?} {tasks:?}");
+        assert_eq!(again.key, key, "{course:?} {tasks:?}");
         assert!(courses.insert(course), "two traces have one course: {tasks:?}");
-    }
-}
-
-struct Keyed {
-    inner: CourseScheduler,
-    key: Option<TraceKey>,
-}
-
-impl Scheduler for Keyed {
-    fn next_task(&mut self, now: &SchedView<'_>) -> usize {
-        self.inner.next_task(now)
-    }
-    fn choose(&mut self, kind: ChoiceKind, options: u32) -> u32 {
-        self.inner.choose(kind, options)
-    }
-    fn choose_in_step(&mut self, step: usize, kind: ChoiceKind, options: u32) -> u32 {
-        self.inner.choose_in_step(step, kind, options)
-    }
-    fn divergence(&self) -> Option<Divergence> {
-        self.inner.divergence()
-    }
-    fn wants_log(&self) -> bool {
-        true
-    }
-    fn ended(&mut self, end: &EndView<'_>) {
-        self.key = Some(key_of(end));
     }
 }
 

@@ -17,7 +17,7 @@ use trace::{AccessModel, Event, EventKind, NotifyEvent, NotifyRange, Observer, R
 pub struct MockMm {
     pub id: MmId,
     pub subs: Subscriptions,
-    mmap_lock: RwSem<()>,
+    pub mmap_lock: RwSem<()>,
     all_locks: Mutex<()>,
     pub anon_vma: RwSem<()>,
     pub count: AtomicI64,
@@ -49,6 +49,16 @@ impl MmHost for MockMm {
 }
 
 impl MockMm {
+    pub fn new(k: &Kernel, framework: Arc<Framework>) -> MockMm {
+        MockMm {
+            id: MmId(0),
+            subs: Subscriptions::new(k, framework, MmId(0)),
+            mmap_lock: k.rwsem("&mm->mmap_lock", ()),
+            all_locks: k.mutex("mm_all_locks_mutex", ()),
+            anon_vma: k.rwsem("&anon_vma->rwsem", ()),
+            count: AtomicI64::new(1),
+        }
+    }
     pub fn range(&self, event: NotifyEvent, pages: PageRange) -> NotifyRange {
         NotifyRange { mm: self.id, pages, event, blockable: true, owner: None }
     }
@@ -89,14 +99,7 @@ impl World {
         let log = Rc::new(RefCell::new(Log::default()));
         k.set_observer(Some(log.clone()));
         let framework = Framework::new(&k, annotations);
-        let mm = Arc::new(MockMm {
-            id: MmId(0),
-            subs: Subscriptions::new(&k, framework, MmId(0)),
-            mmap_lock: k.rwsem("&mm->mmap_lock", ()),
-            all_locks: k.mutex("mm_all_locks_mutex", ()),
-            anon_vma: k.rwsem("&anon_vma->rwsem", ()),
-            count: AtomicI64::new(1),
-        });
+        let mm = Arc::new(MockMm::new(&k, framework));
         World { k, mm, log, told: Told::default() }
     }
 

@@ -9,12 +9,15 @@
 //! * at the end nothing is subscribed, the count of the mm is what it was, and the sequence is even;
 //! * no thread's validator reports anything, nor does the union of what they learnt.
 
-use ksync::{Kernel, KernelConfig, Mutex, RwSem, Threads, current};
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::MockMm;
+use ksync::{Kernel, KernelConfig, Mutex, Threads, current};
 use lockdep::Lockdep;
-use mm_types::{Errno, Gfp, MmId, Name, PageRange, Vpn};
+use mm_types::{Gfp, MmId, Name, PageRange, Vpn};
 use mmu_notifier::{
-    Annotations, Framework, Hooks, IntervalNotifier, IntervalSub, ListSub, MmHost, Notifier, Quirks, Subscriptions,
-    WouldBlock,
+    Annotations, Framework, Hooks, IntervalNotifier, IntervalSub, ListSub, Notifier, Quirks, Subscriptions, WouldBlock,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -124,12 +127,8 @@ pub fn round(seed: u64, threads: u64, fault: Fault) -> Tally {
 
 /// The address space and what its subscribers share.
 struct Space {
-    subs: Subscriptions,
+    mm: MockMm,
     fault: Fault,
-    mmap_lock: RwSem<()>,
-    all_locks: Mutex<()>,
-    anon_vma: RwSem<()>,
-    users: AtomicI64,
     ptes: Vec<AtomicU64>,
     frames: AtomicU64,
     /// By frame modulo its size, the last that was freed there: frames are numbered upwards, and none lives so long.
@@ -150,12 +149,8 @@ impl Space {
         };
         let framework = Framework::with_quirks(k, Annotations::default(), quirks);
         Arc::new_cyclic(|space| Space {
-            subs: Subscriptions::new(k, framework, MmId(0)),
+            mm: MockMm::new(k, framework),
             fault,
-            mmap_lock: k.rwsem("&mm->mmap_lock", ()),
-            all_locks: k.mutex("mm_all_locks_mutex", ()),
-            anon_vma: k.rwsem("&anon_vma->rwsem", ()),
-            users: AtomicI64::new(1),
             ptes: (1..=PAGES).map(AtomicU64::new).collect(),
             frames: AtomicU64::new(PAGES),
             free: (0..FRAMES).map(|_| AtomicU64::new(0)).collect(),
@@ -192,38 +187,13 @@ impl Space {
 
     fn final_state(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        if self.users.load(Ordering::SeqCst) != 1 {
-            wrong.push(format!("the mm is kept {} times", self.users.load(Ordering::SeqCst) - 1));
+        if self.mm.count.load(Ordering::SeqCst) != 1 {
+            wrong.push(format!("the mm is kept {} times", self.mm.count.load(Ordering::SeqCst) - 1));
         }
-        if self.subs.peek_seq() % 2 == 1 {
-            wrong.push(format!("the sequence is odd: {}", self.subs.peek_seq()));
+        if self.mm.subs.peek_seq() % 2 == 1 {
+            wrong.push(format!("the sequence is odd: {}", self.mm.subs.peek_seq()));
         }
         wrong
-    }
-}
-
-impl MmHost for Space {
-    fn mm_id(&self) -> MmId {
-        MmId(0)
-    }
-    fn with_mmap_write(&self, body: &mut dyn FnMut()) {
-        let _guard = self.mmap_lock.write();
-        body();
-    }
-    fn take_all_locks(&self, body: &mut dyn FnMut()) -> Result<(), Errno> {
-        let _all = self.all_locks.lock();
-        let _anon = self.anon_vma.write();
-        body();
-        Ok(())
-    }
-    fn mmgrab(&self) {
-        self.users.fetch_add(1, Ordering::SeqCst);
-    }
-    fn mmdrop(&self) {
-        self.users.fetch_sub(1, Ordering::SeqCst);
-    }
-    fn subscriptions(&self) -> &Subscriptions {
-        &self.subs
     }
 }
 
@@ -381,12 +351,12 @@ impl<'a> Actor<'a> {
         let (space, pages) = (self.space, self.pages());
         let blockable = self.random.random_ratio(3, 4);
         let range = NotifyRange { mm: MmId(0), pages, event: NotifyEvent::Unmap, blockable, owner: None };
-        let _mmap = space.mmap_lock.read();
+        let _mmap = space.mm.mmap_lock.read();
         self.tally.brackets += 1;
         let bracket = if blockable {
-            Some(space.subs.invalidate_range_start(range))
+            Some(space.mm.subs.invalidate_range_start(range))
         } else {
-            space.subs.invalidate_range_start_nonblock(range).ok()
+            space.mm.subs.invalidate_range_start_nonblock(range).ok()
         };
         match bracket {
             None => self.tally.refused += 1,
@@ -402,7 +372,7 @@ impl<'a> Actor<'a> {
         let slow = self.random.random();
         let listener = Arc::new(Listener { space: Arc::downgrade(self.space), alive: Alive::default(), slow });
         listener.alive.begins();
-        let sub = Subscriptions::register(&**self.space, listener.clone()).expect("memory");
+        let sub = Subscriptions::register(&self.space.mm, listener.clone()).expect("memory");
         self.tally.subscribed += 1;
         self.listeners.push((sub, listener));
     }
@@ -413,13 +383,13 @@ impl<'a> Actor<'a> {
         }
         let which = self.random.random_range(0..self.listeners.len());
         let (sub, listener) = self.listeners.swap_remove(which);
-        Subscriptions::unregister(&**self.space, sub);
+        Subscriptions::unregister(&self.space.mm, sub);
         listener.alive.ends(self.space);
     }
 
     fn insert_or_remove(&mut self) {
         if let Some((sub, mirror)) = self.own.take() {
-            Subscriptions::interval_remove(&**self.space, &sub);
+            Subscriptions::interval_remove(&self.space.mm, &sub);
             mirror.sptes.lock().fill(0);
             mirror.alive.ends(self.space);
             return;
@@ -431,7 +401,7 @@ impl<'a> Actor<'a> {
             return;
         };
         let pages = self.pages();
-        let sub = Subscriptions::interval_insert(&**self.space, pages, mirror.clone()).expect("memory");
+        let sub = Subscriptions::interval_insert(&self.space.mm, pages, mirror.clone()).expect("memory");
         self.tally.subscribed += 1;
         self.own = Some((sub, mirror.clone()));
     }
@@ -440,9 +410,9 @@ impl<'a> Actor<'a> {
         let Some((sub, mirror)) = &self.own else { return };
         let space = self.space;
         let published = retry(|| {
-            let seq = space.subs.read_begin(sub);
+            let seq = space.mm.subs.read_begin(sub);
             let seen: Vec<u64> = {
-                let _mmap = space.mmap_lock.read();
+                let _mmap = space.mm.mmap_lock.read();
                 sub.pages().iter().map(|vpn| space.ptes[vpn.0 as usize].load(Ordering::SeqCst)).collect()
             };
             std::thread::yield_now();
