@@ -1,11 +1,11 @@
 //! A scenario's tasks and inline drivers as operations: names resolved to indices, each step with the line it came from.
 
 use crate::globals::{GlobalSpec, GlobalStep, Registers};
-use ksync::{ChoiceKind, Pin, Steer};
+use ksync::{ChoiceKind, Pin, Steer, Takes};
 use mm_types::{Gfp, Name, PageRange, Pgoff, Prot, VirtAddr};
 use scenario::ast::{
     Argument, Backing, Callback, Device, DeviceBody, DriverStatement, GlobalStatement, InlineDriver, InlineKind, Lock,
-    LockKind, LockMode, Mapping, Operand, OptionValue, RangeExpr, Sharing, Statement, SteeredChoice,
+    LockKind, LockMode, Mapping, Operand, OptionValue, RangeExpr, Sharing, Statement, SteeredChoice, Taken,
 };
 use scenario::{MmOp, Scenario, Span, Spanned, Word};
 
@@ -190,7 +190,11 @@ fn steer(steer: &scenario::ast::Steer) -> Steer {
         SteeredChoice::Fail => ChoiceKind::AllocFails,
         SteeredChoice::Victim => ChoiceKind::Victim,
     };
-    Steer { task: Name::new(&steer.task.node), kind, nth: steer.nth.node, option: steer.option.node }
+    let takes = match &steer.takes.node {
+        Taken::Option(option) => Takes::Option(*option),
+        Taken::Page { mm, addr } => Takes::Page((Name::new(&mm.node), addr.vpn())),
+    };
+    Steer { task: Name::new(&steer.task.node), kind, nth: steer.nth.node, takes }
 }
 
 fn mm_spec(mm: &scenario::ast::Mm) -> MmSpec {

@@ -18,7 +18,7 @@ use crate::task;
 use crate::token::{Origin, Token};
 use crate::trail::{Recorder, Trail};
 use crate::verdict::{Facts, judge_assertions, judge_codes};
-use ksync::{AtPoint, Kernel, KernelConfig};
+use ksync::{AtPoint, Kernel, KernelConfig, PagePick};
 use lockdep::Lockdep;
 use mm::vma::{MapFlags, MmapArgs, MmapBacking, Placement};
 use mm::{Machine, MachineConfig, Mm};
@@ -287,6 +287,11 @@ impl World {
     /// What the last run wrote down.
     pub(crate) fn points(&self) -> Vec<AtPoint> {
         self.kernel.traced_points()
+    }
+
+    /// The choices among pages that it wrote down.
+    pub(crate) fn page_picks(&self) -> Vec<PagePick> {
+        self.kernel.traced_page_picks()
     }
 
     /// Lets `witness` look on during the runs to come.

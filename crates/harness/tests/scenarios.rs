@@ -204,6 +204,29 @@ fn a_steered_choice_is_taken_whatever_the_seed() {
 }
 
 #[test]
+fn a_victim_is_named_by_where_it_is_mapped() {
+    let reclaims = |touched: &str, victim: &str, mode: Mode| -> Vec<u64> {
+        let bystander = format!("mm Z {{ vma 0x10000..0x20000 rw anon  touch {touched} }}\n");
+        let toy = "device toy : interval(A, 0x12000..0x13000) { on invalidate(range) { set_seq } }";
+        let steer = format!("steer {{ t reclaim 1 takes 1  t victim 1 takes {victim} }}");
+        let text = format!("scenario \"test\"\n{bystander}{MM}{toy}\ntask t {{ alloc 1 GFP_KERNEL }}\n{steer}");
+        let experiment = load(&text);
+        (0..20).map(|seed| experiment.run(Recipe { mode, seed, run: 0 }, false).reclaim_invalidations).collect()
+    };
+    // How many pages come before it makes its number another one, and no other address.
+    for touched in ["0x10000..0x11000", "0x10000..0x14000"] {
+        for mode in [Mode::Benign, Mode::Random] {
+            assert_eq!(reclaims(touched, "A 0x12fff", mode), [1; 20], "{touched} {mode:?}");
+            assert_eq!(reclaims(touched, "A 0x11000", mode), [0; 20], "{touched} {mode:?}");
+            assert_eq!(reclaims(touched, "Z 0x10000", mode), [0; 20], "{touched} {mode:?}");
+        }
+    }
+    assert_ne!(reclaims("0x10000..0x11000", "3", Mode::Benign), reclaims("0x10000..0x14000", "3", Mode::Benign));
+    // Nothing is mapped there: it is left to the schedule.
+    assert_ne!(reclaims("0x10000..0x11000", "A 0x14000", Mode::Random), [0; 20]);
+}
+
+#[test]
 fn a_process_that_may_map_low_addresses_does() {
     clean("mm A { vma 0x0..0x2000 rw anon  touch 0x0..0x2000 }\ntask t { read A 0x1000  munmap A 0x0..0x1000 }");
 }

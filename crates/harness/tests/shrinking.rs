@@ -77,6 +77,25 @@ fn the_2019_deadlock_shrinks_to_one_task_whose_choices_are_steered() {
     check_pinned(&small, &text);
 }
 
+/// Forgets one page of two: it is stale only if reclaim takes the other.
+const FORGETFUL: &str = "scenario \"forgetful\"
+mm A { vma 0x10000..0x50000 rw anon  touch 0x10000..0x14000 }
+device toy : interval(A, 0x10000..0x50000) {
+    mutex lock
+    on invalidate(range) { with lock { set_seq  zap 0x10000..0x11000 } }
+    op bind { retry { read_begin  fault 0x10000..0x12000  with lock { check_retry  map 0x10000..0x12000 } } }
+}
+task t { toy.bind  alloc 1 GFP_KERNEL  toy.read 0x11000 }\n";
+
+#[test]
+fn the_page_that_reclaim_has_to_take_is_pinned_by_its_address() {
+    let experiment = load(FORGETFUL);
+    let small = shrunk(&experiment, &token_of(&experiment, "STALE", 2_000), "STALE");
+    let text = small.scenario.to_string();
+    assert!(small.pinned && text.contains("victim 1 takes A 0x11000"), "{text}");
+    check_pinned(&small, &text);
+}
+
 const ABBA: &str = "scenario \"two orders\"
 mm A { vma 0x10000..0x50000 rw anon }
 device toy : interval(A, 0x10000..0x50000) {

@@ -79,7 +79,7 @@ pub use rcu_section::RcuSection;
 pub use sched::{ChoiceKind, Scheduler};
 pub use srcu::{Srcu, SrcuReadGuard};
 pub use stance::Stance;
-pub use steer::Steer;
+pub use steer::{PageOptions, PagePick, Place, Steer, Takes};
 pub use stray::StrayUnlock;
 pub use threads::Threads;
 pub use tracked::TrackedU64;

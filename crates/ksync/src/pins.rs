@@ -80,6 +80,10 @@ impl Kernel {
         self.pins.active.set(true);
     }
 
+    pub(crate) fn traces_points(&self) -> bool {
+        self.pins.active.get() && self.pins.trace.borrow().is_some()
+    }
+
     /// What was written down, in order.
     pub fn traced_points(&self) -> Vec<AtPoint> {
         self.pins.trace.borrow().clone().unwrap_or_default()

@@ -7,8 +7,8 @@
 
 use crate::machine::Machine;
 use crate::obj::{MachineObj, machine_obj};
-use ksync::{AllocHook, ChoiceKind, FsReclaim, Kernel};
-use mm_types::{Errno, Gfp, Pfn};
+use ksync::{AllocHook, ChoiceKind, FsReclaim, Kernel, PageOptions, Place};
+use mm_types::{Errno, Gfp, Pfn, Pte};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use trace::EventKind;
@@ -130,8 +130,38 @@ impl Machine {
         k.visible_write(machine_obj(MachineObj::Lru));
         let candidates = self.reclaimable();
         let Ok(options @ 1..) = u32::try_from(candidates.len()) else { return 0 };
-        let victim = if options == 1 { 0 } else { k.choose(ChoiceKind::Victim, options) };
+        let pages = Candidates { machine: self, pfns: &candidates };
+        let victim = if options == 1 { 0 } else { k.choose_page(ChoiceKind::Victim, options, &pages) };
         self.reclaim_folio(k, candidates[victim as usize], gfp)
+    }
+}
+
+/// The pages that reclaim may take, by frame.
+struct Candidates<'a> {
+    machine: &'a Machine,
+    pfns: &'a [Pfn],
+}
+
+impl PageOptions for Candidates<'_> {
+    fn option_at(&self, (mm, vpn): Place) -> Option<u32> {
+        let mm = self.machine.living_mms().into_iter().rfind(|living| living.name() == mm)?;
+        let head = self.head(mm.pte(vpn))?;
+        self.pfns.binary_search(&head).ok().map(|at| at as u32)
+    }
+
+    fn place_of(&self, option: u32) -> Option<Place> {
+        let head = self.pfns.get(option as usize).copied();
+        self.machine.living_mms().into_iter().find_map(|mm| {
+            let mut pages = mm.vmas().into_iter().flat_map(|vma| vma.range().iter());
+            pages.find(|vpn| self.head(mm.pte(*vpn)) == head).map(|vpn| (mm.name(), vpn))
+        })
+    }
+}
+
+impl Candidates<'_> {
+    /// The first frame of the folio that an entry maps.
+    fn head(&self, pte: Pte) -> Option<Pfn> {
+        pte.mapped_pfn().map(|pfn| self.machine.frames.lock().head(pfn))
     }
 }
 

@@ -269,6 +269,11 @@ impl Machine {
         self.mms.lock().get(id.0 as usize)?.upgrade()
     }
 
+    /// The address spaces that have users, in the order in which they were made.
+    pub(crate) fn living_mms(&self) -> Vec<Arc<Mm>> {
+        self.mms.lock().iter().filter_map(Weak::upgrade).filter(|mm| mm.users() > 0).collect()
+    }
+
     /// The address space that was made `id`-th, if somebody keeps it; `None` beyond the last.
     pub(crate) fn mm_slot(&self, id: MmId) -> Option<Option<Arc<Mm>>> {
         self.mms.lock().get(id.0 as usize).map(Weak::upgrade)

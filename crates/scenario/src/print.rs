@@ -4,7 +4,7 @@
 use crate::ast::{
     Annotations, Argument, Assertion, Backing, Condition, Counted, Device, DeviceBody, DriverStatement, Global,
     GlobalStatement, InlineDriver, LockMode, Machine, Mapping, Mm, NamedDriver, Operand, OptionValue, Pin, RangeExpr,
-    Scenario, Sharing, Statement, Steer, Task, Value,
+    Scenario, Sharing, Statement, Steer, Taken, Task, Value,
 };
 use crate::parser::PROTS;
 use crate::span::Spanned;
@@ -12,6 +12,15 @@ use crate::words::Word;
 use mm_types::{PAGE_SIZE, PageRange, Pgoff, Prot, VirtAddr};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Taken::Option(option) => write!(f, "{option}"),
+            Taken::Page { mm, addr } => write!(f, "{} {addr}", mm.node),
+        }
+    }
+}
 
 impl fmt::Display for Scenario {
     /// Canonical text; parsing it gives an equal scenario. Comments are lost.
@@ -70,8 +79,8 @@ impl Printer {
         }
         if !s.steer.is_empty() {
             self.block(format_args!("steer"), |p| {
-                for Steer { task, choice, nth, option } in s.steer.iter().map(|s| &s.node) {
-                    p.line(format_args!("{} {} {} takes {}", task.node, choice.node, nth.node, option.node));
+                for Steer { task, choice, nth, takes } in s.steer.iter().map(|s| &s.node) {
+                    p.line(format_args!("{} {} {} takes {}", task.node, choice.node, nth.node, takes.node));
                 }
             });
         }

@@ -472,10 +472,10 @@ fn pins_and_assertions() {
         &clauses("order { t@mm.zap < t@mm.zap }"),
         &["2:9 t@mm.zap < t@mm.zap: this pin contradicts the others [nothing happens before itself]"],
     );
-    check(&clauses("steer { t reclaim 1 takes 1, t victim 1 takes 4 }"), &[]);
+    check(&clauses("steer { t reclaim 1 takes 1, t victim 1 takes 4, t victim 2 takes A 0x10fff }"), &[]);
     check(
         &clauses(
-            "steer { u reclaim 1 takes 1\n t victm 7 takes 4\n t victim 0 takes 1\n t victim 2 take 1\n t reclaim 1 takes 0; t reclaim 1 takes 1 }",
+            "steer { u reclaim 1 takes 1\n t victm 7 takes 4\n t victim 0 takes 1\n t victim 2 take 1\n t reclaim 1 takes 0; t reclaim 1 takes 1\n t victim 3 takes AA 0x1000\n t fail 1 takes A 0x1000 }",
         ),
         &[
             "2:9 u: there is no task `u` [only `t` is possible here]",
@@ -483,6 +483,8 @@ fn pins_and_assertions() {
             "4:11 0: 0 is not possible as which choice of the task it is, from 1",
             "5:13 take: expected `takes` and the number of an option, found `take`",
             "6:23 t reclaim 1 takes 1: this choice is steered twice",
+            "7:19 AA: there is no mm `AA` [only `A` is possible here]",
+            "8:17 A: expected the number of an option, found `A`",
         ],
     );
     check(

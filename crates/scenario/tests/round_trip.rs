@@ -371,8 +371,14 @@ fn pin() -> impl Strategy<Value = Spanned<Pin>> {
 }
 
 fn steer() -> impl Strategy<Value = Spanned<Steer>> {
-    (name(&["first", "second"]), spanned(word::<SteeredChoice>()), spanned(1..=u32::MAX), spanned(any::<u32>()))
-        .prop_map(|(task, choice, nth, option)| Spanned::from(Steer { task, choice, nth, option }))
+    let option = any::<u32>().prop_map(Taken::Option);
+    let page = (Just(Spanned::from("A".to_owned())), addr()).prop_map(|(mm, addr)| Taken::Page { mm, addr: addr.node });
+    let takes = prop_oneof![
+        (spanned(word::<SteeredChoice>()), spanned(option)),
+        (Just(Spanned::from(SteeredChoice::Victim)), spanned(page)),
+    ];
+    (name(&["first", "second"]), spanned(1..=u32::MAX), takes)
+        .prop_map(|(task, nth, (choice, takes))| Spanned::from(Steer { task, choice, nth, takes }))
 }
 
 fn assertion() -> impl Strategy<Value = Spanned<Assertion>> {

@@ -10,9 +10,10 @@ use super::search::Search;
 use crate::schedulers::RecipeScheduler;
 use crate::token::{Mode, Recipe};
 use crate::trail::{Course, CourseScheduler};
-use ksync::{AtPoint, ChoiceKind};
+use crate::world::World;
+use ksync::{AtPoint, ChoiceKind, PagePick};
 use mm_types::Name;
-use scenario::ast::{Pin, PinPoint, Steer, SteeredChoice};
+use scenario::ast::{Pin, PinPoint, Steer, SteeredChoice, Taken};
 use scenario::{SYNC_POINTS, Scenario, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,7 @@ pub(super) const SEEDS: u64 = 24;
 /// suffice.
 pub(super) fn pinned(search: &mut Search<'_>, scenario: &Scenario, course: &Course) -> Option<Scenario> {
     let mut steered = scenario.clone();
-    steered.steer.extend(steers(scenario, course)?);
+    steered.steer.extend(steers(scenario, course, &page_picks(search, scenario, course)?)?);
     if always(search, &steered) {
         return Some(steered);
     }
@@ -63,9 +64,20 @@ pub(super) fn always(search: &mut Search<'_>, scenario: &Scenario) -> bool {
     })
 }
 
-/// The choices of the course as clauses; none if one is of a kind that no clause can name, or of no task of the file.
-fn steers(scenario: &Scenario, course: &Course) -> Option<Vec<Spanned<Steer>>> {
+/// The choices of the course as clauses, pages by where they are mapped: then a page more or less makes no difference. None
+/// if one is of a kind that no clause can name, or of no task of the file.
+fn steers(scenario: &Scenario, course: &Course, pages: &[PagePick]) -> Option<Vec<Spanned<Steer>>> {
+    let page = |(task, kind, nth): (mm_types::TaskId, ChoiceKind, u32)| {
+        let pick = pages.iter().find(|pick| (pick.task, pick.kind, pick.nth) == (task, kind, nth))?;
+        let (mm, vpn) = pick.place;
+        scenario
+            .mms
+            .iter()
+            .any(|known| known.name.as_str() == mm.as_str())
+            .then(|| Taken::Page { mm: Spanned::from(mm.as_str().to_owned()), addr: vpn.addr() })
+    };
     let one = |((task, kind, nth), option): (&(mm_types::TaskId, ChoiceKind, u32), &u32)| {
+        let takes = page((*task, *kind, *nth)).unwrap_or(Taken::Option(*option));
         let task = scenario.tasks.get((task.0 as usize).checked_sub(1)?)?;
         let choice = match kind {
             ChoiceKind::EntersReclaim => SteeredChoice::Reclaim,
@@ -74,18 +86,27 @@ fn steers(scenario: &Scenario, course: &Course) -> Option<Vec<Spanned<Steer>>> {
             _ => return None,
         };
         let name = Spanned::from(task.name.node.clone());
-        let (choice, nth, option) = (Spanned::from(choice), Spanned::from(*nth), Spanned::from(*option));
-        Some(Spanned::from(Steer { task: name, choice, nth, option }))
+        let (choice, nth, takes) = (Spanned::from(choice), Spanned::from(*nth), Spanned::from(takes));
+        Some(Spanned::from(Steer { task: name, choice, nth, takes }))
     };
     course.picks.iter().map(one).collect()
 }
 
 /// Who reached and passed which point, in order, in the run that `course` gives.
 fn points(search: &mut Search<'_>, scenario: &Scenario, course: &Course) -> Option<Vec<AtPoint>> {
+    traced(search, scenario, course, World::points)
+}
+
+/// The choices among pages in the run that `course` gives.
+fn page_picks(search: &mut Search<'_>, scenario: &Scenario, course: &Course) -> Option<Vec<PagePick>> {
+    if course.picks.is_empty() { Some(Vec::new()) } else { traced(search, scenario, course, World::page_picks) }
+}
+
+fn traced<T>(search: &mut Search<'_>, scenario: &Scenario, course: &Course, what: fn(&World) -> T) -> Option<T> {
     let mut subject = search.load(scenario)?;
     subject.world.trace_points(true);
     search.attempt(&mut subject.world, &mut CourseScheduler::new(course))?;
-    Some(subject.world.points())
+    Some(what(&subject.world))
 }
 
 /// When a task that has reached a point goes on, as a number of an entry of the trace.

@@ -3,6 +3,7 @@
 use super::Name;
 use crate::span::Spanned;
 use crate::words::words;
+use mm_types::VirtAddr;
 
 /// `TASK@POINT < TASK@POINT`: the left happens before the right. A chain `a < b < c` is two pins.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,7 +23,7 @@ pub struct PinPoint {
     pub point: String,
 }
 
-/// One choice of a task that is not left to the schedule: `ioctl reclaim 2 takes 1`.
+/// One choice of a task that is not left to the schedule: `ioctl reclaim 2 takes 1`, `ioctl victim 1 takes A 0x12000`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Steer {
     /// Whose choice.
@@ -31,8 +32,22 @@ pub struct Steer {
     pub choice: Spanned<SteeredChoice>,
     /// Which of the task's choices of this kind, from 1.
     pub nth: Spanned<u32>,
-    /// The option it takes, from 0.
-    pub option: Spanned<u32>,
+    /// What it takes.
+    pub takes: Spanned<Taken>,
+}
+
+/// What a steered choice takes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// The option of this number, from 0.
+    Option(u32),
+    /// Of pages: the one that is mapped there. For [`SteeredChoice::Victim`] only.
+    Page {
+        /// In which address space.
+        mm: Name,
+        /// Where: any byte of the page.
+        addr: VirtAddr,
+    },
 }
 
 /// What must be true of a run.

@@ -10,7 +10,7 @@ mod globals;
 mod setup;
 mod statement;
 
-pub use clause::{Assertion, Comparison, Counted, Pin, PinPoint, Steer, SteeredChoice};
+pub use clause::{Assertion, Comparison, Counted, Pin, PinPoint, Steer, SteeredChoice, Taken};
 pub use device::{
     Callback, Device, DeviceBody, DeviceOption, DriverStatement, Handler, InlineDriver, InlineKind, Lock, LockKind,
     LockMode, NamedDriver, Operation, OptionValue, RangeExpr,

@@ -3,7 +3,7 @@
 use super::Checker;
 use super::globals::global_locks;
 use super::names::offer;
-use crate::ast::{Assertion, Counted, Name, PinPoint};
+use crate::ast::{Assertion, Counted, Name, PinPoint, Taken};
 use crate::diagnostic::Diagnostic;
 use crate::lost::Namespace;
 use crate::span::Spanned;
@@ -74,6 +74,9 @@ impl Checker<'_> {
             if !self.names.tasks.contains(task.as_str()) {
                 let allowed: Vec<&str> = self.names.tasks.iter().copied().collect();
                 self.undefined(task, task.span, "there is no task", Namespace::Task, allowed);
+            }
+            if let Taken::Page { mm, .. } = &steer.takes.node {
+                self.mm_exists(mm);
             }
             let which = (task.as_str(), steer.choice.node, steer.nth.node);
             if let Some(earlier) = first.insert(which, steer.span) {

@@ -2,7 +2,7 @@
 
 use super::setup::starters;
 use super::{Parsed, Parser};
-use crate::ast::{Assertion, Comparison, Counted, Pin, PinPoint, Steer};
+use crate::ast::{Assertion, Comparison, Counted, Pin, PinPoint, Steer, SteeredChoice, Taken};
 use crate::lexer::TokenKind;
 use crate::span::Spanned;
 use crate::suggest;
@@ -54,19 +54,31 @@ impl Parser<'_> {
         }
     }
 
-    /// `{ TASK CHOICE NTH takes OPTION .. }`
+    /// `{ TASK CHOICE NTH takes (OPTION | MM ADDR) .. }`
     pub(super) fn steers(&mut self) -> Parsed<Vec<Spanned<Steer>>> {
         self.block(&[], |p| {
             let start = p.pos;
             let task = p.name("a task's name")?;
-            let choice = p.corrected("a choice", &[], |_, word, span| Ok(Spanned::new(word, span)))?;
+            let choice: Spanned<SteeredChoice> =
+                p.corrected("a choice", &[], |_, word, span| Ok(Spanned::new(word, span)))?;
             let nth = p.small("which choice of the task it is, from 1", 1)?;
             if p.eat_word("takes").is_none() {
                 return Err(p.expected("`takes` and the number of an option"));
             }
-            let option = p.small("the number of an option", 0)?;
-            Ok(Spanned::new(Steer { task, choice, nth, option }, p.span_since(start)))
+            let takes = p.taken(choice.node)?;
+            Ok(Spanned::new(Steer { task, choice, nth, takes }, p.span_since(start)))
         })
+    }
+
+    /// What a steered choice takes; a page has a place, the other options have only numbers.
+    fn taken(&mut self, choice: SteeredChoice) -> Parsed<Spanned<Taken>> {
+        let start = self.pos;
+        let taken = if choice == SteeredChoice::Victim && self.word().is_some() {
+            Taken::Page { mm: self.mm_name()?, addr: self.addr()?.node }
+        } else {
+            Taken::Option(self.small("the number of an option", 0)?.node)
+        };
+        Ok(Spanned::new(taken, self.span_since(start)))
     }
 
     /// A number of at least `least` that fits 32 bits.
