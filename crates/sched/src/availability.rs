@@ -61,6 +61,9 @@ impl Sched {
         if self.count_step() {
             return Some(self.suspend_for_good());
         }
+        if self.interrupts.get() {
+            self.name_gates();
+        }
         let state = &mut *self.state.borrow_mut();
         state.tasks[me.0 as usize].op = op;
         state.shut_out(me);
@@ -84,7 +87,9 @@ impl Sched {
             state.let_in(object, to);
         }
         let shuts = |access| from.allows(access) && !to.allows(access);
-        if state.runnable.len() > 1 && (shuts(Access::TakeExclusive) || shuts(Access::TakeShared)) {
+        if (state.runnable.len() > 1 || !state.cpus.is_empty())
+            && (shuts(Access::TakeExclusive) || shuts(Access::TakeShared))
+        {
             return state.shut(object, to, self.current.get());
         }
         0
@@ -126,7 +131,7 @@ impl State {
     }
 
     fn shut(&mut self, object: ObjId, now: Availability, current: TaskId) -> usize {
-        let mut shut = 0;
+        let mut shut = if self.cpus.is_empty() { 0 } else { self.shut_interrupted(object, now) };
         let mut at = 0;
         while let Some(&task) = self.runnable.get(at) {
             let op = self.tasks[task.0 as usize].op;

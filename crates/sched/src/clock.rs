@@ -72,6 +72,13 @@ impl State {
 
     /// Puts `task` among the runnable ones.
     pub(crate) fn enter(&mut self, task: TaskId) {
+        if !self.cpus.is_empty() {
+            let entry = &mut self.tasks[task.0 as usize];
+            if entry.frozen > 0 {
+                entry.state = TaskState::Interrupted(entry.frozen_by);
+                return;
+            }
+        }
         // From behind, shifting as it goes: the vector is short, and the place mostly near its end.
         self.runnable.push(task);
         let mut at = self.runnable.len() - 1;

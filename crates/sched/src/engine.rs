@@ -1,5 +1,6 @@
 //! The engine: its state, and everything that does not switch.
 
+use crate::interrupt::{Context, Gates};
 use crate::log::{Picked, RunLog};
 use crate::outcome::StopReason;
 use crate::panic_hook;
@@ -29,6 +30,8 @@ pub struct Sched {
     pub(crate) scheduler: Cell<*mut (dyn Scheduler + 'static)>,
     /// Whether `scheduler` is valid and not just being asked.
     pub(crate) can_ask: Cell<bool>,
+    /// Whether interrupts may arrive.
+    pub(crate) interrupts: Cell<bool>,
     /// Whether the scheduler wants the steps.
     pub(crate) logging: Cell<bool>,
     /// Never borrowed across a switch or a call of foreign code other than the scheduler's.
@@ -46,6 +49,11 @@ pub(crate) struct State {
     pub(crate) shut_out: Vec<TaskId>,
     /// Pending timeouts of blocked tasks, in order of arrival.
     pub(crate) deadlines: Vec<(u64, TaskId)>,
+    /// Indexed by the task whose CPU it is; empty in a world without interrupts.
+    pub(crate) cpus: Vec<Gates>,
+    /// The strongest kind of interrupt that there is, and whether there are softirqs.
+    pub(crate) sources: Context,
+    pub(crate) softirqs: bool,
     /// The choices made, and beyond `recorded` those of the run before that are to be made again.
     pub(crate) schedule: Vec<Choice>,
     pub(crate) recorded: usize,
@@ -80,6 +88,7 @@ impl Sched {
             now_ns: Cell::new(0),
             scheduler: Cell::new(crate::run::no_scheduler()),
             can_ask: Cell::new(false),
+            interrupts: Cell::new(false),
             logging: Cell::new(false),
             state: RefCell::new(State {
                 tasks: vec![Task::new(Name::new("setup"), None)],
@@ -87,6 +96,9 @@ impl Sched {
                 waiters: Vec::new(),
                 shut_out: Vec::new(),
                 deadlines: Vec::new(),
+                cpus: Vec::new(),
+                sources: Context::Task,
+                softirqs: false,
                 schedule: Vec::new(),
                 recorded: 0,
                 log: RunLog::default(),
@@ -114,6 +126,9 @@ impl Sched {
         state.waiters.clear();
         state.shut_out.clear();
         state.deadlines.clear();
+        state.cpus.clear();
+        (state.sources, state.softirqs) = (Context::Task, false);
+        self.interrupts.set(false);
         state.recorded = 0;
         state.log.rewind();
         state.next = None;

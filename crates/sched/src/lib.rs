@@ -12,7 +12,8 @@
 //!
 //! A scheduler is offered a task only if the task's next operation can be performed. What can keep a task out: it waits to
 //! be woken ([`Sched::block`]), or it stands before taking an object that others have ([`Sched::acquire`]). The engine
-//! does not know why an object is taken; whoever takes or gives it back says so ([`Sched::set_availability`]).
+//! does not know why an object is taken; whoever takes or gives it back says so ([`Sched::set_availability`]). And while an
+//! interrupt is on a task's CPU nothing else there can be chosen (`interrupt.rs`).
 //!
 //! # Protocol
 //!
@@ -41,6 +42,7 @@ mod choice;
 mod clock;
 mod config;
 mod engine;
+mod interrupt;
 mod log;
 mod op;
 mod outcome;
@@ -58,6 +60,7 @@ pub use availability::Availability;
 pub use choice::{Choice, ChoiceKind};
 pub use config::Config;
 pub use engine::Sched;
+pub use interrupt::{Context, Gate};
 pub use log::{Effect, Picked, RunId, RunLog, Step, TASKS};
 pub use op::{Access, Op};
 pub use outcome::{Outcome, StopReason};

@@ -224,6 +224,11 @@ impl RunLog {
         }
     }
 
+    /// A task returned and left interrupts disabled, which its step does not tell.
+    pub(crate) fn gate_left_taken(&mut self) {
+        self.opaque = true;
+    }
+
     pub(crate) fn clock_moved_by_task(&mut self) {
         self.opaque = true;
     }

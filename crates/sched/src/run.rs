@@ -90,8 +90,11 @@ impl Sched {
         if me == SETUP || self.tearing_down() {
             return;
         }
+        if self.interrupts.get() {
+            self.name_gates();
+        }
         self.state.borrow_mut().tasks[me.0 as usize].more.extend_from_slice(&ops[1..]);
-        let yielder = self.decide(ops[0]);
+        let yielder = self.decide_named(ops[0]);
         if let Some(yielder) = yielder {
             suspend(yielder);
         }
@@ -99,7 +102,16 @@ impl Sched {
     }
 
     /// Whether the current task has to suspend before `op`, and where.
+    #[inline]
     pub(crate) fn decide(&self, op: Op) -> Option<*const TaskYielder> {
+        if self.interrupts.get() {
+            self.name_gates();
+        }
+        self.decide_named(op)
+    }
+
+    /// As [`Sched::decide`], for a task that has said what else `op` accesses.
+    pub(crate) fn decide_named(&self, op: Op) -> Option<*const TaskYielder> {
         let me = self.current.get();
         if me == SETUP || self.tearing_down() {
             return None;
@@ -240,6 +252,9 @@ impl Sched {
                     state.tasks[next.0 as usize].state = TaskState::Finished;
                     state.leave(next);
                     state.stacks.put(slot);
+                    if !state.cpus.is_empty() {
+                        state.open_gates(next);
+                    }
                 }
             }
         }
@@ -292,7 +307,7 @@ impl Sched {
 
     fn has_live_tasks(&self) -> bool {
         let state = self.state.borrow();
-        state.tasks[1..].iter().any(|task| matches!(task.state, TaskState::Runnable | TaskState::Blocked(_)))
+        state.tasks[1..].iter().any(|task| !matches!(task.state, TaskState::Finished | TaskState::Unwound))
     }
 
     fn unwind(&self, id: TaskId) {
@@ -354,12 +369,12 @@ fn outside_tasks<R>(f: impl FnOnce() -> R) -> R {
 
 fn nothing_runnable(tasks: &[crate::task::Task]) -> Outcome {
     // Idle daemons do not keep a run alive; they are told of when something else does.
-    if !tasks.iter().any(|task| matches!(task.state, TaskState::Blocked(on) if task.idle_on != Some(on))) {
+    if !tasks.iter().any(|task| task.state.waits_for().is_some_and(|on| task.idle_on != Some(on))) {
         return Outcome::Finished;
     }
-    let blocked = tasks.iter().enumerate().filter_map(|(id, task)| match task.state {
-        TaskState::Blocked(on) => Some((TaskId(id as u32), on)),
-        _ => None,
+    let blocked = tasks.iter().enumerate().filter_map(|(id, task)| {
+        let on = task.state.waits_for()?;
+        Some((TaskId(id as u32), on))
     });
     let blocked: Vec<_> = blocked.collect();
     if blocked.is_empty() { Outcome::Finished } else { Outcome::Deadlock { blocked } }

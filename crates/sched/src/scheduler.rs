@@ -131,6 +131,31 @@ impl EndView<'_> {
         self.state.runnable.iter().map(|&id| (id, self.state.tasks[id.0 as usize].op))
     }
 
+    /// The operation that `task` stands before, or performed last.
+    #[must_use]
+    pub fn next_op(&self, task: TaskId) -> Op {
+        self.state.tasks[task.0 as usize].op
+    }
+
+    /// The step that woke `task`, if it has done none since.
+    #[must_use]
+    pub fn woken_by(&self, task: TaskId) -> Option<usize> {
+        self.state.tasks[task.0 as usize].woken_by.map(|step| step as usize)
+    }
+
+    /// Whether `task` could go on but for an interrupt on its CPU.
+    #[must_use]
+    pub fn interrupted(&self, task: TaskId) -> bool {
+        matches!(self.state.tasks[task.0 as usize].state, TaskState::Interrupted(_))
+    }
+
+    /// Whether `task` waits for the object of its operation itself, and not for something else that it accesses.
+    #[must_use]
+    pub fn waits_for_its_own(&self, task: TaskId) -> bool {
+        let task = &self.state.tasks[task.0 as usize];
+        task.state.waits_for() == Some(task.op.object)
+    }
+
     /// What else `task` would access by the operation that it stands before.
     #[must_use]
     pub fn next_more(&self, task: TaskId) -> &[Op] {
@@ -138,11 +163,11 @@ impl EndView<'_> {
     }
 
     /// The tasks that wait, each with the operation that it stands before: one that takes an object, or a write to what
-    /// it waits to be woken through.
+    /// it waits to be woken through, or any that an interrupt keeps it from ([`EndView::interrupted`]).
     pub fn blocked(&self) -> impl Iterator<Item = (TaskId, Op)> + '_ {
-        (0..).map(TaskId).zip(&self.state.tasks).filter_map(|(id, task)| match task.state {
-            TaskState::Blocked(_) => Some((id, task.op)),
-            _ => None,
+        (0..).map(TaskId).zip(&self.state.tasks).filter_map(|(id, task)| {
+            task.state.waits_for()?;
+            Some((id, task.op))
         })
     }
 }

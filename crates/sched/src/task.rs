@@ -1,8 +1,8 @@
 //! A task as the engine keeps it.
 
-use crate::{Op, Woken};
+use crate::{Context, Op, Woken};
 use corosensei::{Coroutine, Yielder};
-use mm_types::{Name, ObjId};
+use mm_types::{Name, ObjId, TaskId};
 
 pub(crate) type TaskYielder = Yielder<(), ()>;
 pub(crate) type TaskCoroutine = Coroutine<(), (), ()>;
@@ -19,10 +19,24 @@ pub enum TaskState {
     Runnable,
     /// Waiting to be woken through this object.
     Blocked(ObjId),
+    /// Able to run, but its CPU is an interrupt's, which has taken this gate.
+    Interrupted(ObjId),
     /// Its body returned or panicked.
     Finished,
     /// The run ended before its body did; it was unwound, or never started.
     Unwound,
+}
+
+impl TaskState {
+    /// What it waits for, if it waits.
+    #[must_use]
+    #[inline]
+    pub const fn waits_for(self) -> Option<ObjId> {
+        match self {
+            TaskState::Blocked(on) | TaskState::Interrupted(on) => Some(on),
+            TaskState::Runnable | TaskState::Finished | TaskState::Unwound => None,
+        }
+    }
 }
 
 /// Entry 0 of the engine's list is the setup context, which has neither body nor coroutine.
@@ -41,6 +55,14 @@ pub(crate) struct Task {
     pub(crate) woken_by: Option<u32>,
     /// Why the last wait ended.
     pub(crate) woken: Woken,
+    /// What it is, and whose CPU it is on; 0: one that no interrupt arrives at.
+    pub(crate) context: Context,
+    pub(crate) cpu: TaskId,
+    /// Of a handler that stands before its arrival: at whose CPU; else 0.
+    pub(crate) arrives_at: TaskId,
+    /// How many handlers are on its CPU above it, and the gate that the first of them took.
+    pub(crate) frozen: u8,
+    pub(crate) frozen_by: ObjId,
     /// Objects made so far by this task.
     pub(crate) objects: u64,
     /// Where the task suspends. Valid from its first resume to the end of its coroutine.
@@ -62,6 +84,11 @@ impl Task {
             woken_by: None,
             idle_on: None,
             woken: Woken::ByTask,
+            context: Context::Task,
+            cpu: TaskId(0),
+            arrives_at: TaskId(0),
+            frozen: 0,
+            frozen_by: ObjId::NONE,
             objects: 0,
             yielder: std::ptr::null(),
             body,

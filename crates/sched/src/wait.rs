@@ -67,6 +67,9 @@ impl Sched {
         if deadline_ns.is_some_and(|deadline| deadline <= self.now_ns.get()) {
             return Wait::Over(Woken::Timeout);
         }
+        if self.interrupts.get() {
+            self.name_gates();
+        }
         let state = &mut *self.state.borrow_mut();
         let task = &mut state.tasks[me.0 as usize];
         task.state = TaskState::Blocked(on);
@@ -138,9 +141,6 @@ impl Sched {
     /// If there is no such task.
     #[must_use]
     pub fn waiting_on(&self, task: TaskId) -> Option<ObjId> {
-        match self.state(task) {
-            TaskState::Blocked(on) => Some(on),
-            _ => None,
-        }
+        self.state(task).waits_for()
     }
 }

@@ -17,6 +17,8 @@
 //!   that took it before; an order is possible only if the object can be taken there, which is computed from who took and
 //!   gave back what among the steps that remain. Where several share the object, all of them are put after it. A task that
 //!   still waits when a run deadlocks races as if its operation were the run's last.
+//! * *Interrupts.* A handler takes a gate of the CPU that it arrives at, and each step there shares the gates that are open to
+//!   it (`sched`, `interrupt.rs`). Such a step takes several objects, and is put only where all of them are free (`gate.rs`).
 //! * *Other choices* belong to the step in which they are made: the same step with another option is another step, and each
 //!   option that was not asked for by the tree is added to the tree of its own prefix.
 //! * *A step that ends the run* (a panic, a finding that stops) conflicts with every other task's next step, which it
@@ -26,6 +28,7 @@
 mod block;
 mod course;
 mod flaw;
+mod gate;
 mod race;
 mod trace;
 mod tree;
@@ -37,7 +40,7 @@ pub use flaw::Flaw;
 use block::Block;
 use hashbrown::HashSet;
 use rustc_hash::FxBuildHasher;
-use sched::{ChoiceKind, Divergence, EndView, Outcome, RunId, RunLog, SchedView, Scheduler, Step};
+use sched::{ChoiceKind, Divergence, EndView, Op, Outcome, RunId, RunLog, SchedView, Scheduler, Step};
 use trace::Trace;
 use tree::{Arena, List};
 pub(crate) use trunk::{Attached, Trunk};
@@ -422,8 +425,11 @@ impl Exhaustive {
         }
         let until = self.trace.events.len() - usize::from(ended);
         let waits_count = self.flaw != Some(Flaw::ForgetsWhoWaits);
-        for (task, op) in end.blocked().filter(|(_, op)| waits_count && op.access.takes()) {
-            self.race_of_blocked(task.0, op, end.spawned_by(task), until);
+        let interrupted = |task| end.interrupted(task) && self.flaw != Some(Flaw::ForgetsTheInterrupted);
+        let waits = |task, op: Op| op.access.takes() || interrupted(task);
+        let waiting: Vec<_> = end.blocked().filter(|&(task, op)| waits_count && waits(task, op)).collect();
+        for (task, _) in waiting {
+            self.race_of_blocked(end, task, until);
         }
         if ended {
             // Nothing can follow it.

@@ -5,6 +5,7 @@ use super::trace::{NONE, conflicts_with_all};
 use super::tree::NIL;
 use super::trunk::{Found, Link};
 use super::{Exhaustive, Flaw};
+use mm_types::TaskId;
 use sched::{Access, Availability, Effect, EndView, Op, RunLog, Step};
 
 /// What is kept between races for its memory alone.
@@ -19,10 +20,10 @@ pub(super) struct Scratch {
 }
 
 /// The last step of a sequence.
-struct Last<'a> {
-    task: u32,
-    op: Op,
-    more: &'a [Op],
+pub(super) struct Last<'a> {
+    pub(super) task: u32,
+    pub(super) op: Op,
+    pub(super) more: &'a [Op],
     /// The options that it is to take; none: whatever.
     taken: &'a [u32],
     /// Whether the run ends with it.
@@ -38,7 +39,7 @@ impl<'a> Last<'a> {
         Last { task, op, more, taken: &[], ends: false, then: None, after }
     }
 
-    fn accesses(&self) -> impl Iterator<Item = Op> + Clone + '_ {
+    pub(super) fn accesses(&self) -> impl Iterator<Item = Op> + Clone + '_ {
         std::iter::once(self.op).chain(self.more.iter().copied())
     }
 }
@@ -47,6 +48,10 @@ impl Exhaustive {
     /// The races of a step that is about to be added, whose clock has been begun.
     pub(super) fn race_of_step(&mut self, at: usize, step: &Step, log: &RunLog) {
         let last = Last::new(step.task.0, step.op, log.more(at), at);
+        if last.takes_more() && self.flaw != Some(Flaw::OneObject) {
+            let now = self.trace.availability(step.op).or(step.effect.map(|effect| effect.from));
+            return self.races_with_all_free(&last, now.unwrap_or_default());
+        }
         if step.op.access.takes() {
             // Where nobody had it in any step, it was free all the time.
             let now = self.trace.availability(step.op).or(step.effect.map(|effect| effect.from));
@@ -57,12 +62,21 @@ impl Exhaustive {
         }
     }
 
-    /// The races of a task that waits to take an object for ever, with the steps before `until`.
-    pub(super) fn race_of_blocked(&mut self, task: u32, op: Op, origin: Option<usize>, until: usize) {
-        // If nobody's step took it, there is no order in which it is free.
-        let Some(now) = self.trace.availability(op) else { return };
-        self.trace.begin_clock(task, origin, None);
-        let last = Last::new(task, op, &[], until);
+    /// The races of a task that waits to take an object for ever, or is interrupted, with the steps before `until`.
+    pub(super) fn race_of_blocked(&mut self, end: &EndView<'_>, task: TaskId, until: usize) {
+        let op = end.next_op(task);
+        let now = match self.trace.availability(op) {
+            Some(now) => now,
+            None if !end.waits_for_its_own(task) => Availability::FREE,
+            // If nobody's step took it, there is no order in which it is free.
+            None => return,
+        };
+        let woken_by = end.woken_by(task);
+        self.trace.begin_clock(task.0, end.spawned_by(task), woken_by);
+        let last = Last::new(task.0, op, end.next_more(task), until);
+        if last.takes_more() {
+            return self.races_with_all_free(&last, now);
+        }
         self.races_to_take(&last, now);
     }
 
@@ -163,39 +177,42 @@ impl Exhaustive {
     /// Whether the object of `last` can be taken once the steps `roots`, and what happens after them, are left out. Adds
     /// to `roots` those that came later and share it.
     fn free_without(&self, roots: &mut Vec<usize>, last: &Last<'_>, now: Availability) -> bool {
-        let trace = &self.trace;
-        let first = roots[0];
         loop {
-            let mut free = Sum::of(now);
-            let mut at = trace.newest(last.op);
-            while at != NONE {
-                let record = &trace.accesses[at as usize];
-                let event = record.event as usize;
-                if event < first {
-                    break;
-                }
-                if let Some(effect) = record.effect
-                    && roots.iter().any(|&root| trace.before(root, event))
-                {
-                    free = free.minus(Sum::of_effect(effect));
-                }
-                at = record.prev;
-            }
-            if last.op.enabled(free.availability()) {
+            if last.op.enabled(self.availability_without(roots, last.op, Sum::of(now))) {
                 return true;
             }
-            match self.later_holder(roots, last) {
+            match self.later_holder(roots, last.op) {
                 Some(holder) => roots.push(holder),
                 None => return false,
             }
         }
     }
 
+    /// Who has the object of `op`, which is now as `free` says, once `roots` and what happens after them are left out.
+    pub(super) fn availability_without(&self, roots: &[usize], op: Op, mut free: Sum) -> Availability {
+        let trace = &self.trace;
+        let mut at = trace.newest(op);
+        while at != NONE {
+            let record = &trace.accesses[at as usize];
+            let event = record.event as usize;
+            if event < roots[0] {
+                break;
+            }
+            if let Some(effect) = record.effect
+                && roots.iter().any(|&root| trace.before(root, event))
+            {
+                free = free.minus(Sum::of_effect(effect));
+            }
+            at = record.prev;
+        }
+        free.availability()
+    }
+
     /// A step after the first of `roots` that took the object, remains without `roots`, and whose task does not give
     /// the object back among the steps that remain.
-    fn later_holder(&self, roots: &[usize], last: &Last<'_>) -> Option<usize> {
+    pub(super) fn later_holder(&self, roots: &[usize], op: Op) -> Option<usize> {
         let trace = &self.trace;
-        let mut at = trace.newest(last.op);
+        let mut at = trace.newest(op);
         // Of each task: what its remaining steps give back and have not taken, going backwards.
         let mut given: Vec<(u32, Sum)> = Vec::new();
         while at != NONE {
@@ -225,7 +242,7 @@ impl Exhaustive {
 
     /// Lets the prefix before the first of `roots` be continued by `last`, without `roots`, unless something there
     /// leads to that already.
-    fn reverse(&mut self, roots: &[usize], last: &Last<'_>) {
+    pub(super) fn reverse(&mut self, roots: &[usize], last: &Last<'_>) {
         let Some(first) = roots.iter().copied().min() else { return };
         let mut sequence = std::mem::take(&mut self.race.sequence);
         sequence.clear();
@@ -346,14 +363,14 @@ impl Exhaustive {
 
 /// Who has an object, or how that changes, as numbers that steps may be taken off in any order.
 #[derive(Clone, Copy, Default)]
-struct Sum {
+pub(super) struct Sum {
     exclusive: i32,
     shared: i32,
     queued: i32,
 }
 
 impl Sum {
-    fn of(now: Availability) -> Sum {
+    pub(super) fn of(now: Availability) -> Sum {
         Sum { exclusive: now.exclusive.into(), shared: now.shared.into(), queued: now.queued.into() }
     }
 

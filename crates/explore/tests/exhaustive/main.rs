@@ -171,11 +171,21 @@ fn each_flaw_of_the_reduction_is_found() {
         (Flaw::Oversleeps, Kind::Words),
         (Flaw::LooksBackOnce, Kind::Locks),
         (Flaw::OneOption, Kind::Choices),
+        (Flaw::OneObject, Kind::Hardirqs),
     ];
     for (flaw, kind) in kinds {
         let fails = |seed| compare(Exhaustive::flawed(Bounds::default(), flaw), &draw(kind, seed)).is_err();
         assert!((0..60).any(fails), "{flaw:?} goes unnoticed");
     }
+    // Few programs tell: a softirq that sleeps for ever, and so do those on its CPU.
+    let tasks = [
+        vec![Do::Both(0, 1)],
+        vec![Do::Softirq(2), Do::Lock(0), Do::Sleep(0)],
+        vec![Do::Hardirq, Do::Load(0), Do::UnmaskHard],
+    ];
+    assert_eq!(compare(Exhaustive::new(Bounds::default()), &tasks), Ok(true));
+    let flawed = Exhaustive::flawed(Bounds::default(), Flaw::ForgetsTheInterrupted);
+    assert!(compare(flawed, &tasks).is_err(), "those who are interrupted go unnoticed");
 }
 
 #[test]
@@ -213,4 +223,29 @@ fn the_estimate_is_near_before_the_end_and_exact_at_it() {
     }
     assert_eq!(exhaustive.estimate(), 252);
     assert!((126..1000).contains(&half), "{half}");
+}
+
+/// What the runs that deadlock end with.
+fn deadlocks(tasks: &[Vec<Do>]) -> BTreeSet<String> {
+    let reduced = reduced(tasks, 10_000, true);
+    assert!(reduced.complete && reduced.tally.redundant == 0, "{:?}", reduced.tally);
+    reduced.findings.into_iter().map(|seen| seen.end).filter(|end| end.starts_with("Deadlock")).collect()
+}
+
+#[test]
+fn a_handler_that_wants_what_it_interrupts_deadlocks_and_only_then() {
+    let held = [Do::Lock(0), Do::Unlock(0)];
+    let handler = vec![Do::Hardirq, Do::Lock(0), Do::Unlock(0)];
+    // t1 waits for the gate that the handler took, t2, the handler, for the lock.
+    let ends = deadlocks(&[held.to_vec(), handler.clone()]);
+    assert_eq!(ends.len(), 1, "{ends:?}");
+    assert!(ends.iter().all(|end| end.contains("(t1, k126:3), (t2, t0.100)")), "{ends:?}");
+    let disabled = [&[Do::MaskHard][..], &held, &[Do::UnmaskHard]].concat();
+    assert_eq!(deadlocks(&[disabled, handler.clone()]), BTreeSet::new());
+    // Bottom halves are not enough against a hardirq, and are against a softirq.
+    let bottom_halves = [&[Do::MaskSoft][..], &held, &[Do::UnmaskSoft]].concat();
+    let softirq = vec![Do::Softirq(1), Do::Lock(0), Do::Unlock(0)];
+    assert_eq!(deadlocks(&[bottom_halves.clone(), handler]).len(), 1);
+    assert_eq!(deadlocks(&[bottom_halves, softirq.clone()]), BTreeSet::new());
+    assert_eq!(deadlocks(&[held.to_vec(), softirq]).len(), 1);
 }

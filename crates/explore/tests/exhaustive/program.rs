@@ -1,7 +1,7 @@
 //! Small programs as data, and a world that runs them.
 
-use mm_types::{Name, ObjId};
-use sched::{Access, Availability, ChoiceKind, Config, Op, Outcome, Sched, Scheduler, TASKS};
+use mm_types::{Name, ObjId, TaskId};
+use sched::{Access, Availability, ChoiceKind, Config, Context, Op, Outcome, Sched, Scheduler, TASKS};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -40,6 +40,16 @@ pub(crate) enum Do {
     Spawn(u8),
     /// Panics if the task's value is the number.
     PanicIf(u8),
+    /// Disables hardirqs on the task's CPU.
+    MaskHard,
+    UnmaskHard,
+    /// Disables softirqs on the task's CPU.
+    MaskSoft,
+    UnmaskSoft,
+    /// First in the list: it is no task, but the handler of a hardirq, which arrives once.
+    Hardirq,
+    /// The same of a softirq, which arrives so often.
+    Softirq(u8),
     /// An event that an oracle relates to the others of this number: it looks at their order.
     Mark(u8),
 }
@@ -96,9 +106,15 @@ impl World {
         self.sched.reset();
         *self.state.borrow_mut() = State::default();
         self.state.borrow_mut().values = vec![Vec::new(); self.tasks.len() + 1];
-        for index in 0..self.tasks.len() {
+        let (handlers, tasks): (Vec<usize>, _) = (0..self.tasks.len()).partition(|i| self.interrupt(*i).is_some());
+        for index in tasks {
             let world = Rc::clone(self);
             self.sched.spawn(Name::new("t"), Box::new(move || world.task(index)));
+        }
+        for index in handlers {
+            let (world, (context, times)) = (Rc::clone(self), self.interrupt(index).expect("it is one"));
+            let body = move || (0..times).for_each(|_| world.handle(index));
+            self.sched.spawn_interrupt(Name::new("h"), context, Box::new(body));
         }
         let end = match self.sched.run(scheduler) {
             Outcome::Panicked { task, .. } => format!("{task} panicked"),
@@ -106,6 +122,21 @@ impl World {
         };
         let State { values, marks, .. } = self.state.take();
         Seen { end, values, marks }
+    }
+
+    fn interrupt(&self, index: usize) -> Option<(Context, u8)> {
+        match self.tasks[index].first() {
+            Some(Do::Hardirq) => Some((Context::Hardirq, 1)),
+            Some(Do::Softirq(times)) => Some((Context::Softirq, *times)),
+            _ => None,
+        }
+    }
+
+    fn handle(self: &Rc<World>, index: usize) {
+        let cpu = self.sched.choose(ChoiceKind::Interrupt, self.sched.cpus() + 1);
+        self.sched.arrive(TaskId(cpu));
+        self.task(index);
+        self.sched.return_from_interrupt();
     }
 
     fn task(self: &Rc<World>, index: usize) {
@@ -121,6 +152,8 @@ impl World {
         while let Some(what) = held.pop() {
             self.give_back(what);
         }
+        self.sched.unmask(Context::Softirq);
+        self.sched.unmask(Context::Hardirq);
     }
 
     fn see(&self, index: usize, value: u32) {
@@ -189,6 +222,11 @@ impl World {
                 self.state.borrow_mut().words[i as usize] = *value + 1;
             }
             Do::Local => sched.visible(Op::LOCAL),
+            Do::MaskHard => _ = sched.mask(Context::Hardirq),
+            Do::UnmaskHard => sched.unmask(Context::Hardirq),
+            Do::MaskSoft => _ = sched.mask(Context::Softirq),
+            Do::UnmaskSoft => sched.unmask(Context::Softirq),
+            Do::Hardirq | Do::Softirq(_) => {}
             Do::Choose(options) => {
                 *value += sched.choose(ChoiceKind::User(0), u32::from(options));
                 self.see(index, 200 + *value);

@@ -25,6 +25,10 @@ pub(crate) enum Kind {
     Events,
     Ends,
     All,
+    /// Tasks and handlers that interrupt them.
+    Hardirqs,
+    Softirqs,
+    Interrupts,
 }
 
 fn program(dice: &mut Dice, kind: Kind, tasks: u32, most: u32) -> Tasks {
@@ -42,6 +46,10 @@ fn operation(dice: &mut Dice, kind: Kind) -> Do {
             let kinds = [Kind::Locks, Kind::Tries, Kind::Words, Kind::Waits, Kind::Sems, Kind::Choices, Kind::Events];
             kinds[dice.below(7) as usize]
         }
+        Kind::Interrupts => {
+            let kinds = [Kind::Hardirqs, Kind::Softirqs, Kind::Waits, Kind::Tries, Kind::Sems, Kind::Words];
+            kinds[dice.below(6) as usize]
+        }
         one => one,
     };
     let options: &[Do] = match of {
@@ -53,7 +61,9 @@ fn operation(dice: &mut Dice, kind: Kind) -> Do {
         Kind::Choices => &[Do::Choose(2), Do::Load(i), Do::Store(i), Do::Lock(i), Do::Choose(3)],
         Kind::Events => &[Do::Local, Do::Mark(i), Do::Local, Do::Spawn(i), Do::Load(i)],
         Kind::Ends => &[Do::PanicIf(i), Do::Load(i), Do::Store(i), Do::Lock(0), Do::Local],
-        Kind::All => &[Do::Local],
+        Kind::Hardirqs => &[Do::Lock(i), Do::Unlock(i), Do::Store(0), Do::MaskHard, Do::UnmaskHard],
+        Kind::Softirqs => &[Do::Lock(i), Do::Unlock(i), Do::Load(0), Do::MaskSoft, Do::UnmaskSoft, Do::MaskHard],
+        Kind::All | Kind::Interrupts => &[Do::Local],
     };
     options[dice.below(options.len() as u32) as usize]
 }
@@ -80,9 +90,26 @@ fn smallest(mut tasks: Tasks) -> Tasks {
     tasks
 }
 
+/// Tasks, and handlers that interrupt them.
+fn interrupted(dice: &mut Dice, kind: Kind) -> Tasks {
+    let (tasks, most, handlers) = [(1, 4, 1), (2, 2, 1), (1, 3, 2), (1, 2, 2), (2, 3, 1)][dice.below(5) as usize];
+    let mut program = program(dice, kind, tasks, most);
+    for nth in 0..handlers {
+        let soft = kind == Kind::Softirqs || (kind == Kind::Interrupts && nth == 0);
+        let first = if soft { Do::Softirq(1 + dice.below(2) as u8) } else { Do::Hardirq };
+        let body = 1 + dice.below(2);
+        let handler = std::iter::once(first).chain((0..body).map(|_| operation(dice, kind)));
+        program.push(handler.collect());
+    }
+    program
+}
+
 /// Program number `seed` of its kind.
 pub(crate) fn draw(kind: Kind, seed: u32) -> Tasks {
     let mut dice = Dice(ChaCha8Rng::seed_from_u64(u64::from(seed) << 8 | kind as u64));
+    if matches!(kind, Kind::Hardirqs | Kind::Softirqs | Kind::Interrupts) {
+        return interrupted(&mut dice, kind);
+    }
     let (tasks, most) = [(2, 6), (3, 3), (2, 4), (3, 4), (4, 2)][dice.below(5) as usize];
     program(&mut dice, kind, tasks, most)
 }
@@ -131,6 +158,21 @@ fn waits_and_wake_ups() {
 #[test]
 fn readers_and_queueing_writers() {
     many(Kind::Sems, 40);
+}
+
+#[test]
+fn hardirqs() {
+    many(Kind::Hardirqs, 40);
+}
+
+#[test]
+fn softirqs() {
+    many(Kind::Softirqs, 40);
+}
+
+#[test]
+fn hardirqs_that_interrupt_softirqs() {
+    many(Kind::Interrupts, 50);
 }
 
 #[test]

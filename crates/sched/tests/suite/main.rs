@@ -3,5 +3,6 @@
 mod common;
 mod daemons;
 mod ending;
+mod interrupts;
 mod replay;
 mod tasks;
