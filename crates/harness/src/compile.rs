@@ -189,6 +189,8 @@ fn steer(steer: &scenario::ast::Steer) -> Steer {
         SteeredChoice::Reclaim => ChoiceKind::EntersReclaim,
         SteeredChoice::Fail => ChoiceKind::AllocFails,
         SteeredChoice::Victim => ChoiceKind::Victim,
+        SteeredChoice::Load => ChoiceKind::Load,
+        SteeredChoice::Store => ChoiceKind::Store,
     };
     let takes = match &steer.takes.node {
         Taken::Option(option) => Takes::Option(*option),

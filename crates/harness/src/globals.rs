@@ -2,7 +2,7 @@
 
 use crate::compile::{Step, TaskStep};
 use crate::devices::DeviceLock;
-use ksync::{Kernel, TrackedU64};
+use ksync::{Kernel, MemoryModel, TrackedU64};
 use mm_types::Name;
 use scenario::ast::{self, GlobalStatement, LockKind, Relation};
 use scenario::{Scenario, Spanned};
@@ -20,8 +20,9 @@ pub(crate) struct GlobalSpec {
 #[derive(Debug)]
 pub(crate) enum GlobalStep {
     With { lock: usize, write: bool, body: Vec<Step<TaskStep>> },
-    Load { register: usize, word: usize },
-    Store { word: usize, value: Value },
+    Load { register: usize, word: usize, acquire: bool },
+    Store { word: usize, value: Value, release: bool },
+    Barrier(ksync::Barrier),
     Add { word: usize, value: Value },
     If { condition: Condition, then: Vec<Step<TaskStep>>, otherwise: Vec<Step<TaskStep>> },
     Check { condition: Condition, text: String },
@@ -80,12 +81,21 @@ impl GlobalSpec {
                 write: mode.is_none_or(|m| m.node == ast::LockMode::Write),
                 body: body(under)?,
             },
-            GlobalStatement::Load { register, word } => {
-                GlobalStep::Load { register: registers.index(&register.node), word: self.word(&word.node)? }
-            }
-            GlobalStatement::Store { word, value } => {
-                GlobalStep::Store { word: self.word(&word.node)?, value: registers.value(&value.node) }
-            }
+            GlobalStatement::Load { register, word, acquire } => GlobalStep::Load {
+                register: registers.index(&register.node),
+                word: self.word(&word.node)?,
+                acquire: *acquire,
+            },
+            GlobalStatement::Store { word, value, release } => GlobalStep::Store {
+                word: self.word(&word.node)?,
+                value: registers.value(&value.node),
+                release: *release,
+            },
+            GlobalStatement::Barrier(barrier) => GlobalStep::Barrier(match barrier {
+                ast::Barrier::Full => ksync::Barrier::Full,
+                ast::Barrier::Write => ksync::Barrier::Write,
+                ast::Barrier::Read => ksync::Barrier::Read,
+            }),
             GlobalStatement::Add { word, value } => {
                 GlobalStep::Add { word: self.word(&word.node)?, value: registers.value(&value.node) }
             }
@@ -132,6 +142,15 @@ impl Registers {
     }
 }
 
+/// The memory model that a scenario asks for.
+pub(crate) fn memory_model(scenario: &Scenario) -> MemoryModel {
+    match scenario.machine.memory_model.map(|model| model.node) {
+        None | Some(ast::MemoryModel::Sc) => MemoryModel::Sc,
+        Some(ast::MemoryModel::Tso) => MemoryModel::Tso,
+        Some(ast::MemoryModel::Relaxed) => MemoryModel::Relaxed,
+    }
+}
+
 /// What the registers of one task hold.
 pub(crate) type Held = [Cell<u64>];
 
@@ -170,12 +189,14 @@ impl Globals {
         }
     }
 
-    pub(crate) fn load(&self, held: &Held, register: usize, word: usize) {
-        held[register].set(self.words[word].load());
+    pub(crate) fn load(&self, held: &Held, register: usize, word: usize, acquire: bool) {
+        let word = &self.words[word];
+        held[register].set(if acquire { word.load_acquire() } else { word.load() });
     }
 
-    pub(crate) fn store(&self, held: &Held, word: usize, value: Value) {
-        self.words[word].store(value.of(held));
+    pub(crate) fn store(&self, held: &Held, word: usize, value: Value, release: bool) {
+        let (word, value) = (&self.words[word], value.of(held));
+        if release { word.store_release(value) } else { word.store(value) }
     }
 
     pub(crate) fn add(&self, held: &Held, word: usize, value: Value) {

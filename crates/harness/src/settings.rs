@@ -14,7 +14,7 @@ pub(crate) fn apply(known: &Vocabulary, scenario: &mut Scenario, setting: &str) 
     match key.split_once('.') {
         Some((device, "mutant")) => set_mutant(known, scenario, device, value),
         Some(_) => Err(format!("`{key}`: of a device only DEVICE.mutant can be set")),
-        None if ["cpus", "memory", "swap", "seed", "max_steps"].contains(&key) => {
+        None if ["cpus", "memory", "swap", "seed", "max_steps", "memory_model"].contains(&key) => {
             set_machine(known, scenario, key, value)
         }
         None if key == "quirks" => set_quirks(known, scenario, value),
@@ -60,6 +60,7 @@ fn set_machine(known: &Vocabulary, scenario: &mut Scenario, key: &str, value: &s
     to.swap_bytes = from.swap_bytes.or(to.swap_bytes.take());
     to.seed = from.seed.or(to.seed.take());
     to.max_steps = from.max_steps.or(to.max_steps.take());
+    to.memory_model = from.memory_model.or(to.memory_model.take());
     Ok(())
 }
 

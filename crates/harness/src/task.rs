@@ -85,8 +85,9 @@ fn execute_global(live: &Live, held: &Held, frame: Name, step: &GlobalStep) -> F
         GlobalStep::If { condition, then, otherwise } => {
             return run(live, held, if condition.holds(held) { then } else { otherwise });
         }
-        GlobalStep::Load { register, word } => live.globals.load(held, *register, *word),
-        GlobalStep::Store { word, value } => live.globals.store(held, *word, *value),
+        GlobalStep::Load { register, word, acquire } => live.globals.load(held, *register, *word, *acquire),
+        GlobalStep::Store { word, value, release } => live.globals.store(held, *word, *value, *release),
+        GlobalStep::Barrier(barrier) => ksync::barrier(*barrier),
         GlobalStep::Add { word, value } => live.globals.add(held, *word, *value),
         GlobalStep::Check { condition, text } if !condition.holds(held) => current(|k| live.failed(k, frame, text)),
         GlobalStep::Check { .. } => {}

@@ -3,7 +3,7 @@
 use crate::compile::{Code, MmSpec};
 use crate::devices::{Attached, build_device};
 use crate::experiment::Experiment;
-use crate::globals::Globals;
+use crate::globals::{Globals, memory_model};
 use crate::judge::{Counts, Judge};
 use crate::life::{Gone, kept};
 use crate::matrix::LockCounts;
@@ -339,6 +339,7 @@ impl World {
     fn execute(&mut self, scheduler: &mut dyn Scheduler) -> (RunEnd, Rc<Live>) {
         let k = &self.kernel;
         k.reset();
+        k.set_memory_model(memory_model(self.experiment.scenario()));
         self.judge.borrow_mut().reset();
         let pulse = self.judge.borrow().pulse.clone();
         self.judge.borrow_mut().recorder = recorded::Recorder::of(&self.experiment.code);

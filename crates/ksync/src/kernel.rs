@@ -4,6 +4,7 @@ use crate::alloc::AllocHook;
 use crate::class::{ClassIdx, ClassRow, LockClass};
 use crate::current;
 use crate::map::LockMap;
+use crate::memory::Memory;
 use crate::pins::Pins;
 use crate::rcu::{Rcu, RcuFlavour};
 use crate::steer::Steers;
@@ -67,6 +68,7 @@ pub struct Kernel {
     pub(crate) steers: Steers,
     pub(crate) alloc_hook: RefCell<Option<Rc<dyn AllocHook>>>,
     pub(crate) alloc_failures: Cell<bool>,
+    pub(crate) memory: Memory,
     pub(crate) fs_reclaim: Cell<Option<LockMap>>,
     /// The class of RCU read sections.
     pub(crate) rcu_class: ClassIdx,
@@ -108,6 +110,7 @@ impl Kernel {
             steers: Steers::default(),
             alloc_hook: RefCell::default(),
             alloc_failures: Cell::new(false),
+            memory: Memory::default(),
             fs_reclaim: Cell::new(None),
             rcu_class: ClassIdx::ANONYMOUS,
             prime: Cell::new(None),
@@ -138,6 +141,7 @@ impl Kernel {
         *self.alloc_hook.borrow_mut() = None;
         self.prime.set(None);
         self.alloc_failures.set(false);
+        self.memory.reset();
         if let Some(before) = self.fs_reclaim.get() {
             self.fs_reclaim.set(Some(LockMap::new(before.class(), self.new_obj())));
         }
@@ -164,6 +168,7 @@ impl Kernel {
         debug_assert_eq!(tasks.len(), task.0 as usize);
         tasks.push(name);
         drop(tasks);
+        self.memory_of_task(task);
         self.emit(EventKind::TaskSpawned { child: task, name });
         task
     }

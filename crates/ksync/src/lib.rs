@@ -10,7 +10,8 @@
 //! | [`rcu_read_lock`], [`synchronize_rcu`] | `rcu.rs`, `grace.rs` | the same, of three flavours |
 //! | [`Srcu`] | `srcu.rs`, `grace.rs` | `struct srcu_struct` |
 //! | [`WaitQueue`], [`Completion`] | `wait.rs` | `wait_queue_head_t`, `struct completion` |
-//! | [`TrackedU64`] | `tracked.rs` | `READ_ONCE` / `WRITE_ONCE` of a shared word |
+//! | [`TrackedU64`] | `tracked.rs` | `READ_ONCE` / `WRITE_ONCE`, `smp_load_acquire()` / `smp_store_release()` of a shared word |
+//! | [`smp_mb`], [`smp_wmb`], [`smp_rmb`], [`MemoryModel`] | `memory/` | the barriers, and how weak memory is |
 //! | [`Kernel::might_alloc`], [`FsReclaim`] | `alloc.rs` | `might_alloc()`, `fs_reclaim_acquire()` |
 //! | [`Kernel::might_sleep_at`], [`NonBlock`] | `context.rs` | `might_sleep()`, `non_block_start()` |
 //!
@@ -44,6 +45,7 @@ mod grace;
 mod held;
 mod kernel;
 mod map;
+mod memory;
 mod names;
 mod nested;
 mod pins;
@@ -70,6 +72,7 @@ pub use held::HeldLock;
 pub use kernel::{Kernel, KernelConfig, LockReport};
 pub use lockdep::Assertion;
 pub use map::{LockMap, MapGuard};
+pub use memory::{Barrier, MemoryModel, barrier, smp_mb, smp_rmb, smp_wmb};
 pub use nested::{LockNested, NestedGuard};
 pub use pins::{AtPoint, Pin};
 pub use raw::{Mutex, MutexGuard, RawMutex, RawSpinLock, SpinLock, SpinLockGuard};

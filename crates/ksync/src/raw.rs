@@ -6,6 +6,7 @@
 use crate::class::{ClassIdx, LockClass};
 use crate::current::with_current;
 use crate::kernel::Kernel;
+use crate::memory::Hold;
 use crate::names::NAMES;
 use lock_api::GuardNoSend;
 use lockdep::Acquire;
@@ -91,6 +92,7 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
             assert!(self.try_take(), "a task was chosen to take a lock that is taken");
             k.shut(self.obj, Availability::FREE, Availability::TAKEN);
         }
+        k.memory_acquire(self.obj, Hold::Exclusive);
         k.emit_lock(class, self.obj, |lock| EventKind::LockAcquired {
             lock,
             mode: LockMode::Exclusive,
@@ -114,6 +116,7 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
         let taken = self.try_take();
         if taken {
             k.shut(self.obj, Availability::FREE, Availability::TAKEN);
+            k.memory_acquire(self.obj, Hold::Exclusive);
             k.lockdep_acquire(self.class, self.obj, Acquire::exclusive().trylock(), at);
             k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired {
                 lock,
@@ -131,6 +134,7 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
                 return;
             }
             k.visible(self.obj, Access::DropExclusive);
+            k.memory_release(self.obj, Hold::Exclusive);
             k.lockdep_release(class, self.obj, at);
             k.emit_lock(class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
         }

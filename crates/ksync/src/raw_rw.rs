@@ -10,6 +10,7 @@
 use crate::class::{ClassIdx, LockClass};
 use crate::current::with_current;
 use crate::kernel::Kernel;
+use crate::memory::Hold;
 use crate::names::NAMES;
 use lock_api::GuardNoSend;
 use lockdep::{Acquire, Read};
@@ -133,6 +134,7 @@ impl RawRwSem {
                 }
             }
         }
+        k.memory_acquire(self.obj, hold(mode));
         k.emit_lock(class, self.obj, |lock| EventKind::LockAcquired { lock, mode, trylock: false });
         k.pins_passed(class);
     }
@@ -163,6 +165,7 @@ impl RawRwSem {
         let taken = self.try_take(mode);
         if taken {
             k.shut(self.obj, before, self.availability());
+            k.memory_acquire(self.obj, hold(mode));
             let how = if mode == LockMode::Exclusive { Acquire::exclusive() } else { Acquire::shared() };
             k.lockdep_acquire(self.class, self.obj, how.trylock(), at);
             k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired { lock, mode, trylock: true });
@@ -178,6 +181,7 @@ impl RawRwSem {
             }
             let gives = if mode == LockMode::Exclusive { Access::DropExclusive } else { Access::DropShared };
             k.visible(self.obj, gives);
+            k.memory_release(self.obj, hold(mode));
             k.lockdep_release(class, self.obj, at);
             k.emit_lock(class, self.obj, |lock| EventKind::LockReleased { lock, mode });
             self.availability()
@@ -266,6 +270,13 @@ impl RawRwSem {
 }
 
 /// The part of the state word that keeps an acquisition out.
+const fn hold(mode: LockMode) -> Hold {
+    match mode {
+        LockMode::Exclusive => Hold::Exclusive,
+        LockMode::Shared => Hold::Shared,
+    }
+}
+
 const fn mode_blocked_by(mode: LockMode) -> u32 {
     match mode {
         LockMode::Exclusive => READERS | WRITER,
@@ -372,6 +383,7 @@ unsafe impl lock_api::RawRwLockDowngrade for RawRwSem {
                 let lost = Leaves { lock: self, held: WRITER };
                 k.visible_write(self.obj);
                 std::mem::forget(lost);
+                k.memory_release(self.obj, Hold::Exclusive);
                 k.lockdep_downgrade(self.obj, Read::Shared, at);
                 k.emit_lock(self.class, self.obj, |lock| EventKind::LockReleased { lock, mode: LockMode::Exclusive });
                 k.emit_lock(self.class, self.obj, |lock| EventKind::LockAcquired {

@@ -11,6 +11,7 @@ use crate::current::current;
 use crate::grace::Readers;
 use crate::kernel::Kernel;
 use crate::map::LockMap;
+use crate::memory::{Barrier, Hold};
 use crate::names::NAMES;
 use crate::wait::WaitQueue;
 use lockdep::{Acquire, WaitType};
@@ -108,6 +109,7 @@ pub fn rcu_read_lock(flavour: RcuFlavour) -> RcuReadGuard {
 pub(crate) fn enter(k: &Kernel, flavour: RcuFlavour, at: &'static Location<'static>) -> usize {
     let map = flavour.map(k);
     k.visible_read(GRACE);
+    k.memory_acquire(GRACE, Hold::Shared);
     let parity = k.rcu.readers.enter();
     grace().owe();
     if flavour == RcuFlavour::Bh {
@@ -134,6 +136,7 @@ pub(crate) fn leave(k: &Kernel, flavour: RcuFlavour, parity: usize, at: &'static
         return;
     }
     k.visible_write(GRACE);
+    k.memory_release(GRACE, Hold::Exclusive);
     tell_left(k, flavour, at);
     grace().settle();
     drop(leaves);
@@ -173,9 +176,12 @@ pub fn synchronize_rcu() {
         let inside = RcuFlavour::ALL.into_iter().any(|flavour| k.rcu_read_lock_held(flavour));
         k.rcu_lockdep_warn(inside, "Illegal synchronize_rcu() in RCU read-side critical section", at);
         k.might_sleep_from(NAMES.synchronize_rcu, at);
+        k.barrier(Barrier::Full);
         k.visible_write(GRACE);
+        k.memory_release(GRACE, Hold::Exclusive);
         let asked = k.rcu.readers.next_grace_period();
         grace().wait(Access::Write, || k.rcu.readers.is_over(asked), at);
+        k.barrier(Barrier::Full);
     });
 }
 

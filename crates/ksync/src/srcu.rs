@@ -5,6 +5,7 @@ use crate::current::current;
 use crate::grace::Readers;
 use crate::kernel::Kernel;
 use crate::map::LockMap;
+use crate::memory::{Barrier, Hold};
 use crate::names::NAMES;
 use crate::wait::WaitQueue;
 use lockdep::Acquire;
@@ -60,6 +61,7 @@ impl Srcu {
         let at = Location::caller();
         current(|k| {
             k.visible_read(self.grace.obj());
+            k.memory_acquire(self.grace.obj(), Hold::Shared);
             let parity = self.readers.enter();
             self.grace.owe();
             k.lockdep_acquire(self.class, self.map.obj(), self.how(), at);
@@ -83,9 +85,12 @@ impl Srcu {
                 // `srcu_lock_sync()`: the validator sees an acquisition that is over at once.
                 self.map.touch();
             }
+            k.barrier(Barrier::Full);
             k.visible_write(self.grace.obj());
+            k.memory_release(self.grace.obj(), Hold::Exclusive);
             let asked = self.readers.next_grace_period();
             self.grace.wait(Access::Write, || self.readers.is_over(asked), at);
+            k.barrier(Barrier::Full);
         });
     }
 }
@@ -103,6 +108,7 @@ impl Drop for SrcuReadGuard<'_> {
                 return;
             }
             k.visible_write(srcu.grace.obj());
+            k.memory_release(srcu.grace.obj(), Hold::Exclusive);
             k.lockdep_release(srcu.class, srcu.map.obj(), at);
             k.emit_lock(srcu.class, srcu.map.obj(), |lock| EventKind::LockReleased { lock, mode: LockMode::Shared });
             srcu.grace.settle();

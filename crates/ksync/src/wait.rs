@@ -5,6 +5,7 @@
 
 use crate::current::current;
 use crate::kernel::Kernel;
+use crate::memory::Hold;
 use crate::names::NAMES;
 use mm_types::{Name, ObjId, TaskId};
 use sched::Access;
@@ -61,6 +62,7 @@ impl WaitQueue {
                 }
                 k.block_on(self.obj, self.what, at);
             }
+            k.memory_acquire(self.obj, Hold::Shared);
             if waited {
                 k.emit(EventKind::WaitDone { on: self.obj });
             }
@@ -76,6 +78,7 @@ impl WaitQueue {
     pub fn wake_all_after(&self, change: impl FnOnce()) {
         current(|k| {
             k.visible_write(self.obj);
+            k.memory_release(self.obj, Hold::Exclusive);
             change();
             k.wake_all(self.obj);
         });

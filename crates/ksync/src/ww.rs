@@ -24,6 +24,7 @@ use crate::class::{ClassIdx, LockClass};
 use crate::current::current;
 use crate::kernel::Kernel;
 use crate::map::{LockMap, MapGuard};
+use crate::memory::Hold;
 use crate::names::NAMES;
 use crate::task::{WaitSite, Waits};
 use lockdep::Acquire;
@@ -255,6 +256,7 @@ impl WwMutex {
             let warnings = k.ww.borrow_mut().acquired(self, ctx);
             k.lockdep_warn(warnings, at);
         }
+        k.memory_acquire(self.obj, Hold::Exclusive);
         if !k.quiet() && k.ww.borrow_mut().mutex(self).has_waiters() {
             k.sched.wake_all(self.obj);
         }
@@ -317,6 +319,7 @@ impl WwMutex {
         {
             let _opens = Opens { k, mutex: self };
             k.visible_write(self.obj);
+            k.memory_release(self.obj, Hold::Exclusive);
             if with_ctx {
                 let warnings = k.ww.borrow_mut().leave(self);
                 k.lockdep_warn(warnings, at);

@@ -203,12 +203,7 @@ impl Mm {
     /// `mmget_not_zero()`: a user's hold, unless the last user has left.
     #[must_use]
     pub fn mmget_not_zero(self: &Arc<Mm>) -> Option<MmUsers> {
-        // One scheduling point for test and increment: nothing can come between.
-        if self.users.load() == 0 {
-            return None;
-        }
-        self.users.poke(self.users.peek() + 1);
-        Some(MmUsers { mm: Arc::clone(self) })
+        self.users.inc_not_zero().then(|| MmUsers { mm: Arc::clone(self) })
     }
 
     /// `mmget()`: a user's hold for one who knows that the address space is alive.

@@ -8,7 +8,7 @@ use crate::ast::{
 };
 use crate::parser::PROTS;
 use crate::span::Spanned;
-use crate::words::Word;
+use crate::words::{TaskWord, Word};
 use mm_types::{PAGE_SIZE, PageRange, Pgoff, Prot, VirtAddr};
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -121,6 +121,7 @@ impl Printer {
             if let Some(steps) = &m.max_steps {
                 p.line(format_args!("max_steps {}", steps.node));
             }
+            p.setting("memory_model", m.memory_model);
         });
     }
 
@@ -203,10 +204,15 @@ impl Printer {
                     self.task_block(format_args!("else"), otherwise);
                 }
             }
-            GlobalStatement::Load { register, word } => {
-                self.line(format_args!("load {} {}", register.node, word.node));
+            GlobalStatement::Load { register, word, acquire } => {
+                let load = if *acquire { TaskWord::SmpLoadAcquire } else { TaskWord::Load };
+                self.line(format_args!("{load} {} {}", register.node, word.node));
             }
-            GlobalStatement::Store { word, value } => self.line(format_args!("store {} {}", word.node, value.node)),
+            GlobalStatement::Store { word, value, release } => {
+                let store = if *release { TaskWord::SmpStoreRelease } else { TaskWord::Store };
+                self.line(format_args!("{store} {} {}", word.node, value.node));
+            }
+            GlobalStatement::Barrier(barrier) => self.line(format_args!("{barrier}")),
             GlobalStatement::Add { word, value } => self.line(format_args!("add {} {}", word.node, value.node)),
             GlobalStatement::Check { condition } => self.line(format_args!("check {}", condition.node)),
             GlobalStatement::Return => self.line(format_args!("return")),

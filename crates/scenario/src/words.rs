@@ -150,6 +150,7 @@ words! {
         Kswapd = "kswapd",
         Failures = "failures",
         MaxSteps = "max_steps",
+        MemoryModel = "memory_model",
     }
 
     /// Settings of `annotations`.
@@ -226,6 +227,16 @@ words! {
         Store = "store",
         /// `add WORD VALUE`
         Add = "add",
+        /// `smp_load_acquire REGISTER WORD`
+        SmpLoadAcquire = "smp_load_acquire",
+        /// `smp_store_release WORD VALUE`
+        SmpStoreRelease = "smp_store_release",
+        /// `smp_mb`
+        SmpMb = "smp_mb",
+        /// `smp_wmb`
+        SmpWmb = "smp_wmb",
+        /// `smp_rmb`
+        SmpRmb = "smp_rmb",
         /// `if REGISTER is VALUE { .. } else { .. }`
         If = "if",
         /// `check REGISTER is VALUE`

@@ -249,8 +249,17 @@ fn condition() -> impl Strategy<Value = Spanned<Condition>> + Clone {
 fn global_statement() -> impl Strategy<Value = Statement> {
     let word = || name(&["pte", "seq"]);
     let statement = prop_oneof![
-        (name(&["r", "s"]), word()).prop_map(|(register, word)| GlobalStatement::Load { register, word }),
-        (word(), value()).prop_map(|(word, value)| GlobalStatement::Store { word, value }),
+        (name(&["r", "s"]), word(), any::<bool>()).prop_map(|(register, word, acquire)| GlobalStatement::Load {
+            register,
+            word,
+            acquire
+        }),
+        (word(), value(), any::<bool>()).prop_map(|(word, value, release)| GlobalStatement::Store {
+            word,
+            value,
+            release
+        }),
+        select(Barrier::ALL).prop_map(GlobalStatement::Barrier),
         (word(), value()).prop_map(|(word, value)| GlobalStatement::Add { word, value }),
         condition().prop_map(|condition| GlobalStatement::Check { condition }),
         Just(GlobalStatement::Return),
@@ -404,15 +413,17 @@ fn machine() -> impl Strategy<Value = Machine> {
         option::of(spanned(any::<u64>())),
         option::of(spanned(select(Switch::ALL))),
         option::of(spanned(select(Switch::ALL))),
+        option::of(spanned(select(MemoryModel::ALL))),
         option::of(spanned(1..=u64::MAX)),
     )
-        .prop_map(|(cpus, memory_bytes, swap_bytes, seed, kswapd, failures, max_steps)| Machine {
+        .prop_map(|(cpus, memory_bytes, swap_bytes, seed, kswapd, failures, memory_model, max_steps)| Machine {
             cpus,
             memory_bytes,
             swap_bytes,
             seed,
             kswapd,
             failures,
+            memory_model,
             max_steps,
         })
 }

@@ -17,6 +17,10 @@ pub enum ChoiceKind {
     Interrupt,
     /// Which timer fires.
     Timer,
+    /// Which of the values that a load may see it does see; option 0 is the newest.
+    Load,
+    /// Which place in the order of a word's stores a store takes; option 0 is the last.
+    Store,
     /// A decision of the caller's own, numbered by the caller.
     User(u16),
 }

@@ -116,6 +116,8 @@ fn put_choice(out: &mut Vec<u8>, choice: Choice) {
         ChoiceKind::Interrupt => (5, None),
         ChoiceKind::Timer => (6, None),
         ChoiceKind::User(n) => (7, Some(n)),
+        ChoiceKind::Load => (8, None),
+        ChoiceKind::Store => (9, None),
     };
     out.push(LONG + code);
     if let Some(n) = user {
@@ -185,6 +187,8 @@ impl Reader<'_> {
             5 => ChoiceKind::Interrupt,
             6 => ChoiceKind::Timer,
             7 => ChoiceKind::User(self.small()?),
+            8 => ChoiceKind::Load,
+            9 => ChoiceKind::Store,
             _ => return Err(ScheduleDecodeError::UnknownKind { at, byte }),
         };
         let (options, taken) = (self.small()?, self.small()?);
@@ -215,6 +219,8 @@ pub(crate) mod tests {
             1 => Just(ChoiceKind::Trylock),
             1 => Just(ChoiceKind::Interrupt),
             1 => Just(ChoiceKind::Timer),
+            1 => Just(ChoiceKind::Load),
+            1 => Just(ChoiceKind::Store),
             1 => any::<u16>().prop_map(ChoiceKind::User),
         ];
         let options = prop_oneof![4 => 2..12u32, 1 => 2..=u32::MAX];

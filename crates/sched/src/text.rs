@@ -31,6 +31,8 @@ impl fmt::Display for Choice {
             ChoiceKind::Trylock => write!(f, "L")?,
             ChoiceKind::Interrupt => write!(f, "I")?,
             ChoiceKind::Timer => write!(f, "M")?,
+            ChoiceKind::Load => write!(f, "O")?,
+            ChoiceKind::Store => write!(f, "S")?,
             ChoiceKind::User(n) => write!(f, "U{n}:")?,
         }
         write!(f, "{}/{}", self.taken, self.options)
@@ -69,6 +71,8 @@ fn parse_choice(word: &str) -> Option<Choice> {
         'L' => (ChoiceKind::Trylock, rest),
         'I' => (ChoiceKind::Interrupt, rest),
         'M' => (ChoiceKind::Timer, rest),
+        'O' => (ChoiceKind::Load, rest),
+        'S' => (ChoiceKind::Store, rest),
         'U' => {
             let (n, numbers) = rest.split_once(':')?;
             (ChoiceKind::User(n.parse().ok()?), numbers)

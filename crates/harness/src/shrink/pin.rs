@@ -83,6 +83,8 @@ fn steers(scenario: &Scenario, course: &Course, pages: &[PagePick]) -> Option<Ve
             ChoiceKind::EntersReclaim => SteeredChoice::Reclaim,
             ChoiceKind::AllocFails => SteeredChoice::Fail,
             ChoiceKind::Victim => SteeredChoice::Victim,
+            ChoiceKind::Load => SteeredChoice::Load,
+            ChoiceKind::Store => SteeredChoice::Store,
             _ => return None,
         };
         let name = Spanned::from(task.name.node.clone());

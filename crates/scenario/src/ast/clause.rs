@@ -108,6 +108,10 @@ words! {
         Fail = "fail",
         /// Which of the pages that reclaim may take it takes, in the order of their frames.
         Victim = "victim",
+        /// Which of the values that a load may see it sees, the newest first.
+        Load = "load",
+        /// Which place among the stores to a word a store takes, the last first.
+        Store = "store",
     }
 
     /// How a count is compared.

@@ -45,20 +45,26 @@ pub enum GlobalStatement<Body> {
         /// What is done under it.
         body: Body,
     },
-    /// `load REGISTER WORD`
+    /// `load REGISTER WORD`, `smp_load_acquire REGISTER WORD`
     Load {
         /// The task's own number that becomes what the word is.
         register: Name,
         /// The word.
         word: Name,
+        /// Whether it comes before everything that follows.
+        acquire: bool,
     },
-    /// `store WORD VALUE`
+    /// `store WORD VALUE`, `smp_store_release WORD VALUE`
     Store {
         /// The word.
         word: Name,
         /// What it becomes.
         value: Spanned<Value>,
+        /// Whether it comes after everything before it.
+        release: bool,
     },
+    /// `smp_mb`, `smp_wmb`, `smp_rmb`
+    Barrier(Barrier),
     /// `add WORD VALUE`, atomically.
     Add {
         /// The word.
@@ -105,6 +111,16 @@ pub struct Condition {
 }
 
 words! {
+    /// A memory barrier.
+    pub enum Barrier {
+        /// Of everything against everything.
+        Full = "smp_mb",
+        /// Of stores against stores.
+        Write = "smp_wmb",
+        /// Of loads against loads.
+        Read = "smp_rmb",
+    }
+
     /// How a register is compared.
     pub enum Relation {
         /// Equal.

@@ -15,10 +15,10 @@ pub use device::{
     Callback, Device, DeviceBody, DeviceOption, DriverStatement, Handler, InlineDriver, InlineKind, Lock, LockKind,
     LockMode, NamedDriver, Operation, OptionValue, RangeExpr,
 };
-pub use globals::{Condition, Global, GlobalStatement, Relation, Value};
+pub use globals::{Barrier, Condition, Global, GlobalStatement, Relation, Value};
 pub use setup::{
-    Annotations, Backing, KernelPreset, Machine, Mapping, Mm, OtherMaps, Prime, RangeEndMap, RangeStartMap, Sharing,
-    SrcuChecking, Switch, TouchPoint, Vma, Wrap,
+    Annotations, Backing, KernelPreset, Machine, Mapping, MemoryModel, Mm, OtherMaps, Prime, RangeEndMap,
+    RangeStartMap, Sharing, SrcuChecking, Switch, TouchPoint, Vma, Wrap,
 };
 pub use statement::{Argument, Operand, Statement, Task};
 

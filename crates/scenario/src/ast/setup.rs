@@ -23,6 +23,8 @@ pub struct Machine {
     pub failures: Option<Spanned<Switch>>,
     /// Visible operations after which a run is cut, at least 1.
     pub max_steps: Option<Spanned<u64>>,
+    /// Which values a load of a word may see.
+    pub memory_model: Option<Spanned<MemoryModel>>,
 }
 
 /// `annotations { .. }`. An absent setting is that of the kernel preset.
@@ -119,6 +121,16 @@ words! {
         Checked = "checked",
         /// It does not.
         Unchecked = "unchecked",
+    }
+
+    /// How weak the memory is that words are in.
+    pub enum MemoryModel {
+        /// Sequentially consistent.
+        Sc = "sc",
+        /// Total store order, that of x86.
+        Tso = "tso",
+        /// What Linux promises on every architecture.
+        Relaxed = "relaxed",
     }
 
     /// Whether something is there.

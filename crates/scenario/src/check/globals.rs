@@ -20,7 +20,7 @@ impl Checker<'_> {
                 self.task_body(then);
                 self.task_body(otherwise);
             }
-            GlobalStatement::Check { .. } | GlobalStatement::Return => {}
+            GlobalStatement::Barrier(_) | GlobalStatement::Check { .. } | GlobalStatement::Return => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::setup::starters;
 use super::{Parsed, Parser, Reported};
-use crate::ast::{Condition, Global, GlobalStatement, LockKind, Relation, Statement, Value};
+use crate::ast::{Barrier, Condition, Global, GlobalStatement, LockKind, Relation, Statement, Value};
 use crate::lexer::TokenKind;
 use crate::lost::Namespace;
 use crate::span::Spanned;
@@ -37,14 +37,19 @@ impl Parser<'_> {
     /// A statement about globals other than `with`, after its first word.
     pub(super) fn global_statement(&mut self, word: TaskWord) -> Parsed<Statement> {
         Ok(Statement::Global(match word {
-            TaskWord::Load => {
+            TaskWord::Load | TaskWord::SmpLoadAcquire => {
                 let register = self.name("a register's name")?;
-                GlobalStatement::Load { register, word: self.name("a word's name")? }
+                let acquire = word == TaskWord::SmpLoadAcquire;
+                GlobalStatement::Load { register, word: self.name("a word's name")?, acquire }
             }
-            TaskWord::Store => {
+            TaskWord::Store | TaskWord::SmpStoreRelease => {
+                let release = word == TaskWord::SmpStoreRelease;
                 let word = self.name("a word's name")?;
-                GlobalStatement::Store { word, value: self.value()? }
+                GlobalStatement::Store { word, value: self.value()?, release }
             }
+            TaskWord::SmpMb => GlobalStatement::Barrier(Barrier::Full),
+            TaskWord::SmpWmb => GlobalStatement::Barrier(Barrier::Write),
+            TaskWord::SmpRmb => GlobalStatement::Barrier(Barrier::Read),
             TaskWord::Add => {
                 let word = self.name("a word's name")?;
                 GlobalStatement::Add { word, value: self.value()? }

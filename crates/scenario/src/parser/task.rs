@@ -74,9 +74,17 @@ impl Parser<'_> {
             TaskWord::Sync => Statement::Sync { name: self.sync_name()? },
             TaskWord::Yield => Statement::Yield,
             TaskWord::Notify => self.notify()?,
-            TaskWord::Load | TaskWord::Store | TaskWord::Add | TaskWord::If | TaskWord::Check | TaskWord::Return => {
-                self.global_statement(word)?
-            }
+            TaskWord::Load
+            | TaskWord::Store
+            | TaskWord::Add
+            | TaskWord::SmpLoadAcquire
+            | TaskWord::SmpStoreRelease
+            | TaskWord::SmpMb
+            | TaskWord::SmpWmb
+            | TaskWord::SmpRmb
+            | TaskWord::If
+            | TaskWord::Check
+            | TaskWord::Return => self.global_statement(word)?,
             TaskWord::Mark => Statement::Mark { text: self.text_value("the operation's name in quotes")? },
             TaskWord::Sleep => Statement::Sleep { ms: self.count("a number of milliseconds", u64::from(u32::MAX))? },
             TaskWord::FileWrite => {

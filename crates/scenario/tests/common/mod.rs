@@ -43,6 +43,7 @@ task rest {
     gpu0.get_pages  gpu0.read 0x10000  gpu0.write 0x10000 5
     unregister toy   register toy   sync done   exit A
     with big { add seq 1  load s seq  if s has 1 { store pte s } else { check s is 0  return } }
+    smp_store_release pte 1  smp_wmb  store seq 1  smp_mb  load s seq  smp_rmb  smp_load_acquire s pte
     with read tree { }
     mark "fork: [0,8)"  fork A B  sleep 5  file_write shared { file_write { clear_refs A 4 } }
     madvise A 0x80000..0x81000 MADV_DONTNEED   mremap A 0x80000..0x81000 0xb0000..0xb1000 dontunmap

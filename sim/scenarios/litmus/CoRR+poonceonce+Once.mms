@@ -1,0 +1,18 @@
+# Two loads of one word see its stores in their order.
+# exists (P1:r0=1 and P1:r1=0): Never
+
+scenario "CoRR+poonceonce+Once"
+
+machine { memory_model relaxed }
+
+globals { word x  word met }
+
+task P0 {
+    store x 1
+}
+
+task P1 {
+    load r0 x
+    load r1 x
+    if r0 is 1 { if r1 is 0 { add met 1  load n met  check n not 1 } }
+}

@@ -1,0 +1,20 @@
+# Load buffering. The kernel says Sometimes: here a load never sees what is stored after it.
+# exists (P0:r0=1 and P1:r0=1): Never
+
+scenario "LB+poonceonces"
+
+machine { memory_model relaxed }
+
+globals { word x  word y  word met }
+
+task P0 {
+    load r0 x
+    store y 1
+    if r0 is 1 { add met 1  load n met  check n not 2 }
+}
+
+task P1 {
+    load r0 y
+    store x 1
+    if r0 is 1 { add met 1  load n met  check n not 2 }
+}

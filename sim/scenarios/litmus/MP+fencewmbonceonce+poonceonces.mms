@@ -1,0 +1,22 @@
+# Message passing: a write barrier without a read barrier does not help.
+# exists (P1:r0=1 and P1:r1=0): Sometimes
+
+scenario "MP+fencewmbonceonce+poonceonces"
+
+expect { CHECK }
+
+machine { memory_model relaxed }
+
+globals { word x  word y  word met }
+
+task P0 {
+    store x 1
+    smp_wmb
+    store y 1
+}
+
+task P1 {
+    load r0 y
+    load r1 x
+    if r0 is 1 { if r1 is 0 { add met 1  load n met  check n not 1 } }
+}

@@ -1,0 +1,19 @@
+# Message passing through critical sections.
+# exists (P1:r0=1 and P1:r1=0): Never
+
+scenario "MP+polocks"
+
+machine { memory_model relaxed }
+
+globals { word x  word y  word met  spinlock mylock }
+
+task P0 {
+    store x 1
+    with mylock { store y 1 }
+}
+
+task P1 {
+    with mylock { load r0 y }
+    load r1 x
+    if r0 is 1 { if r1 is 0 { add met 1  load n met  check n not 1 } }
+}

@@ -1,0 +1,19 @@
+# Message passing: a release pairs with an acquire.
+# exists (P1:r0=1 and P1:r1=0): Never
+
+scenario "MP+pooncerelease+poacquireonce"
+
+machine { memory_model relaxed }
+
+globals { word x  word y  word met }
+
+task P0 {
+    store x 1
+    smp_store_release y 1
+}
+
+task P1 {
+    smp_load_acquire r0 y
+    load r1 x
+    if r0 is 1 { if r1 is 0 { add met 1  load n met  check n not 1 } }
+}
