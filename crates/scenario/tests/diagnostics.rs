@@ -182,6 +182,13 @@ fn machine_and_annotations() {
         ],
     );
     check(
+        "scenario \"t\" machine { memory_model tsoo memory_model arm }",
+        &[
+            "1:37 tsoo: expected a value of `memory_model`, found `tsoo` [did you mean `tso`?]",
+            "1:55 arm: expected a value of `memory_model`, found `arm` [one of `sc`, `tso`, `relaxed`]",
+        ],
+    );
+    check(
         "scenario \"t\" annotations { range_start globl  wrap_end never  prime { fs_reclaim, fs_reclaim, touch }  touch 3 }",
         &[
             "1:40 globl: expected a value of `range_start`, found `globl` [did you mean `global`?]",
@@ -256,7 +263,7 @@ fn statements() {
     check_task(
         "defragment",
         &[
-            "1:1 defragment: expected a statement, found `defragment` [one of `mmap`, `munmap`, `mprotect`, `brk`, `read`, `write`, `touch`, `exit`, `alloc`, `reclaim`, `compact`, `swapin`, `with`, `repeat`, `register`, `unregister`, `sync`, `yield`, `notify`, `load`, `store`, `add`, `if`, `check`, `return`, `mark`, `sleep`, `file_write`]",
+            "1:1 defragment: expected a statement, found `defragment` [one of `mmap`, `munmap`, `mprotect`, `brk`, `read`, `write`, `touch`, `exit`, `alloc`, `reclaim`, `compact`, `swapin`, `with`, `repeat`, `register`, `unregister`, `sync`, `yield`, `notify`, `load`, `store`, `add`, `smp_load_acquire`, `smp_store_release`, `smp_mb`, `smp_wmb`, `smp_rmb`, `if`, `check`, `return`, `mark`, `sleep`, `file_write`]",
         ],
     );
     check_task("munmap A\nyield", &["1:9 : missing: an address range such as `0x10000..0x12000`"]);
