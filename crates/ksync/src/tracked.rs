@@ -72,9 +72,16 @@ impl TrackedU64 {
         })
     }
 
-    /// The newest value without a scheduling point: for code that holds the lock the word is written under, and for reports.
+    /// The newest value without a scheduling point: for code that holds the lock the word is written under, for what a wait
+    /// waits for, and for reports. Where memory is weak it orders as little as [`TrackedU64::load`].
     pub fn peek(&self) -> u64 {
-        self.value.load(Ordering::Relaxed)
+        let value = self.value.load(Ordering::Relaxed);
+        with_current(|k| {
+            if let Some(k) = k.filter(|k| k.has_weak_memory()) {
+                k.weak_peek(self.obj, value);
+            }
+        });
+        value
     }
 
     /// Writes without a scheduling point: for code that holds the lock the word is read under.

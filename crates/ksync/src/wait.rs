@@ -62,7 +62,10 @@ impl WaitQueue {
                 }
                 k.block_on(self.obj, self.what, at);
             }
-            k.memory_acquire(self.obj, Hold::Shared);
+            // A condition that holds at the first look is a load and no more; what takes something has the queue's lock.
+            if waited || access == Access::Write {
+                k.memory_acquire(self.obj, Hold::Shared);
+            }
             if waited {
                 k.emit(EventKind::WaitDone { on: self.obj });
             }

@@ -227,6 +227,15 @@ impl Kernel {
         self.memory.with(|m| m.load(task, word, nth, marked)).unwrap_or(newest)
     }
 
+    /// A load of the newest value by who cannot see another, or waits for it: no scheduling point and no choice.
+    pub(crate) fn weak_peek(&self, word: ObjId, newest: u64) {
+        let task = self.current_task();
+        self.memory.with(|m| {
+            m.load_options(task, word, newest);
+            m.load(task, word, 0, Marked::Once);
+        });
+    }
+
     pub(crate) fn weak_store(&self, word: ObjId, value: &AtomicU64, to: u64, marked: Marked) {
         if self.quiet() {
             return value.store(to, Ordering::Relaxed);
