@@ -196,6 +196,9 @@ pub(crate) struct NotifierPressureArgs {
     /// Seed of the runs
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Make the same runs with each mutant of each scenario's first driver too, until one finds something
+    #[arg(long)]
+    pub(crate) mutants: bool,
 }
 
 #[derive(Args, Debug)]

@@ -1,28 +1,28 @@
 //! Shipped drivers under random pressure, shortly: nothing is found, each was told what it can be told, and of the mutants of
 //! each the same runs find some. `shootdown notifier pressure sim/scenarios/pressure --runs 1000` is the long form.
 
-use harness::Registry;
 use std::fs;
 use system_tests::{scenarios, shipped};
 
 const SEED: u64 = 1;
 const RUNS: u64 = 60;
-/// Of each mutant.
-const FEW: u64 = 20;
 
 /// What no run can tell a driver, by the columns of the table. Everything else it is told in a tenth of the runs or more.
 ///
 /// Interval subscribers have no hooks but theirs. Subscribers on the list hear of the exit by `release`, not by its reason.
 /// gntdev subscribes where the neighbour does not migrate; iommu_sva and sgx_encl have no start.
-const NEVER: [(&str, &[&str]); 13] = [
+const NEVER: [(&str, &[&str]); 16] = [
     ("amdgpu_userptr", INTERVAL),
     ("amdkfd_svm", INTERVAL),
     ("device_memory", &["EXCLUSIVE", "release", "tlb"]),
     ("dmirror", INTERVAL),
     ("gntdev", &["MIGRATE", "EXCLUSIVE", "release", "tlb"]),
     ("hfi1_cache", &["RELEASE", "release", "tlb"]),
+    ("i915_userptr", INTERVAL),
+    ("interval_mirror", INTERVAL),
     ("iommu_sva", NO_START),
     ("kvm", LIST),
+    ("mlx5_implicit_odp", INTERVAL),
     ("mlx5_odp", INTERVAL),
     ("nouveau_svm", LIST),
     ("sgx_encl", NO_START),
@@ -61,20 +61,20 @@ fn correct_drivers_withstand_pressure_and_are_told_everything() {
 }
 
 #[test]
-fn the_same_runs_find_mutants_of_each_driver() {
-    let registry = Registry::builtin();
+fn the_same_runs_find_the_mutants_of_each_driver() {
     let mut without = Vec::new();
+    let (mut all, mut late) = (0, Vec::new());
     for driver in drivers() {
-        let kind = registry.get(&driver).expect("a driver");
-        let file = format!("pressure/{driver}.mms");
-        let finds = |mutant: &str| {
-            let sabotaged = shipped(&file, &[&format!("gpu0.mutant={mutant}")]);
-            !sabotaged.pressure(SEED, FEW).found.is_empty()
-        };
-        if !kind.mutants.iter().any(|mutant| finds(mutant.name)) {
-            without.push(driver);
+        let sabotages = shipped(&format!("pressure/{driver}.mms"), &[]).sabotages(SEED, RUNS).expect("mutants");
+        if sabotages.iter().all(|sabotage| sabotage.found.is_none()) {
+            without.push(driver.clone());
         }
+        all += sabotages.len();
+        let missed = sabotages.iter().filter(|sabotage| sabotage.found.is_none());
+        late.extend(missed.map(|sabotage| format!("{driver}: {}", sabotage.mutant)));
     }
-    // The first has no mutants. What is wrong in those of the other comes about with other operations than its scenario has.
-    assert_eq!(without, ["device_memory", "gntdev"]);
+    // It has none.
+    assert_eq!(without, ["device_memory"]);
+    // A thousand runs find all but one: docs/notifier-check.md.
+    assert!(late.len() * 6 < all, "{} of {all}: {late:#?}", late.len());
 }

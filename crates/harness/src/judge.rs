@@ -129,6 +129,8 @@ pub(crate) struct Counts {
     /// Address spaces whose last user has left.
     exited: BTreeSet<MmId>,
     pub(crate) late: Vec<Late>,
+    /// Subscriptions that were asked for before that, and wait until the open brackets have ended.
+    in_time: BTreeSet<SubId>,
     /// References to pages that drivers have.
     pub(crate) held_pages: i64,
     /// Device translations taken away by callbacks.
@@ -166,7 +168,10 @@ impl Counts {
             EventKind::MmExit { mm } => {
                 self.exited.insert(mm);
             }
-            EventKind::Subscribed { mm, name, .. } if self.exited.contains(&mm) => {
+            EventKind::SubscribeDeferred { sub, mm } if !self.exited.contains(&mm) => {
+                self.in_time.insert(sub);
+            }
+            EventKind::Subscribed { sub, mm, name, .. } if self.exited.contains(&mm) && !self.in_time.remove(&sub) => {
                 self.late.push(Late { name, step: event.step, task: event.task });
             }
             _ => {}

@@ -64,7 +64,7 @@ pub use driver_model as drivers;
 pub use exhaust::{ExhaustReport, ExhaustedFinding};
 pub use experiment::{Experiment, ReplayError, Soak};
 pub use explore::{ExploreEnd, ExplorePlan, ExploreReport, ExploredFinding, Progress};
-pub use pressure::Pressure;
+pub use pressure::{Pressure, Sabotage};
 pub use prove::{Outcome, Proof, Reason};
 pub use pulse::{Last, Pulse};
 pub use registry::Registry;

@@ -6,6 +6,8 @@ use crate::token::{Mode, Recipe};
 use crate::world::World;
 use lockdep::Lockdep;
 use properties::Stats;
+use scenario::Spanned;
+use scenario::ast::Device;
 use std::collections::{BTreeMap, BTreeSet};
 use trace::{Hook, NotifyEvent};
 
@@ -26,6 +28,15 @@ impl Heard {
     }
 }
 
+/// The first of the runs of [`Experiment::pressure`] that finds something of a mutant.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sabotage {
+    /// The mutant, of the scenario's first device.
+    pub mutant: &'static str,
+    /// The run, from 0, and what it found; none if none of the runs did.
+    pub found: Option<(u64, BTreeSet<&'static str>)>,
+}
+
 /// What the runs of [`Experiment::pressure`] came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pressure {
@@ -43,13 +54,11 @@ impl Experiment {
     #[must_use]
     pub fn pressure(&self, seed: u64, runs: u64) -> Pressure {
         let mut world = World::new(self, Lockdep::new(), false);
-        let device = self.scenario().devices.first().map_or("", |device| device.name.node.as_str());
+        let device = self.under_pressure().map_or("", |device| device.name.as_str());
         let mut pressure =
             Pressure { runs, found: BTreeMap::new(), heard: Heard::all().map(|(word, _)| (word, 0)).collect() };
         for run in 0..runs {
-            let brief = world.run_brief(&mut RecipeScheduler::new(Recipe { mode: Mode::Random, seed, run }));
-            let codes: BTreeSet<&'static str> = brief.found.iter().map(|(code, _)| code.text()).collect();
-            for code in codes {
+            for code in found(&mut world, seed, run) {
                 pressure.found.entry(code).or_insert((0, run)).0 += 1;
             }
             for ((_, what), (_, heard)) in Heard::all().zip(&mut pressure.heard) {
@@ -58,4 +67,36 @@ impl Experiment {
         }
         pressure
     }
+
+    /// The device that is put under pressure: the first.
+    fn under_pressure(&self) -> Option<&Device> {
+        self.scenario().devices.first().map(|device| &device.node)
+    }
+
+    /// The same runs with each mutant of the scenario's first device, and of the others of its driver, until one finds
+    /// something.
+    ///
+    /// # Errors
+    /// When the scenario cannot be had with a mutant, in one line.
+    pub fn sabotages(&self, seed: u64, runs: u64) -> Result<Vec<Sabotage>, String> {
+        let Some(device) = self.under_pressure() else { return Ok(Vec::new()) };
+        let mutants = self.registry.get(device.driver.as_str()).map_or(&[][..], |kind| kind.mutants);
+        let of_driver = |other: &&Spanned<Device>| other.driver.node == device.driver.node;
+        let same = self.scenario().devices.iter().filter(of_driver).map(|other| &other.name.node);
+        let sabotage = |mutant: &'static str| {
+            let twin = same
+                .clone()
+                .try_fold(self.clone(), |twin, name| twin.with_setting(&format!("{name}.mutant={mutant}")))?;
+            let mut world = World::new(&twin, Lockdep::new(), false);
+            let mut all = (0..runs).map(|run| (run, found(&mut world, seed, run)));
+            Ok(Sabotage { mutant, found: all.find(|(_, codes)| !codes.is_empty()) })
+        };
+        mutants.iter().map(|mutant| sabotage(mutant.name)).collect()
+    }
+}
+
+/// The codes of what one run found.
+fn found(world: &mut World, seed: u64, run: u64) -> BTreeSet<&'static str> {
+    let brief = world.run_brief(&mut RecipeScheduler::new(Recipe { mode: Mode::Random, seed, run }));
+    brief.found.iter().map(|(code, _)| code.text()).collect()
 }

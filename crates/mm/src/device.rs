@@ -236,7 +236,9 @@ pub fn walk_now(mm: &Mm, vpn: Vpn) -> Option<(Pfn, bool)> {
 pub fn set_page_dirty_lock(machine: &Machine, pfn: Pfn) {
     let folio = machine.folio_lock(pfn);
     let _locked = folio.lock();
-    machine.with_frame(pfn, |f| f.flags -= FrameFlags::LAZYFREE);
+    if pfn != ZERO_PAGE {
+        machine.with_frame(pfn, |f| f.flags -= FrameFlags::LAZYFREE);
+    }
 }
 
 /// What a device reads from a frame. The device model emits the access, and names [`frame_obj`] as what it touches.

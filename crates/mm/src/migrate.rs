@@ -177,7 +177,11 @@ impl Machine {
         }
         // Where a frame is does not move with what is in it.
         let place = FrameFlags::NODE1 | FrameFlags::DEVICE;
-        self.with_frame(new, |f| *f = Frame { flags: frame.flags.difference(place) | f.flags & place, ..frame });
+        self.with_frame(new, |f| {
+            // Somebody who took the frame for what it was before may have a reference for a moment.
+            let refcount = f.refcount + cached;
+            *f = Frame { flags: frame.flags.difference(place) | f.flags & place, refcount, ..frame };
+        });
         self.with_frame(pfn, |f| *f = Frame { refcount: 1, flags: f.flags & place, ..Frame::default() });
         if let Some(inode) = frame.mapping {
             self.files.lock().pages(inode).cached.insert(frame.index, new);

@@ -145,6 +145,7 @@ impl Subscriptions {
             return;
         }
         if self.is_invalidating() {
+            current(|k| k.emit(EventKind::SubscribeDeferred { sub: sub.id, mm: self.mm }));
             locked.deferred.push(Arc::clone(sub));
         } else {
             self.seq.store(self.seq.peek() | 1);

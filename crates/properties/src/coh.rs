@@ -14,7 +14,8 @@
 //! more) is meant for that page alone: where it lands is what there is to find.
 //!
 //! A subscriber that declares *SecondaryTlb* may store through what its TLB has until the flush, after the entry was cleared
-//! or write-protected: such a store counts as one through the entry as it was.
+//! or write-protected: such a store counts as one through the entry as it was. So does one of a *LongTermPin*, which never
+//! lets go: a page that is pinned keeps its frame, and an entry that was cleared to take it away is set again.
 //!
 //! A device is judged only while the mapping lives that its translation was made in. What was known of a frame is what a
 //! new mapping of it is expected to show: so a child has its parent's contents, and a moved page those it had.
@@ -213,7 +214,8 @@ impl Coh {
     fn device_access(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
         let EventKind::DeviceAccess { dev, sub, mm, vpn, pfn, write, value } = e.kind else { return };
         let Some(page) = self.pages.get_mut((mm, vpn)) else { return };
-        let until_flush = book.subs.get(sub).is_some_and(|s| s.model == AccessModel::SecondaryTlb);
+        let outlasts = |model| matches!(model, AccessModel::SecondaryTlb | AccessModel::LongTermPin);
+        let until_flush = book.subs.get(sub).is_some_and(|s| outlasts(s.model));
         let there = !page.pte.is_none() || (until_flush && being_cleared(book, page));
         if self.translations.get(&(dev, sub, mm, vpn)) != Some(&page.life) || !there {
             return;

@@ -416,4 +416,12 @@ pub enum EventKind {
         /// Which.
         mm: MmId,
     },
+    /// Notifier: an interval subscription was asked for while brackets are open that its tree must not change under; it becomes
+    /// one ([`EventKind::Subscribed`]) when the last of them has ended.
+    SubscribeDeferred {
+        /// Which.
+        sub: SubId,
+        /// Of which address space.
+        mm: MmId,
+    },
 }

@@ -60,6 +60,7 @@ impl fmt::Display for EventKind {
             Self::Subscribed { sub, mm, pages, model, name, .. } => {
                 write!(f, "subscribe {sub} {name} {mm} {pages} {}", model.word())
             }
+            Self::SubscribeDeferred { sub, mm } => write!(f, "subscribes later {sub} {mm}"),
             Self::UnsubscribeStart { sub } => write!(f, "unsubscribe {sub}"),
             Self::Unsubscribed { sub } => write!(f, "unsubscribed {sub}"),
             Self::RangeStart { bracket, range } => write!(f, "range_start {} {range}", bracket.0),

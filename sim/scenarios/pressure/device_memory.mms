@@ -26,6 +26,10 @@ task mem { reclaim A 0x14000..0x18000  compact A 0x10000..0x18000 }
 task process { fork A B  write A 0x15000  madvise A 0x16000..0x18000 MADV_FREE  exit B }
 task dirty { clear_refs A 4  write A 0x11000 }
 task hog { touch H 0x10000..0x60000 }
+task last { sleep 100  compact A 0x12000..0x14000  compact A 0x12000..0x14000 }
+task move_on { sleep 80  compact A 0x12000..0x14000  munmap A 0x12000..0x13000 }
+task reaper { sleep 100  oom_reap A }
 task leave { sleep 100  exit A }
+task quit { sleep 100  unregister gpu0 }
 
 never { deadlock, livelock, stale, incoherent, sleep, unpaired, unordered, unsequenced, inversion, panic }

@@ -14,6 +14,7 @@ mm A {
 mm H { vma 0x10000..0x90000 rw anon }
 
 device gpu0 : hfi1_cache(A, 0x10000..0x20000)
+device gpu1 : hfi1_cache(A, 0x14000..0x18000)
 device priv : device_memory(A, 0x18000..0x1c000)
 
 task dev {
@@ -32,6 +33,13 @@ task process { fork A B  write A 0x15000  madvise A 0x16000..0x18000 MADV_FREE  
 task dirty { clear_refs A 4  write A 0x11000 }
 task hog { touch H 0x10000..0x60000 }
 task move { priv.migrate_to_dev 0x18000..0x1a000  write A 0x19000  priv.exclusive 0x1a000..0x1c000  write A 0x1b000 }
+task turn { sleep 50  gpu0.send 0x12000..0x14000  munmap A 0x12000..0x14000  mmap A 0x12000..0x14000 rw anon  touch A 0x12000..0x14000  gpu0.receive 0x12000..0x14000 3 }
+task late { sleep 100  gpu0.receive 0x12000..0x14000 3 }
+task last { sleep 100  compact A 0x12000..0x14000  compact A 0x12000..0x14000 }
+task move_on { sleep 80  compact A 0x12000..0x14000  munmap A 0x12000..0x13000 }
+task reaper { sleep 100  oom_reap A }
 task leave { sleep 100  exit A }
+task second { gpu1.send 0x14000..0x16000  sleep 80  gpu1.send 0x14000..0x16000  unregister gpu1 }
+task quit { sleep 3000  unregister priv  unregister gpu0 }
 
 never { deadlock, livelock, stale, incoherent, sleep, unpaired, unordered, unsequenced, inversion, panic }

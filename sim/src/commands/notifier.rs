@@ -4,7 +4,7 @@
 use crate::cli::{NotifierArgs, NotifierCheckArgs, NotifierCommand, NotifierPressureArgs};
 use crate::{Exit, files, out};
 use harness::recorded::{Difference, Recording, compare};
-use harness::{Experiment, Pressure, Registry};
+use harness::{Experiment, Pressure, Registry, Sabotage};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn notifier(registry: &Registry, args: &NotifierArgs) -> Exit {
@@ -85,8 +85,23 @@ fn pressure(registry: &Registry, args: &NotifierPressureArgs) -> Result<Exit, Ve
             clean = false;
             out::print(&format!("  {code} in {runs} runs, first in run {first}\n"));
         }
+        if args.mutants {
+            clean &= sabotages(&experiment, args)?;
+        }
     }
     Ok(if clean { Exit::AsExpected } else { Exit::Unexpected })
+}
+
+/// What the same runs find of the mutants; whether it is something of each.
+fn sabotages(experiment: &Experiment, args: &NotifierPressureArgs) -> Result<bool, Vec<String>> {
+    let all = experiment.sabotages(args.seed, args.runs).map_err(|line| vec![line])?;
+    for Sabotage { mutant, found } in &all {
+        let what = found.as_ref().map_or("nothing".to_owned(), |(run, codes)| {
+            format!("run {run}: {}", codes.iter().copied().collect::<Vec<_>>().join(" "))
+        });
+        out::print(&format!("  {mutant:<34} {what}\n"));
+    }
+    Ok(all.iter().all(|sabotage| sabotage.found.is_some()))
 }
 
 /// The files, and those of the folders in order.

@@ -279,10 +279,10 @@ impl Svms {
         })
     }
 
-    /// `svm_range_deferred_list_work()`: subscribes, if the address space still has users.
+    /// `svm_range_deferred_list_work()`: subscribes, if the address space still has users and the ranges have not ended.
     fn insert_deferred(&self) {
         let users = self.base.users();
-        if users.is_err() && !self.prange.has(Mutant::InsertWithoutUsers) {
+        if self.sub.sub().is_err() || (users.is_err() && !self.prange.has(Mutant::InsertWithoutUsers)) {
             return;
         }
         let pages = std::mem::take(&mut *self.to_insert.lock());
@@ -332,12 +332,13 @@ impl Driver for Svms {
         self.sub.insert(&self.base.mm, self.base.pages, self.prange.clone())
     }
 
-    /// `svm_range_list_fini()`: first the worker, then the ranges.
+    /// `svm_range_list_fini()`: first the workers, then the ranges. What is queued after that finds none.
     fn detach(&self) {
         let Some(sub) = self.sub.take() else { return };
         let held = self.prange.has(Mutant::FlushUnderSvmsLock).then(|| self.lock.lock());
         self.prange.wq.flush_work(&self.prange.restore);
         drop(held);
+        self.prange.wq.flush_work(&self.deferred);
         let split = std::mem::take(&mut *self.split.lock());
         split.iter().for_each(|sub| Subscriptions::interval_remove(&*self.base.mm, sub));
         Subscriptions::interval_remove(&*self.base.mm, &sub);

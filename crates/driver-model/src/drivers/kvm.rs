@@ -168,7 +168,9 @@ impl Notifier for Kvm {
                 self.zap_locked(PageRange::page(range.pages.start()));
                 drop(guard);
                 let _again = self.mmu_lock.lock();
-                (range.pages.start().0 + 2..range.pages.end().0).for_each(|n| self.zap_locked(PageRange::page(Vpn(n))));
+                if let Ok(rest) = PageRange::new(Vpn(range.pages.start().0 + 2), range.pages.end()) {
+                    self.zap_locked(rest);
+                }
             }
             _ => self.zap_locked(range.pages),
         }

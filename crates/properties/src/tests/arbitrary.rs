@@ -58,6 +58,7 @@ fn notifier_event() -> impl Strategy<Value = EventKind> {
                 EventKind::Subscribed { sub, mm: A, kind, pages, model, owner, name: Name::new("s") }
             }
         ),
+        sub().prop_map(|sub| EventKind::SubscribeDeferred { sub, mm: A }),
         sub().prop_map(|sub| EventKind::UnsubscribeStart { sub }),
         sub().prop_map(|sub| EventKind::Unsubscribed { sub }),
         (bracket(), notify_range()).prop_map(|(bracket, range)| EventKind::RangeStart { bracket, range }),

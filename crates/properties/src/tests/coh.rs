@@ -163,11 +163,26 @@ fn a_moved_page_takes_its_contents_along() {
     w.cpu(A, 0x18, 7, false, 2).expect(&[Code::Coh]);
 }
 
+/// A page that is pinned, which reclaim finds out when it has cleared the entry, and sets it again: what the device stored
+/// meanwhile is what the page has.
+#[test]
+fn a_store_through_a_pin_counts_while_the_entry_is_cleared() {
+    for (read, codes) in [(2, &[][..]), (1, &[Code::Coh][..])] {
+        let mut w = World::new();
+        w.list(AccessModel::LongTermPin).pte(UNMAP, 0x11, Pte::NONE, rw(7)).cpu(A, 0x11, 7, true, 1);
+        w.spte(LIST, 0x11, 7, true);
+        let b = w.start_list(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear);
+        w.pte(UNMAP, 0x11, rw(7), Pte::NONE).device_value(LIST, 0x11, 7, true, 2);
+        w.pte(UNMAP, 0x11, Pte::NONE, rw(7)).end(UNMAP, b).cpu(A, 0x11, 7, false, read).expect(codes);
+    }
+}
+
 /// Reclaim of a page that a device writes to after the entry was cleared: it counts until the flush for who keeps a
 /// secondary TLB, and is read when the page is back.
 #[test]
 fn a_store_before_the_flush_goes_out_with_the_page() {
-    for (model, codes) in [(AccessModel::SecondaryTlb, &[][..]), (AccessModel::LongTermPin, &[Code::Coh][..])] {
+    let wrong = &[Code::Stale, Code::Coh][..];
+    for (model, codes) in [(AccessModel::SecondaryTlb, &[][..]), (AccessModel::Mirror, wrong)] {
         let mut w = World::new();
         w.list(model).pte(UNMAP, 0x11, Pte::NONE, rw(7)).cpu(A, 0x11, 7, true, 1).spte(LIST, 0x11, 7, true);
         let b = w.start_list(UNMAP, pages(0x11, 0x12), NotifyEvent::Clear);
