@@ -5,12 +5,12 @@ scenario "mmu_interval_read_begin() with its lock"
 
 machine { memory_model relaxed }
 
-globals { mutex dev_lock  spinlock subs_lock  word seq 2  word own_seq 1  word pte 2  word dev  word freed }
+globals { mutex dev_lock  spinlock subs_lock  spinlock ptl  word seq 2  word own_seq 1  word pte 2  word dev  word freed }
 
 task unmap {
     with subs_lock { store seq 3 }
     with dev_lock { store own_seq 3  store dev 0 }
-    store pte 0
+    with ptl { store pte 0 }
     with subs_lock { store seq 4 }
     store freed 2
 }

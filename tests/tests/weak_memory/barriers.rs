@@ -41,14 +41,20 @@ fn the_sequence_check_needs_each_of_its_barriers_and_no_other() {
 }
 
 #[test]
-fn the_lock_of_read_begin_is_a_barrier_and_a_read_barrier_would_do() {
+fn the_lock_of_read_begin_is_a_barrier_and_two_read_barriers_would_do() {
     assert!(!is_stale(&text("read-begin.mms"), "relaxed"));
     let unlocked = text("read-begin-unlocked.mms");
     assert!(is_stale(&unlocked, "relaxed"));
     assert!(!is_stale(&unlocked, "tso"));
-    let fenced = unlocked.replace("load now seq\n", "load now seq\n    smp_rmb\n");
-    assert_ne!(fenced, unlocked);
+    let fenced = unlocked
+        .replace("load own own_seq\n", "load own own_seq\n    smp_rmb\n")
+        .replace("load now seq\n", "load now seq\n    smp_rmb\n");
     assert!(!is_stale(&fenced, "relaxed"));
+    let reduced = without_one(&fenced);
+    assert_eq!(reduced.len(), 2);
+    for (_, text) in reduced {
+        assert!(is_stale(&text, "relaxed"), "{text}");
+    }
 }
 
 #[test]

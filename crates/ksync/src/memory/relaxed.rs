@@ -14,7 +14,8 @@
 //! | `smp_rmb()` | what all stores carry that were seen is in `floor` |
 //! | `smp_wmb()` | later stores carry the task's own earlier stores, and what these carry |
 //! | `smp_store_release()` | carries all that the task has seen: cumulative |
-//! | `smp_mb()` | both, cumulative, and all full barriers see what those before them have seen |
+//! | `smp_mb()` | both, cumulative, and all full barriers see what those before them have seen. What was seen before one is with
+//! everybody from then on (`pb`): all stores carry it that are later in time, whoever does them |
 //! | a lock | taken: as an acquire of what was let go; let go: as a release. Later stores carry what the lock does |
 //!
 //! Full barriers are in one order, and locks' views are kept apart for who lets go alone and who did with others, so that
@@ -51,6 +52,8 @@ struct Views {
     carried: View,
     /// What it had seen when it last let a lock go.
     unlocked: View,
+    /// What it knows to be with everybody: seen before a full barrier of its own, or of somebody before what it loaded.
+    everywhere: View,
     /// The stores that its loads saw.
     loaded: BTreeSet<(ObjId, usize)>,
 }
@@ -63,6 +66,8 @@ struct View(BTreeMap<ObjId, usize>);
 struct Released {
     exclusive: View,
     shared: View,
+    /// Of all that let go.
+    everywhere: View,
 }
 
 #[derive(Default)]
@@ -81,7 +86,10 @@ struct Store {
     value: u64,
     /// Where it is in the order.
     place: usize,
+    /// invariant: not before `everywhere`, for any word
     carries: View,
+    /// What was with everybody when it was done.
+    everywhere: View,
     /// Made of the store before it in one step: none comes between.
     modifies: bool,
 }
@@ -89,7 +97,7 @@ struct Store {
 impl Word {
     /// A word that nobody accessed before.
     fn of(value: u64) -> Word {
-        let first = Store { value, place: 0, carries: View::default(), modifies: false };
+        let first = Store { value, place: 0, carries: View::default(), everywhere: View::default(), modifies: false };
         Word { stores: vec![first], order: vec![0] }
     }
 
@@ -171,6 +179,13 @@ impl Relaxed {
         words.0.get(&word).map_or_else(Vec::new, |stores| stores.places(after).collect())
     }
 
+    /// What a store of the task is that carries `carries`.
+    fn store_of(&mut self, task: TaskId, value: u64, place: usize, mut carries: View) -> Store {
+        let (words, views) = self.task(task);
+        words.join(&mut carries, &views.everywhere);
+        Store { value, place, carries, everywhere: views.everywhere.clone(), modifies: false }
+    }
+
     fn insert(&mut self, task: TaskId, word: ObjId, place: usize, store: Store) {
         let number = self.words.word(word, store.value).insert(place, store);
         let (words, views) = self.task(task);
@@ -190,15 +205,16 @@ impl Relaxed {
         words.join(&mut fenced, &views.seen);
         views.floor = views.seen.clone();
         views.carried = views.seen.clone();
+        views.everywhere = views.seen.clone();
         self.fenced = fenced;
     }
 }
 
 impl Weak for Relaxed {
     fn spawn(&mut self, parent: TaskId, child: TaskId) {
-        let seen = self.task(parent).1.seen.clone();
+        let Views { seen, everywhere, .. } = self.task(parent).1.clone();
         let (floor, carried) = (seen.clone(), seen.clone());
-        *self.task(child).1 = Views { seen, floor, carried, ..Views::default() };
+        *self.task(child).1 = Views { seen, floor, carried, everywhere, ..Views::default() };
     }
 
     fn load_options(&mut self, task: TaskId, word: ObjId, newest: u64) -> u32 {
@@ -215,6 +231,7 @@ impl Weak for Relaxed {
         words.join_one(&mut views.floor, word, number);
         words.join_one(&mut views.seen, word, number);
         words.join(&mut views.seen, &store.carries);
+        words.join(&mut views.everywhere, &store.everywhere);
         if marked == Marked::Ordered {
             let mut view = store.carries.clone();
             words.join_one(&mut view, word, number);
@@ -233,7 +250,8 @@ impl Weak for Relaxed {
         let place = self.places(task, word)[nth as usize];
         let (_, views) = self.task(task);
         let carries = if marked == Marked::Ordered { &views.seen } else { &views.carried }.clone();
-        self.insert(task, word, place, Store { value, place, carries, modifies: false });
+        let store = self.store_of(task, value, place, carries);
+        self.insert(task, word, place, store);
     }
 
     // It sees a store, and takes the place after it.
@@ -248,7 +266,8 @@ impl Weak for Relaxed {
         // After a full barrier that is all that was carried before, and what the store carries that it saw
         // (`rmw-sequence`).
         let carries = self.task(task).1.seen.clone();
-        self.insert(task, word, place, Store { value, place, carries, modifies: true });
+        let store = self.store_of(task, value, place, carries);
+        self.insert(task, word, place, Store { modifies: true, ..store });
         value
     }
 
@@ -269,6 +288,9 @@ impl Weak for Relaxed {
             words.join(&mut from, &released.shared);
         }
         words.join(&mut views.seen, &from);
+        if hold == Hold::Exclusive {
+            words.join(&mut views.everywhere, &released.everywhere);
+        }
         words.join(&mut views.floor, &words.with_overwritten(&from, &views.loaded));
         // What came before the last release comes before what follows (`po-unlock-lock-po`).
         words.join(&mut from, &views.unlocked);
@@ -282,6 +304,7 @@ impl Weak for Relaxed {
         let (words, views) = self.task(task);
         let to = if hold == Hold::Shared { &mut released.shared } else { &mut released.exclusive };
         words.join(to, &views.seen);
+        words.join(&mut released.everywhere, &views.everywhere);
         views.unlocked = views.seen.clone();
         self.released.insert(object, released);
     }
