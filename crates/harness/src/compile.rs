@@ -49,10 +49,20 @@ pub(crate) struct Map {
     pub(crate) shared: bool,
     /// File name and offset; anonymous if absent.
     pub(crate) file: Option<(Name, Pgoff)>,
-    /// The file is one of a memory file system.
-    pub(crate) shmem: bool,
+    pub(crate) object: Object,
+}
+
+/// What a mapping shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Object {
+    /// Anonymous memory, or a file on a disk.
+    Plain,
+    /// A file of a memory file system.
+    Shmem,
     /// Memory of huge pages, of a file or of none.
-    pub(crate) hugetlb: bool,
+    Hugetlb,
+    /// A device's memory.
+    Dax,
 }
 
 #[derive(Debug)]
@@ -210,13 +220,15 @@ fn mm_spec(mm: &scenario::ast::Mm) -> MmSpec {
 }
 
 fn map(pages: PageRange, prot: Prot, mapping: &Mapping) -> Map {
-    let hugetlb = matches!(mapping.backing, Backing::Hugetlb { .. });
-    let (file, shmem) = match &mapping.backing {
-        Backing::Anon => (None, false),
-        Backing::File { name, offset, shmem } => (Some((Name::new(&name.node), *offset)), *shmem),
-        Backing::Hugetlb { name, offset } => (name.as_ref().map(|name| (Name::new(&name.node), *offset)), false),
+    let named = |name: &scenario::ast::Name, offset: &Pgoff| (Name::new(&name.node), *offset);
+    let (file, object) = match &mapping.backing {
+        Backing::Anon => (None, Object::Plain),
+        Backing::File { name, offset, shmem: false } => (Some(named(name, offset)), Object::Plain),
+        Backing::File { name, offset, shmem: true } => (Some(named(name, offset)), Object::Shmem),
+        Backing::Hugetlb { name, offset } => (name.as_ref().map(|name| named(name, offset)), Object::Hugetlb),
+        Backing::Dax { name, offset } => (Some(named(name, offset)), Object::Dax),
     };
-    Map { pages, prot, shared: mapping.sharing == Sharing::Shared, file, shmem, hugetlb }
+    Map { pages, prot, shared: mapping.sharing == Sharing::Shared, file, object }
 }
 
 /// The devices that a task registers.

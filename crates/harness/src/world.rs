@@ -1,6 +1,6 @@
 //! A world: the kernel, machine, address spaces, devices and judges of one scenario, built anew for each run.
 
-use crate::compile::{Code, MmSpec};
+use crate::compile::{Code, MmSpec, Object};
 use crate::devices::{Attached, build_device};
 use crate::experiment::Experiment;
 use crate::globals::{Globals, memory_model};
@@ -572,10 +572,11 @@ pub(crate) fn touch(mm: &Arc<Mm>, pages: PageRange) -> Result<(), (mm_types::Vpn
 
 impl crate::compile::Map {
     fn open(&self, machine: &Machine, name: Name) -> mm::vma::FileId {
-        match (self.hugetlb, self.shmem) {
-            (true, _) => machine.open_hugetlb(name.as_str()),
-            (false, true) => machine.open_shmem(name.as_str()),
-            (false, false) => machine.open_file(name.as_str(), ""),
+        match self.object {
+            Object::Plain => machine.open_file(name.as_str(), ""),
+            Object::Shmem => machine.open_shmem(name.as_str()),
+            Object::Hugetlb => machine.open_hugetlb(name.as_str()),
+            Object::Dax => machine.open_dax(name.as_str()),
         }
     }
 
@@ -587,7 +588,7 @@ impl crate::compile::Map {
                 let file = self.open(machine, name);
                 (MmapBacking::File { file, readable: true, writable: true }, offset, MapFlags::empty())
             }
-            None if self.hugetlb => {
+            None if self.object == Object::Hugetlb => {
                 let file = machine.hugetlb_file(self.pages.nr_pages() * PAGE_SIZE);
                 (MmapBacking::File { file, readable: true, writable: true }, Pgoff(0), MapFlags::empty())
             }

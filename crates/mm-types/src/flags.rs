@@ -90,6 +90,8 @@ bitflags! {
         const UFFD_WP = 1 << 28;
         /// `VM_HUGETLB`: huge pages only.
         const HUGETLB = 1 << 29;
+        /// Memory of a device, mapped a GiB at a time (`vma_is_dax()`; no `VM_*` flag of the kernel's).
+        const DAX = 1 << 30;
     }
 }
 

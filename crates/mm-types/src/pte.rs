@@ -232,8 +232,8 @@ impl Pte {
         self.with(Self::HUGE, on)
     }
 
-    /// What maps page `index` of the 512 that this PMD entry maps: the entry a split gives it. All 512 pages of the huge
-    /// zero page are the zero page.
+    /// What maps page `index` of the 512 that this PMD entry maps, or of the 262,144 of a PUD entry: the entry a split gives
+    /// it. All 512 pages of the huge zero page are the zero page.
     #[must_use]
     pub const fn subpage(self, index: u64) -> Pte {
         let pte = self.with_huge(false);

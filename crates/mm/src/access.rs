@@ -68,6 +68,9 @@ impl Mm {
             if let Some(value) = self.access_huge(k, vpn, access, write) {
                 return Ok(value);
             }
+            if let Some(value) = self.access_pud(k, vpn, access, write) {
+                return Ok(value);
+            }
             self.fault(k, vpn, write)?;
         }
     }
@@ -82,6 +85,22 @@ impl Mm {
         }
         let pmd = self.peek_huge_now(vpn).filter(|pmd| page(*pmd) == Some(guess) && (!write || pmd.is_writable()))?;
         self.hardware_mark_huge(k, vpn, pmd, write);
+        Some(self.accessed(k, vpn, guess, access, write))
+    }
+
+    /// The same through an entry that maps a GiB.
+    fn access_pud(&self, k: &Kernel, vpn: Vpn, access: Access, write: bool) -> Option<u64> {
+        self.peek_pud(k, vpn)?;
+        let guess = self.pud_subpage_now(vpn)?.pfn()?;
+        match write {
+            true => k.visible_write(frame_obj(guess)),
+            false => k.visible_read(frame_obj(guess)),
+        }
+        let pud = self.tables.pud(vpn).filter(|pud| !write || pud.is_writable())?;
+        if self.pud_subpage_now(vpn)?.pfn()? != guess {
+            return None;
+        }
+        self.hardware_mark_pud(k, vpn, pud, write);
         Some(self.accessed(k, vpn, guess, access, write))
     }
 

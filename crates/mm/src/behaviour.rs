@@ -32,6 +32,9 @@ bitflags! {
         /// A protection change closes the bracket that it opened at address 0: not in any release. See
         /// docs/flaws/mprotect-at-zero.md.
         const CLOSES_BRACKET_AT_ZERO = 1 << 9;
+        /// A protection change takes an entry that maps a GiB for a bad table, and clears it. Up to 6.11,
+        /// `pud_none_or_clear_bad()` in `change_pud_range()`.
+        const MPROTECT_CLEARS_PUD = 1 << 10;
     }
 }
 
@@ -55,7 +58,8 @@ impl Behaviour {
         .union(Behaviour::RETRACTS_UNDER_MMAP_LOCK)
         .union(Behaviour::HUGETLB_UNMAP_HAS_A_BRACKET)
         .union(Behaviour::NO_NEWER_CALLS)
-        .union(Behaviour::SECONDARY_AT_RANGE_END);
+        .union(Behaviour::SECONDARY_AT_RANGE_END)
+        .union(Behaviour::MPROTECT_CLEARS_PUD);
     /// Linux 6.12: what callbacks were recorded on.
     pub const V6_12: Behaviour = Behaviour::empty();
     /// Linux 6.18: what system calls were recorded on.

@@ -49,6 +49,7 @@ impl Mm {
         let _read = self.mmap_lock.read();
         let wanted = |vma: &Vma| what == 1 || (what == 2) == vma.is_anonymous();
         for vma in self.vmas().into_iter().filter(wanted) {
+            self.split_huge_puds_in(k, vma.range());
             self.for_each_pmd(vma.range(), |pmd, part| match pmd {
                 Pmd::Table(leaf) => {
                     let ptes = leaf.lock();
@@ -96,6 +97,7 @@ impl Mm {
             owner: None,
         });
         for vma in vmas.iter().filter(|vma| !vma.flags().intersects(VmFlags::PFNMAP | VmFlags::HUGETLB)) {
+            self.split_huge_puds_in(k, vma.range());
             self.for_each_pmd(vma.range(), |pmd, part| match pmd {
                 Pmd::Table(leaf) => {
                     let ptes = leaf.lock();
@@ -127,6 +129,7 @@ impl Mm {
                 owner: None,
             });
             let mut written = 0;
+            self.split_huge_puds_in(k, pages);
             self.for_each_leaf(pages, |leaf, part| {
                 let ptes = leaf.lock();
                 let mut flush: Option<PageRange> = None;

@@ -201,7 +201,7 @@ impl Mm {
         let forbidden = flags.contains(VmFlags::NOHUGEPAGE) || vma.is_special();
         let wanted = who == Collapser::Advice || flags.contains(VmFlags::HUGEPAGE);
         let fit = match vma.kind() {
-            _ if flags.contains(VmFlags::HUGETLB) => false,
+            _ if flags.intersects(VmFlags::HUGETLB | VmFlags::DAX) => false,
             VmaKind::Anon => vma.anon().is_some(),
             // Whose pages lie as their addresses do.
             VmaKind::File(file) if self.machine.is_shmem(file) => {

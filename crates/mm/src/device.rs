@@ -7,12 +7,13 @@ use crate::fault::Handled;
 use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::gup::{Hold, MmapLock};
 use crate::huge::{self, pmd_base};
+use crate::huge_pud::pud_base;
 use crate::machine::Machine;
 use crate::mm::{Mm, MmUsers};
-use crate::obj::{frame_obj, pmd_obj, pte_obj};
+use crate::obj::{frame_obj, pmd_obj, pte_obj, pud_obj};
 use crate::page_table::{PMD_PAGES, Pmd};
 use ksync::{Kernel, StrayUnlock, current};
-use mm_types::{Errno, MmId, ObjId, PageRange, Pfn, VmFlags, Vpn};
+use mm_types::{Errno, ObjId, PageRange, Pfn, VmFlags, Vpn};
 use mmu_notifier::IntervalSub;
 use std::fmt;
 use std::sync::Arc;
@@ -178,7 +179,11 @@ pub fn hmm_range_fault_locked(
 
 fn hmm_walk(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Option<HmmPage> {
     let pte = match mm.tables.pmd(vpn) {
-        Pmd::None => return None,
+        // `hmm_vma_walk_pud()`
+        Pmd::None => {
+            mm.peek_pud(k, vpn)?;
+            mm.pud_subpage_now(vpn)?
+        }
         Pmd::Table(leaf) => leaf.peek(k, vpn),
         Pmd::Huge(_) => huge::subpage(mm.peek_huge(k, vpn)?, vpn.0 % PMD_PAGES),
     };
@@ -216,8 +221,10 @@ pub fn handle_fault(mm: &Mm, vpn: Vpn, write: bool) -> Result<(), Errno> {
 
 /// The objects that a walk to the entry of a page reads: the entry, or that of the huge page.
 #[must_use]
-pub fn walk_objects(mm: MmId, vpn: Vpn) -> [ObjId; 2] {
-    [pmd_obj(mm, pmd_base(vpn)), pte_obj(mm, vpn)]
+pub fn walk_objects(mm: &Mm, vpn: Vpn) -> [ObjId; 2] {
+    let dax = mm.find_vma(vpn).is_some_and(|vma| vma.flags().contains(VmFlags::DAX));
+    let upper = if dax { pud_obj(mm.id, pud_base(vpn)) } else { pmd_obj(mm.id, pmd_base(vpn)) };
+    [upper, pte_obj(mm.id, vpn)]
 }
 
 /// The frame that the page table maps `vpn` to, and whether for writing: what a device sees that walks it. No scheduling
@@ -225,7 +232,7 @@ pub fn walk_objects(mm: MmId, vpn: Vpn) -> [ObjId; 2] {
 #[must_use]
 pub fn walk_now(mm: &Mm, vpn: Vpn) -> Option<(Pfn, bool)> {
     let pte = match mm.tables.pmd(vpn) {
-        Pmd::None => return None,
+        Pmd::None => mm.pud_subpage_now(vpn)?,
         Pmd::Table(leaf) => leaf.peek_now(vpn),
         Pmd::Huge(pmd) => huge::subpage(pmd, vpn.0 % PMD_PAGES),
     };

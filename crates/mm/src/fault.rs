@@ -229,6 +229,11 @@ impl Mm {
             self.count_fault();
             return Ok(handled);
         }
+        if vma.flags().contains(VmFlags::DAX) {
+            let handled = self.dax_fault(k, vma, vpn, write)?;
+            self.count_fault();
+            return Ok(handled);
+        }
         let handled = match self.huge_fault(k, vma, vpn, how)? {
             HugeFault::Done => Handled::Done,
             HugeFault::Wait(pfn) => Handled::WaitFolio(pfn),

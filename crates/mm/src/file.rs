@@ -1,6 +1,7 @@
 //! Files behind mappings: what is open, and what it is called.
 
 use crate::file_locks::Fs;
+use crate::frames::Frames;
 use crate::machine::Machine;
 use crate::obj::{InodeObj, inode_obj, mapping_obj};
 use crate::page_cache::{IMmap, Mappings, Pages};
@@ -32,6 +33,8 @@ enum Behind {
     Shmem,
     /// hugetlbfs: huge pages of zeros.
     Hugetlb,
+    /// device-dax: memory of a device, which no page cache is in front of.
+    Dax,
     /// Pages of the kernel's own.
     Special,
 }
@@ -89,6 +92,9 @@ const TMPFS: &str = "tmpfs";
 /// What tells files of hugetlbfs.
 const HUGETLBFS: &str = "hugetlbfs";
 
+/// What tells devices with memory of their own (/dev/daxN).
+const DAX: &str = "dax";
+
 /// Name and inode of shared anonymous memory in /proc/PID/maps.
 const DEV_ZERO: &str = "/dev/zero (deleted)";
 
@@ -118,7 +124,7 @@ impl FileTable {
         let fs = match behind {
             Behind::Shmem => Fs::Tmpfs,
             Behind::Hugetlb => Fs::Hugetlbfs,
-            Behind::Disk | Behind::Special => Fs::Disk,
+            Behind::Disk | Behind::Dax | Behind::Special => Fs::Disk,
         };
         let locks = InodeLocks::new(inode, fs);
         self.inodes.push(AddressSpace { i_mmap, pages: Pages::default(), seed, size_bytes, locks });
@@ -279,6 +285,22 @@ impl Machine {
         let text =
             FileText { name: "/anon_hugepage (deleted)".to_owned(), device_inode: format!("00:0f {}", inode + 1) };
         files.add(inode, text, Behind::Hugetlb)
+    }
+
+    /// `open()` of a device with memory of its own that is mapped a GiB at a time.
+    pub fn open_dax(&self, name: &str) -> FileId {
+        let text = FileText { name: name.to_owned(), device_inode: DAX.to_owned() };
+        self.files.lock().open(self, text, Behind::Dax)
+    }
+
+    /// Whether it is such a device.
+    pub(crate) fn is_dax(&self, id: FileId) -> bool {
+        self.files.lock().file(id).behind == Behind::Dax
+    }
+
+    /// The frame of a page of a device; `None` beyond its end.
+    pub(crate) fn dax_frame(&self, id: FileId, at: Pgoff) -> Option<Pfn> {
+        Frames::dax(self.inode(id), at)
     }
 
     /// Whether it is a file of hugetlbfs.

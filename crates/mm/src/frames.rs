@@ -16,6 +16,7 @@ use bitflags::bitflags;
 use ksync::Kernel;
 use mm_types::{MmId, Pfn, Pgoff, TaskId};
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use trace::EventKind;
@@ -50,6 +51,8 @@ bitflags! {
         const HUGETLB = 1024;
         /// Merged by KSM: nobody writes it.
         const KSM = 2048;
+        /// Memory of a device that CPUs map (`folio_is_zone_device()`): never free, on no list, in no reverse map.
+        const DAX = 4096;
     }
 }
 
@@ -89,6 +92,25 @@ pub(crate) const BLOCK_FRAMES: u64 = 512;
 const FIRST_BLOCK: u64 = 1 << 39;
 /// The huge zero page: mapped by reads of untouched memory that wants huge pages; never counted, never freed.
 pub const HUGE_ZERO_PAGE: Pfn = Pfn(FIRST_BLOCK);
+
+/// The frame numbers of devices' memory begin here: far above what blocks reach.
+const FIRST_DAX: u64 = 3 << 38;
+/// Pages that a device has: 16 GiB.
+const DAX_PAGES: u64 = 1 << 22;
+/// How many devices the frame numbers suffice for.
+const DAX_DEVICES: u64 = 1 << 14;
+/// A page of a device that nobody has touched: the device's own reference.
+const UNTOUCHED: Frame = Frame {
+    refcount: 1,
+    mapcount: 0,
+    pins: 0,
+    flags: FrameFlags::DAX,
+    anon_vma: None,
+    mapping: None,
+    index: Pgoff(0),
+    tag: 0,
+    slot: 0,
+};
 
 /// 512 frames in a row.
 #[derive(Debug, Default)]
@@ -130,19 +152,31 @@ impl Block {
 pub(crate) struct Frames {
     single: PerTask<Frame>,
     blocks: PerTask<Block>,
+    /// Of devices' memory, those that differ from [`UNTOUCHED`].
+    dax: BTreeMap<Pfn, Frame>,
 }
 
 impl Frames {
     pub(crate) const fn new() -> Frames {
-        Frames { single: PerTask::new(), blocks: PerTask::new() }
+        Frames { single: PerTask::new(), blocks: PerTask::new(), dax: BTreeMap::new() }
     }
 
     pub(crate) fn clear(&mut self) {
         self.single.clear();
         self.blocks.clear();
+        self.dax.clear();
+    }
+
+    /// The frame of a page of the device `inode`; `None` beyond its end.
+    pub(crate) fn dax(inode: Inode, at: Pgoff) -> Option<Pfn> {
+        let there = at.0 < DAX_PAGES && u64::from(inode) < DAX_DEVICES;
+        there.then(|| Pfn(FIRST_DAX + u64::from(inode) * DAX_PAGES + at.0))
     }
 
     fn get(&self, pfn: Pfn) -> Option<&Frame> {
+        if pfn.0 >= FIRST_DAX {
+            return Some(self.dax.get(&pfn).unwrap_or(&UNTOUCHED));
+        }
         match pfn.0.checked_sub(FIRST_BLOCK) {
             None => self.single.get(pfn.0),
             Some(at) => self.blocks.get(at / BLOCK_FRAMES)?.pages.get((at % BLOCK_FRAMES) as usize),
@@ -150,6 +184,9 @@ impl Frames {
     }
 
     fn get_mut(&mut self, pfn: Pfn) -> Option<&mut Frame> {
+        if pfn.0 >= FIRST_DAX {
+            return Some(self.dax.entry(pfn).or_insert(UNTOUCHED));
+        }
         match pfn.0.checked_sub(FIRST_BLOCK) {
             None => self.single.get_mut(pfn.0),
             Some(at) => self.blocks.get_mut(at / BLOCK_FRAMES)?.pages.get_mut((at % BLOCK_FRAMES) as usize),
@@ -211,6 +248,9 @@ impl Frames {
 
     /// Puts a frame, or a huge page named by its first, back. Gives how many frames that are.
     fn give(&mut self, task: TaskId, pfn: Pfn) -> u64 {
+        if pfn.0 >= FIRST_DAX {
+            return 0;
+        }
         let Some(at) = pfn.0.checked_sub(FIRST_BLOCK) else {
             if let Some(frame) = self.single.get_mut(pfn.0) {
                 *frame = Frame::default();
@@ -559,6 +599,7 @@ impl Machine {
             counts.pinned += u64::from(frame.pins);
             counts.mapped += u64::from(block.map_or(frame.mapcount, Block::mapcount));
         }
+        counts.pinned += frames.dax.values().map(|frame| u64::from(frame.pins)).sum::<u64>();
         counts
     }
 }

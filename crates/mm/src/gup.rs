@@ -120,6 +120,11 @@ impl Mm {
     /// The page of an entry that allows the access, held under the entry's lock.
     fn follow_page_pte(&self, k: &Kernel, vma: &Vma, vpn: Vpn, write: bool, hold: Hold) -> Follow {
         match self.tables.pmd(vpn) {
+            // `follow_devmap_pud()`
+            Pmd::None if vma.flags().contains(VmFlags::DAX) => {
+                let _lock = self.page_table_lock.lock();
+                self.hold_page(k, vma, self.pud_subpage_now(vpn).unwrap_or(Pte::NONE), write, hold)
+            }
             Pmd::None => Follow::Fault,
             Pmd::Table(leaf) => {
                 let ptes = leaf.lock();
@@ -151,7 +156,10 @@ impl Mm {
     /// Whether an entry allows the access (`follow_page_mask()`).
     pub(crate) fn allows(&self, k: &Kernel, vpn: Vpn, write: bool) -> bool {
         let pte = match self.tables.pmd(vpn) {
-            Pmd::None => return false,
+            Pmd::None => match self.peek_pud(k, vpn) {
+                Some(pud) => pud,
+                None => return false,
+            },
             Pmd::Table(leaf) => leaf.lock().get(vpn),
             Pmd::Huge(_) => match self.peek_huge(k, vpn) {
                 Some(pmd) => pmd,

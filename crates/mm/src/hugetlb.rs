@@ -28,7 +28,7 @@ use crate::mm::Mm;
 use crate::mprotect::Change;
 use crate::obj::{cached_page_obj, hugetlb_fault_obj, hugetlb_lock_obj};
 use crate::page_cache::IMmap;
-use crate::page_table::{PMD_PAGES, Pmd};
+use crate::page_table::{PMD_PAGES, PUD_PAGES, Pmd};
 use crate::quirks::Quirks;
 use crate::tlb::MmuGather;
 use crate::vma::{AnonVmaId, FileId, Vma, VmaId, VmaKind};
@@ -40,9 +40,6 @@ use trace::{NotifyEvent, NotifyRange};
 
 /// The hugetlb lock of one VMA.
 pub(crate) type HugetlbLock = Arc<RwSem<()>>;
-
-/// Pages that one PMD table covers.
-pub(crate) const PUD_PAGES: u64 = PMD_PAGES * PMD_PAGES;
 
 /// Whose mappings of a page are counted: the tables of hugetlb may be several address spaces'.
 const ANYBODY: MmId = MmId(u32::MAX);

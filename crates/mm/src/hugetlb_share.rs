@@ -13,10 +13,10 @@
 //! Sources: `huge_pmd_share()`, `huge_pmd_unshare()`, `hugetlb_unshare_pmds()`, `hugetlb_split()`, mm/hugetlb.c, 6.12.
 
 use crate::huge::subpage;
-use crate::hugetlb::PUD_PAGES;
 use crate::mm::Mm;
 use crate::obj::pmd_obj;
 use crate::page_table::PMD_PAGES;
+use crate::page_table::PUD_PAGES;
 use crate::tlb::MmuGather;
 use crate::vma::{Vma, VmaKind};
 use ksync::Kernel;

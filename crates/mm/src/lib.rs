@@ -68,6 +68,7 @@ mod guard;
 mod gup;
 mod huge;
 mod huge_fault;
+mod huge_pud;
 mod hugetlb;
 mod hugetlb_share;
 mod ksm;

@@ -306,14 +306,16 @@ impl Mm {
             }
             Advice::Cold => {
                 check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB)?;
+                self.split_huge_puds_in(k, part);
                 self.madvise_cold(k, part);
             }
             Advice::PageOut => {
                 check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::HUGETLB)?;
+                self.split_huge_puds_in(k, part);
                 self.madvise_pageout(k, part);
             }
             Advice::GuardInstall => {
-                check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::DONTEXPAND)?;
+                check_flags(vma, VmFlags::LOCKED | VmFlags::PFNMAP | VmFlags::DONTEXPAND | VmFlags::DAX)?;
                 self.guard_install(k, vma, part)?;
             }
             Advice::GuardRemove => {

@@ -30,6 +30,7 @@ impl Mm {
                 while next < pages.end() {
                     let vma = self.find_vma(next).ok_or(Errno::ENOMEM)?;
                     let part = PageRange::new(next, vma.end().min(pages.end())).map_err(|_| Errno::ENOMEM)?;
+                    self.split_huge_puds_in(k, part);
                     resident.extend(part.iter().map(|vpn| self.is_in_core(&vma, vpn)));
                     next = part.end();
                 }

@@ -183,7 +183,7 @@ impl Mm {
 
     /// `mlock_fixup()`: memory that cannot be locked is passed over. Gives the first page not done.
     fn mlock_fixup(&self, k: &Kernel, vma: &Vma, part: PageRange, flags: VmFlags) -> Result<Vpn, Errno> {
-        if flags == vma.flags() || vma.is_special() || vma.flags().contains(VmFlags::DROPPABLE) {
+        if flags == vma.flags() || vma.is_special() || vma.flags().intersects(VmFlags::DROPPABLE | VmFlags::DAX) {
             return Ok(part.end());
         }
         self.vma_start_write(vma.id());

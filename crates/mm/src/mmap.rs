@@ -2,7 +2,7 @@
 
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::page_table::PMD_PAGES;
+use crate::page_table::{PMD_PAGES, PUD_PAGES};
 use crate::vma::{MapFlags, MmapArgs, MmapBacking, MmapPlan, VmaKind};
 use ksync::{Kernel, current};
 use mm_types::{Errno, PAGE_SIZE, PageRange, Prot, VirtAddr, VmFlags};
@@ -73,6 +73,18 @@ impl Mm {
                     return Err(Errno::EINVAL);
                 }
                 plan.mapping.flags |= VmFlags::HUGETLB | VmFlags::DONTEXPAND;
+            }
+            if let VmaKind::File(file) = plan.mapping.kind
+                && self.machine.is_dax(file)
+            {
+                // `dax_mmap()`, `check_vma()`
+                let whole = |pages: u64| pages.is_multiple_of(PUD_PAGES);
+                let range = plan.mapping.range;
+                let shared = plan.mapping.flags.contains(VmFlags::MAYSHARE);
+                if !shared || !whole(range.start().0) || !whole(range.nr_pages()) || !whole(plan.mapping.pgoff.0) {
+                    return Err(Errno::EINVAL);
+                }
+                plan.mapping.flags |= VmFlags::DAX | VmFlags::HUGEPAGE;
             }
             (plan, inner.tree.find_first_intersection(plan.mapping.range).is_some())
         };

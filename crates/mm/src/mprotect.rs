@@ -102,6 +102,9 @@ impl Mm {
         let mut bracket: Option<Bracket<'_>> = None;
         let mut rest = Some(range);
         while let Some(part) = rest.and_then(|range| self.tables.next_populated_pud(range)) {
+            if self.clears_bad_pud(k, part) {
+                continue;
+            }
             if bracket.as_ref().is_none_or(|b| self.seems_closed(b)) {
                 drop(bracket.take());
                 let Some(pages) = self.announced_protection(part, range) else {
@@ -116,7 +119,11 @@ impl Mm {
                     owner: None,
                 }));
             }
-            self.change_pmd_range(k, tlb, vma, part, change);
+            if vma.flags().contains(VmFlags::DAX) {
+                self.change_huge_pud(k, tlb, vma, part);
+            } else {
+                self.change_pmd_range(k, tlb, vma, part, change);
+            }
             if self.is(Behaviour::BRACKET_FOR_EACH_PUD) {
                 bracket.take().into_iter().for_each(|bracket| self.close(bracket));
             }

@@ -247,6 +247,10 @@ struct Mover<'a> {
 impl Mover<'_> {
     /// Table by table: a part never crosses a table's end, at neither place.
     fn move_all(&self, old: PageRange, to: Vpn) -> Result<(), Stopped> {
+        if self.source.flags().contains(VmFlags::DAX) {
+            self.mm.move_pud_range(self.k, old, to);
+            return Ok(());
+        }
         let mut rest = Some(old);
         while let Some((pmd, part)) = rest.and_then(|range| self.mm.tables.next_pmd(range)) {
             let done = part.start() - old.start();

@@ -30,7 +30,7 @@ impl Mm {
             let Some(_read) = self.mmap_lock.try_read() else { return };
             for vma in self.vmas() {
                 let Some(part) = vma.range().intersect(pages) else { continue };
-                if vma.is_accessible() && !vma.flags().contains(VmFlags::PFNMAP) {
+                if vma.is_accessible() && !vma.flags().intersects(VmFlags::PFNMAP | VmFlags::DAX) {
                     let mut tlb = MmuGather::new(self);
                     self.change_protection(k, &mut tlb, &vma, part, Change::Numa);
                     tlb.finish(k);

@@ -21,6 +21,7 @@ const VMA_LOCK: u8 = 13;
 const INODE: u8 = 14;
 const HUGETLB_LOCK: u8 = 15;
 const HUGETLB_FAULT: u8 = 16;
+const PUD: u8 = 17;
 
 /// The page-table entry of one page: what reading or changing it accesses.
 #[must_use]
@@ -31,6 +32,11 @@ pub const fn pte_obj(mm: MmId, vpn: Vpn) -> ObjId {
 /// The entry of a PMD table for the 512 pages from `base` on: what reading or changing a huge page's entry accesses.
 pub(crate) const fn pmd_obj(mm: MmId, base: Vpn) -> ObjId {
     ObjId::keyed(PMD, ((mm.0 as u64) << 36) | base.0)
+}
+
+/// The entry of a PUD table for the GiB from `base` on.
+pub(crate) const fn pud_obj(mm: MmId, base: Vpn) -> ObjId {
+    ObjId::keyed(PUD, ((mm.0 as u64) << 36) | base.0)
 }
 
 /// A frame: what allocating, freeing, referencing, reading or writing it accesses.

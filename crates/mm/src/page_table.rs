@@ -12,6 +12,7 @@
 //! | change an entry | the leaf's `ptlock_ptr(ptdesc)` ([`Leaf::lock`]) |
 //! | look at an entry without deciding by it (a fault's first look) | none ([`Leaf::peek`]); look again under the lock |
 //! | change an entry that maps a huge page | the PMD table's `ptlock_ptr(ptdesc)` ([`Mm::pmd_lock`]) |
+//! | change an entry of a PUD table that maps a GiB (`huge_pud.rs`) | `&mm->page_table_lock` |
 //! | add a table | `&mm->page_table_lock`, and `mmap_lock` or an rmap lock so that it stays |
 //! | take a table away | nothing maps its region any more: no VMA, no reverse map |
 //!
@@ -33,6 +34,8 @@ use trace::EventKind;
 
 /// Pages that one table of leaf entries, or one huge page, maps.
 pub(crate) const PMD_PAGES: u64 = 512;
+/// Pages that one PMD table, or one entry of a PUD table, maps.
+pub(crate) const PUD_PAGES: u64 = PMD_PAGES * PMD_PAGES;
 const ENTRIES: usize = PMD_PAGES as usize;
 /// log2 of the pages one entry covers, by level: leaf table, PMD table, PUD table.
 const PMD: u32 = 9;
@@ -232,6 +235,8 @@ struct Upper {
     free_huge: Vec<u32>,
     /// The locks of PMD tables, made when first needed; by the first page that a table covers.
     pmd_locks: BTreeMap<Vpn, Arc<SpinLock<()>>>,
+    /// Entries of PUD tables that map a GiB, by the first page of that: nothing is below one.
+    puds: BTreeMap<Vpn, Pte>,
     /// PMD tables that others have too, or had, by the first page that they cover.
     shared: BTreeMap<Vpn, Arc<SharedPmds>>,
 }
@@ -326,19 +331,25 @@ impl Upper {
 
     /// The PMD table of `vpn`, with the tables above it, made if they are missing.
     fn pmd_table(&mut self, vpn: Vpn) -> u32 {
+        let dir = self.pud_table(vpn);
+        self.table_below(dir, vpn, PUD)
+    }
+
+    /// The PUD table of `vpn`, made if it is missing.
+    fn pud_table(&mut self, vpn: Vpn) -> u32 {
         if self.dirs.is_empty() {
             self.new_dir();
         }
-        let mut dir = 0;
-        for shift in [PGD, PUD] {
-            let mut next = self.entry(dir, vpn, shift);
-            if next == 0 {
-                next = self.new_dir();
-                self.dirs[dir as usize][index(vpn, shift)] = next;
-            }
-            dir = next;
+        self.table_below(0, vpn, PGD)
+    }
+
+    fn table_below(&mut self, dir: u32, vpn: Vpn, shift: u32) -> u32 {
+        let mut next = self.entry(dir, vpn, shift);
+        if next == 0 {
+            next = self.new_dir();
+            self.dirs[dir as usize][index(vpn, shift)] = next;
         }
-        dir
+        next
     }
 
     fn install(&mut self, leaf: Arc<Leaf>) {
@@ -421,6 +432,27 @@ impl PageTables {
     /// The leaf table of `vpn`, if there is one.
     pub(crate) fn walk(&self, vpn: Vpn) -> Option<Arc<Leaf>> {
         self.upper.lock().walk(vpn).cloned()
+    }
+
+    /// The entry of a PUD table that maps the GiB of `vpn`.
+    pub(crate) fn pud(&self, vpn: Vpn) -> Option<Pte> {
+        let upper = self.upper.lock();
+        if upper.puds.is_empty() { None } else { upper.puds.get(&pud_base(vpn)).copied() }
+    }
+
+    /// Replaces it; gives what it was. `&mm->page_table_lock` held.
+    pub(crate) fn set_pud(&self, base: Vpn, new: Pte) -> Pte {
+        let mut upper = self.upper.lock();
+        let old = if new.is_none() { upper.puds.remove(&base) } else { upper.puds.insert(base, new) };
+        if !new.is_none() {
+            upper.pud_table(base);
+        }
+        old.unwrap_or(Pte::NONE)
+    }
+
+    /// Whether there is a PUD table for `vpn`.
+    pub(crate) fn has_pud_table(&self, vpn: Vpn) -> bool {
+        !matches!(self.upper.lock().find(vpn), Err(PGD))
     }
 
     /// How many of the three tables below the PGD that lead to `vpn` are missing.
@@ -539,12 +571,16 @@ impl PageTables {
         }
     }
 
-    /// The first part of `range` below one PUD entry that leads somewhere: at most a GiB, of one that has a PMD table.
+    /// The first part of `range` below one PUD entry that leads somewhere: at most a GiB, of one that has a PMD table or maps
+    /// it all.
     pub(crate) fn next_populated_pud(&self, range: PageRange) -> Option<PageRange> {
         let upper = self.upper.lock();
         let mut vpn = range.start();
         while vpn < range.end() {
             match upper.find(vpn) {
+                Err(PUD) if upper.puds.contains_key(&pud_base(vpn)) => {
+                    return PageRange::new(vpn, next_region(vpn, PUD).min(range.end())).ok();
+                }
                 Err(shift @ (PUD | PGD)) => vpn = next_region(vpn, shift),
                 _ => return PageRange::new(vpn, next_region(vpn, PUD).min(range.end())).ok(),
             }
@@ -641,7 +677,7 @@ impl Mm {
     #[must_use]
     pub fn pte(&self, vpn: Vpn) -> Pte {
         match self.tables.pmd(vpn) {
-            Pmd::None => Pte::NONE,
+            Pmd::None => self.pud_subpage_now(vpn).unwrap_or(Pte::NONE),
             Pmd::Table(leaf) => leaf.peek_now(vpn),
             Pmd::Huge(pmd) => huge::subpage(pmd, vpn.0 % PMD_PAGES),
         }

@@ -7,11 +7,11 @@ use mm_types::{Pte, PteKind, Vpn};
 impl Mm {
     /// The entry of a page as one letter: `w` present and writable, `r` present read-only, `z` the zero page, `n` protnone, `u`
     /// write-protected for userfaultfd, `m` migration, `s` swap, `d` device-private, `e` device-exclusive, `p` hwpoison, `g` guard, `.`
-    /// empty, `x` no table; of an entry that maps a huge page the capital letter, `S` for what has none. No lock, no scheduling point.
+    /// empty, `x` no table; of an entry that maps a huge page or a GiB the capital letter, `S` for what has none. No lock, no scheduling point.
     #[must_use]
     pub fn page_state(&self, vpn: Vpn) -> char {
         match self.tables.pmd(vpn) {
-            Pmd::None => 'x',
+            Pmd::None => self.tables.pud(vpn).map_or('x', huge_letter),
             Pmd::Table(leaf) => letter(leaf.peek_now(vpn)),
             Pmd::Huge(pmd) => huge_letter(pmd),
         }

@@ -71,7 +71,8 @@ impl Mm {
     fn uffd_flags(&self, k: &Kernel, pages: PageRange, flag: VmFlags, on: bool) -> Result<(), Errno> {
         let _write = self.mmap_lock.write();
         let parts = self.vmas_in(pages);
-        if parts.is_empty() {
+        // `vma_can_userfault()`
+        if parts.is_empty() || parts.iter().any(|(vma, _)| vma.flags().contains(VmFlags::DAX)) {
             return Err(Errno::EINVAL);
         }
         for (vma, part) in parts {

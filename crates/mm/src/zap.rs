@@ -109,6 +109,10 @@ impl Mm {
             self.unmap_hugepage_range(k, tlb, vma, range);
             return;
         }
+        if vma.flags().contains(VmFlags::DAX) {
+            self.zap_pud_range(k, tlb, range);
+            return;
+        }
         let mut rest = Some(range);
         while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
             let done = match pmd {

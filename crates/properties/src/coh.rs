@@ -24,6 +24,7 @@
 
 use crate::book::{Book, BracketState, Line, Stamp};
 use crate::finding::Sink;
+use crate::pud;
 use crate::table::{Map, Table};
 use crate::{Code, Finding, Variant, Variants};
 use mm_types::{MmId, Pfn, Pte, PteKind, TaskId, Vpn};
@@ -33,6 +34,8 @@ use trace::{AccessModel, BracketId, DevId, Event, EventKind, SubId};
 #[derive(Debug, Default)]
 pub(crate) struct Coh {
     pages: Table<(MmId, Vpn), Page>,
+    /// What holds for the pages of a GiB that have no row yet, by its first page and as that has it.
+    puds: Map<(MmId, Vpn), Page>,
     frames: Map<Pfn, Frame>,
     /// What was known of a page when an entry first named the slot.
     slots: Map<u64, Known>,
@@ -84,6 +87,7 @@ struct Frame {
 impl Coh {
     pub(crate) const READS: Variants = Variants::of(&[
         Variant::PteSet,
+        Variant::PudSet,
         Variant::CpuAccess,
         Variant::FrameFree,
         Variant::SpteSet,
@@ -93,6 +97,7 @@ impl Coh {
 
     pub(crate) fn reset(&mut self) {
         self.pages.clear();
+        self.puds.clear();
         self.frames.clear();
         self.slots.clear();
         self.translations.clear();
@@ -101,13 +106,15 @@ impl Coh {
     pub(crate) fn event(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
         match e.kind {
             EventKind::PteSet { mm, vpn, new, .. } => self.pte_set(book, e, (mm, vpn), new),
+            EventKind::PudSet { mm, base, new, .. } => self.pud_set(book, e, (mm, base), new),
             EventKind::FrameFree { pfn } => {
                 if let Some(frame) = self.frames.get_mut(&pfn) {
                     frame.known = None;
                 }
             }
             EventKind::SpteSet { dev, sub, mm, vpn, .. } => {
-                let life = self.pages.entry((mm, vpn), Page::default).1.life;
+                let row = self.row((mm, vpn));
+                let life = self.pages.row(row).life;
                 self.translations.insert((dev, sub, mm, vpn), life);
             }
             EventKind::CpuAccess { mm, vpn, pfn, write, value } => {
@@ -124,9 +131,51 @@ impl Coh {
         }
     }
 
+    /// The row of a page, made when there is none: of one below an entry of a PUD table as that has it.
+    fn row(&mut self, key: (MmId, Vpn)) -> u32 {
+        if let Some(row) = self.pages.find(key) {
+            return row;
+        }
+        let base = pud::base(key.1);
+        let gib = self.puds.get(&(key.0, base));
+        let page = gib.map_or_else(Page::default, |gib| Page {
+            pte: pud::subpage(gib.pte, key.1 - base),
+            known: None,
+            cleared: gib.cleared,
+            life: gib.life,
+        });
+        let frame = frame_of(page.pte);
+        let row = self.pages.entry(key, || page).0;
+        if let Some(pfn) = frame {
+            let frame = self.frames.entry(pfn).or_default();
+            frame.mapped.push(row);
+            self.pages.row_mut(row).known = frame.known;
+        }
+        row
+    }
+
+    /// An entry of a PUD table changed, and with it that of each page below.
+    fn pud_set(&mut self, book: &Book, e: &Event, (mm, base): (MmId, Vpn), new: Pte) {
+        for key in self.pages.keys(|key| key.0 == mm && pud::base(key.1) == base) {
+            self.pte_set(book, e, key, pud::subpage(new, key.1 - base));
+        }
+        let bracket = book.covering_all(e.task, mm, pud::pages(base)).next().map(|b| b.id);
+        let gib = self.puds.entry((mm, base)).or_default();
+        let old = std::mem::replace(&mut gib.pte, new);
+        match gib.cleared.take() {
+            _ if new.is_none() => {
+                gib.cleared = Some(Cleared { by: e.task, within: bracket, frame: frame_of(old).is_some() });
+            }
+            Some(Cleared { by, within: Some(within), .. }) if by == e.task && Some(within) == bracket => {}
+            Some(_) => gib.life += 1,
+            None => {}
+        }
+    }
+
     fn pte_set(&mut self, book: &Book, e: &Event, key: (MmId, Vpn), new: Pte) {
         let bracket = book.covering(e.task, key.0, key.1).next().map(|b| b.id);
-        let (row, page) = self.pages.entry(key, Page::default);
+        let row = self.row(key);
+        let page = self.pages.row_mut(row);
         let old = std::mem::replace(&mut page.pte, new);
         let (left, taken) = (frame_of(old), frame_of(new));
         // A frame's contents go to a slot with or without the entry being cleared between.
@@ -185,7 +234,7 @@ impl Coh {
 
     /// A store through a writable entry: to each page that maps the frame.
     fn store(&mut self, mm: MmId, vpn: Vpn, pfn: Pfn, now: Known) {
-        let row = self.pages.entry((mm, vpn), Page::default).0;
+        let row = self.row((mm, vpn));
         self.pages.row_mut(row).known = Some(now);
         let frame = self.frames.entry(pfn).or_default();
         frame.known = Some(now);
@@ -195,7 +244,8 @@ impl Coh {
     }
 
     fn load(&mut self, book: &Book, e: &Event, key: (MmId, Vpn), now: Known, sink: &mut Sink) {
-        let page = self.pages.entry(key, Page::default).1;
+        let row = self.row(key);
+        let page = self.pages.row_mut(row);
         let expected = page.known.replace(page.known.filter(|k| k.value == now.value).unwrap_or(now));
         if let Some(expected) = expected.filter(|k| k.value != now.value) {
             if sink.first_of(Code::Coh, (e.task, key, book.call_serial(e.task))) {

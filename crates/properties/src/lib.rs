@@ -28,6 +28,7 @@ mod ctx;
 mod finding;
 mod ord;
 mod prog;
+mod pud;
 mod seq;
 mod stale;
 mod stats;

@@ -49,6 +49,13 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         (i, &mut self.rows[i as usize])
     }
 
+    /// The keys that are `wanted`, in order of their rows.
+    pub(crate) fn keys(&self, wanted: impl Fn(&K) -> bool) -> Vec<K> {
+        let mut found: Vec<(u32, K)> = self.index.iter().filter(|(k, _)| wanted(k)).map(|(k, i)| (*i, *k)).collect();
+        found.sort_unstable_by_key(|(i, _)| *i);
+        found.into_iter().map(|(_, key)| key).collect()
+    }
+
     pub(crate) fn row(&self, i: u32) -> &V {
         &self.rows[i as usize]
     }

@@ -39,7 +39,7 @@ variants! {
     RangeStart, RangeStarted, RangeEnd, BracketLeaked, CallbackEnter, CallbackExit,
     ReadBegin, ReadRetry, SetSeq,
     DeviceCreated, SpteSet, SpteClear, DeviceAccess,
-    ListReleased, SubscribeDeferred,
+    ListReleased, SubscribeDeferred, PudSet,
 }
 
 /// A set of kinds.

@@ -478,6 +478,10 @@ impl fmt::Display for Mapping {
                 write!(f, "{} {}", if *shmem { "shmem" } else { "file" }, Quoted(name))?;
                 write_offset(f, *offset)?;
             }
+            Backing::Dax { name, offset } => {
+                write!(f, "dax {}", Quoted(name))?;
+                write_offset(f, *offset)?;
+            }
             Backing::Hugetlb { name, offset } => {
                 f.write_str("hugetlb")?;
                 if let Some(name) = name {
@@ -488,6 +492,8 @@ impl fmt::Display for Mapping {
         }
         match self.sharing {
             Sharing::Private => Ok(()),
+            // There is no other.
+            Sharing::Shared if matches!(self.backing, Backing::Dax { .. }) => Ok(()),
             Sharing::Shared => f.write_str(" shared"),
         }
     }

@@ -179,6 +179,8 @@ words! {
         File = "file",
         Shmem = "shmem",
         Hugetlb = "hugetlb",
+        /// Memory of a device.
+        Dax = "dax",
     }
 
     /// First words of a task's statements; a device operation (`gpu0.get_pages`) is the other form.

@@ -69,13 +69,18 @@ fn mapping() -> impl Strategy<Value = Spanned<Mapping>> {
         offset: Pgoff(offset),
         shmem,
     });
-    let named = option::of((text(), 0..1_u64 << 40));
+    let named = option::of((text(), (0..1_u64 << 20).prop_map(|gib| gib << 18)));
     let hugetlb = named.prop_map(|named| match named {
         Some((name, offset)) => Backing::Hugetlb { name: Some(name), offset: Pgoff(offset) },
         None => Backing::Hugetlb { name: None, offset: Pgoff(0) },
     });
     let backing = prop_oneof![Just(Backing::Anon), file, hugetlb];
-    (backing, word::<Sharing>()).prop_map(|(backing, sharing)| Spanned::from(Mapping { backing, sharing }))
+    let dax = (text(), 0..1_u64 << 20).prop_map(|(name, gib)| {
+        let backing = Backing::Dax { name, offset: Pgoff(gib << 18) };
+        Mapping { backing, sharing: Sharing::Shared }
+    });
+    let other = (backing, word::<Sharing>()).prop_map(|(backing, sharing)| Mapping { backing, sharing });
+    prop_oneof![4 => other, 1 => dax].prop_map(Spanned::from)
 }
 
 fn mm(name: &'static str) -> impl Strategy<Value = Spanned<Mm>> {
@@ -86,7 +91,12 @@ fn mm(name: &'static str) -> impl Strategy<Value = Spanned<Mm>> {
         let mut next = Vpn(16);
         let mut vmas = Vec::new();
         for (len, gap, prot, mapping) in parts {
-            let range = PageRange::with_len(next + gap, len).expect("not empty");
+            let unit = match mapping.node.backing {
+                Backing::Hugetlb { .. } | Backing::Dax { .. } => 1 << 18,
+                Backing::Anon | Backing::File { .. } => 1,
+            };
+            let start = Vpn((next + gap).0.next_multiple_of(unit));
+            let range = PageRange::with_len(start, len * unit).expect("not empty");
             next = range.end();
             let range = Spanned::from(range);
             vmas.push(Spanned::from(Vma { range, prot, mapping }));

@@ -424,4 +424,16 @@ pub enum EventKind {
         /// Of which address space.
         mm: MmId,
     },
+    /// Page-table accessor: an entry of a PUD table changed, which maps a GiB or nothing. Told once, not for each page: page
+    /// `base + i` had `old.subpage(i)` and has `new.subpage(i)`.
+    PudSet {
+        /// Whose.
+        mm: MmId,
+        /// The first page of the GiB.
+        base: Vpn,
+        /// Before.
+        old: Pte,
+        /// After.
+        new: Pte,
+    },
 }

@@ -47,6 +47,7 @@ impl fmt::Display for EventKind {
             Self::CallExit { error: None } => f.write_str("= 0"),
             Self::CallExit { error: Some(e) } => write!(f, "= -{e}"),
             Self::PteSet { mm, vpn, old, new } => write!(f, "pte {mm} {} {old} -> {new}", vpn.addr()),
+            Self::PudSet { mm, base, old, new } => write!(f, "pud {mm} {} {old} -> {new}", base.addr()),
             Self::TlbFlush { mm, pages } => write!(f, "flush {mm} {pages}"),
             Self::CpuAccess { mm, vpn, pfn, write, value } => {
                 write!(f, "cpu {} {mm} {} pfn {pfn} {value:#x}", rw(*write), vpn.addr())

@@ -174,7 +174,7 @@ impl Dmirror {
     }
 
     fn is_present(&self, vpn: Vpn) -> bool {
-        let objects = device::walk_objects(self.base.mm.id(), vpn);
+        let objects = device::walk_objects(&self.base.mm, vpn);
         ksync::current(|k| objects.into_iter().for_each(|obj| k.visible_read(obj)));
         device::walk_now(&self.base.mm, vpn).is_some()
     }

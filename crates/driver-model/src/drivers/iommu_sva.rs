@@ -145,7 +145,7 @@ impl Sva {
             if *walks == Walks::No {
                 return Err(Errno::EFAULT);
             }
-            let entry = device::walk_objects(mm.id(), vpn);
+            let entry = device::walk_objects(mm, vpn);
             let allowed = |(_, writable): &(_, bool)| *writable || !write;
             self.domain.tlb.fill(via, vpn, entry, || device::walk_now(mm, vpn).filter(allowed))
         };

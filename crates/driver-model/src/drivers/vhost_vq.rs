@@ -156,7 +156,7 @@ impl Vhost {
             if *count > 0 && !vq.has(Mutant::NoInvalidateCount) {
                 return Ok(false);
             }
-            let entry = device::walk_objects(mm.id(), vpn);
+            let entry = device::walk_objects(mm, vpn);
             let allowed = |(_, writable): &(_, bool)| *writable || store.is_none();
             if !vq.mapping.fill(via, vpn, entry, || device::walk_now(mm, vpn).filter(allowed)) {
                 return Ok(false);

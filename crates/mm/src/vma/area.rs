@@ -144,10 +144,10 @@ impl Vma {
     /// Whether it may be split at `at` (`vm_ops->may_split()`).
     ///
     /// # Errors
-    /// `EINVAL` inside of a page of hugetlb.
+    /// `EINVAL` inside of a page of hugetlb, or of a GiB of a device (`dev_dax_may_split()`).
     pub(super) fn check_split(&self, at: Vpn) -> Result<(), Errno> {
-        let inside = self.flags.contains(VmFlags::HUGETLB) && !at.0.is_multiple_of(512);
-        if inside { Err(Errno::EINVAL) } else { Ok(()) }
+        let inside = |flag, pages| self.flags.contains(flag) && !at.0.is_multiple_of(pages);
+        if inside(VmFlags::HUGETLB, 512) || inside(VmFlags::DAX, 1 << 18) { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     /// Its pages, if they are locked.

@@ -11,9 +11,9 @@ use trace::{EventKind, NotifyEvent};
 /// Pages of a huge page.
 const HUGE: u64 = 512;
 /// Pages that one PMD table covers.
-const GIB: u64 = HUGE * HUGE;
+pub(crate) const GIB: u64 = HUGE * HUGE;
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     World::new(MachineConfig { reclaim_by_choice: false, ..MachineConfig::default() })
 }
 
@@ -59,7 +59,7 @@ fn brackets(world: &World) -> Vec<(NotifyEvent, u64)> {
 }
 
 #[track_caller]
-fn announced(world: &World, expected: &[(NotifyEvent, u64)]) {
+pub(crate) fn announced(world: &World, expected: &[(NotifyEvent, u64)]) {
     assert_eq!(brackets(world), expected);
 }
 

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod common;
+mod dax;
 mod files;
 mod fork;
 mod huge;

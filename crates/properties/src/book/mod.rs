@@ -20,7 +20,7 @@ pub(crate) use task::{Calls, Frame, Task};
 use crate::table::{Map, Table};
 use crate::{Variant, Variants};
 use bracket::Brackets;
-use mm_types::{MmId, Name, TaskId, Vpn};
+use mm_types::{MmId, Name, PageRange, TaskId, Vpn};
 use smallvec::SmallVec;
 use task::Call;
 use trace::{DevId, Event, EventKind, Hook, NotifyEvent, SubId};
@@ -116,11 +116,18 @@ impl Book {
 
     /// The brackets that `task` itself has open over the page, innermost first.
     pub(crate) fn covering(&self, task: TaskId, mm: MmId, vpn: Vpn) -> impl Iterator<Item = &Bracket> {
+        self.open_in(task, mm).filter(move |b| b.range.pages.contains(vpn))
+    }
+
+    /// The same over all of the pages.
+    pub(crate) fn covering_all(&self, task: TaskId, mm: MmId, pages: PageRange) -> impl Iterator<Item = &Bracket> {
+        self.open_in(task, mm).filter(move |b| b.range.pages.covers(pages))
+    }
+
+    fn open_in(&self, task: TaskId, mm: MmId) -> impl Iterator<Item = &Bracket> {
         let open = self.task(task).map_or(&[][..], |t| &t.open);
-        open.iter()
-            .rev()
-            .map(|&b| self.brackets.row(b))
-            .filter(move |b| b.range.mm == mm && b.range.pages.contains(vpn) && b.range.event != NotifyEvent::Release)
+        let all = open.iter().rev().map(|&b| self.brackets.row(b));
+        all.filter(move |b| b.range.mm == mm && b.range.event != NotifyEvent::Release)
     }
 
     /// The subscribers of the mm that must be told of an invalidation announced now.
@@ -157,7 +164,9 @@ impl Book {
                 task.call_serial += u32::from(task.calls.is_empty());
                 task.calls.push(Call { mm, name: call, pages });
             }
-            EventKind::CallExit { .. } | EventKind::PteSet { .. } => self.settle_brackets(e.task),
+            EventKind::CallExit { .. } | EventKind::PteSet { .. } | EventKind::PudSet { .. } => {
+                self.settle_brackets(e.task)
+            }
             EventKind::ReclaimStart { .. } => self.task_mut(e.task).reclaim += 1,
             EventKind::ReclaimEnd { .. } => {
                 let task = self.task_mut(e.task);

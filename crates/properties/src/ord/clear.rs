@@ -13,36 +13,40 @@
 use crate::book::{Book, Bracket, BracketState, Line};
 use crate::change::Change;
 use crate::finding::Sink;
+use crate::pud;
 use crate::{Code, Finding, Variant, Variants};
-use mm_types::{MmId, Vpn};
+use mm_types::{MmId, PageRange};
 use trace::{Event, EventKind};
 
 #[derive(Debug, Default)]
 pub(crate) struct OrdClear;
 
 impl OrdClear {
-    pub(crate) const READS: Variants = Variants::of(&[Variant::PteSet]).and(crate::book::READS);
+    pub(crate) const READS: Variants = Variants::of(&[Variant::PteSet, Variant::PudSet]).and(crate::book::READS);
 
     pub(crate) fn event(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
-        let EventKind::PteSet { mm, vpn, old, new } = e.kind else { return };
+        let (mm, pages, old, new) = match e.kind {
+            EventKind::PteSet { mm, vpn, old, new } => (mm, PageRange::page(vpn), old, new),
+            EventKind::PudSet { mm, base, old, new } => (mm, pud::pages(base), old, new),
+            _ => return,
+        };
         let Some(change) = Change::of(old, new) else { return };
         if book.watchers(mm).next().is_none() {
             return;
         }
         let started = |b: &&Bracket| b.state == BracketState::Started;
-        if book.covering(e.task, mm, vpn).any(|b| started(&b)) {
-            self.everyone_told(book, e, (mm, vpn, change), sink);
+        if book.covering_all(e.task, mm, pages).any(|b| started(&b)) {
+            self.everyone_told(book, e, (mm, pages, change), sink);
         } else {
-            not_covered(book, e, (mm, vpn, change), sink);
+            not_covered(book, e, (mm, pages, change), sink);
         }
     }
 
-    fn everyone_told(&self, book: &Book, e: &Event, (mm, vpn, change): (MmId, Vpn, Change), sink: &mut Sink) {
+    fn everyone_told(&self, book: &Book, e: &Event, (mm, pages, change): (MmId, PageRange, Change), sink: &mut Sink) {
         for (s, sub) in book.watchers(mm) {
-            if !sub.takes_starts() || !sub.pages.contains(vpn) {
-                continue;
-            }
-            let started = || book.covering(e.task, mm, vpn).filter(|b| b.state == BracketState::Started);
+            let Some(watched) = sub.pages.intersect(pages).filter(|_| sub.takes_starts()) else { continue };
+            let vpn = watched.start();
+            let started = || book.covering_all(e.task, mm, watched).filter(|b| b.state == BracketState::Started);
             let owed = started().find(|b| sub.visible_at.is_some_and(|at| at < b.opened.at));
             let Some(owed) = owed else { continue };
             if started().any(|b| b.told(s).is_some()) || !sink.first_of(Code::OrdClear, (owed.id, s)) {
@@ -64,11 +68,12 @@ impl OrdClear {
     }
 }
 
-fn not_covered(book: &Book, e: &Event, (mm, vpn, change): (MmId, Vpn, Change), sink: &mut Sink) {
+fn not_covered(book: &Book, e: &Event, (mm, pages, change): (MmId, PageRange, Change), sink: &mut Sink) {
     if !sink.first_of(Code::OrdClear, (e.task, book.call_serial(e.task), mm)) {
         return;
     }
-    let early = book.covering(e.task, mm, vpn).next();
+    let vpn = pages.start();
+    let early = book.covering_all(e.task, mm, pages).next();
     let how = match early.map(|b| b.state) {
         Some(BracketState::Refused) => "although the start was refused",
         Some(_) => "before range_start returned",
@@ -91,7 +96,7 @@ fn not_covered(book: &Book, e: &Event, (mm, vpn, change): (MmId, Vpn, Change), s
 
 fn old_new(e: &Event) -> String {
     match e.kind {
-        EventKind::PteSet { old, new, .. } => format!("{old} -> {new}"),
+        EventKind::PteSet { old, new, .. } | EventKind::PudSet { old, new, .. } => format!("{old} -> {new}"),
         _ => String::new(),
     }
 }

@@ -17,9 +17,9 @@ pub(crate) struct OrdPair {
 }
 
 impl OrdPair {
-    /// `TaskExited`, `CallEnter`, `CallExit` and `PteSet` tell that a task has left an end behind.
+    /// `TaskExited`, `CallEnter`, `CallExit`, `PteSet` and `PudSet` tell that a task has left an end behind.
     pub(crate) const READS: Variants =
-        Variants::of(&[Variant::TaskExited, Variant::CallEnter, Variant::CallExit, Variant::PteSet])
+        Variants::of(&[Variant::TaskExited, Variant::CallEnter, Variant::CallExit, Variant::PteSet, Variant::PudSet])
             .and(crate::book::READS);
 
     pub(crate) fn reset(&mut self) {

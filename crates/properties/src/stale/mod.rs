@@ -34,6 +34,7 @@ mod report;
 use crate::book::{Book, BracketState, Facts, Stamp, Told};
 use crate::change::Change;
 use crate::finding::Sink;
+use crate::pud;
 use crate::table::{Map, Table};
 use crate::{Variant, Variants};
 use mm_types::{MmId, PageRange, Pfn, Pte, Vpn};
@@ -54,6 +55,8 @@ pub(crate) struct Counts {
 #[derive(Debug, Default)]
 pub(crate) struct Stale {
     pages: Table<(MmId, Vpn), Page>,
+    /// What holds for the pages of a GiB that no row tells otherwise of, by its first page and as that has it.
+    puds: Map<(MmId, Vpn), Page>,
     sptes: Vec<Spte>,
     frames: Map<Pfn, Frame>,
     causes: Vec<Cause>,
@@ -139,6 +142,7 @@ enum Cause {
 impl Stale {
     pub(crate) const READS: Variants = Variants::of(&[
         Variant::PteSet,
+        Variant::PudSet,
         Variant::CpuAccess,
         Variant::FrameAlloc,
         Variant::FrameFree,
@@ -151,6 +155,7 @@ impl Stale {
 
     pub(crate) const READS_HARM: Variants = Variants::of(&[
         Variant::PteSet,
+        Variant::PudSet,
         Variant::CpuAccess,
         Variant::FrameAlloc,
         Variant::FrameFree,
@@ -164,6 +169,7 @@ impl Stale {
 
     pub(crate) fn reset(&mut self) {
         self.pages.clear();
+        self.puds.clear();
         self.sptes.clear();
         self.frames.clear();
         self.causes.clear();
@@ -174,6 +180,7 @@ impl Stale {
     pub(crate) fn event(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
         match e.kind {
             EventKind::PteSet { mm, vpn, old, new } => self.pte_set(book, e, (mm, vpn), old, new, sink),
+            EventKind::PudSet { mm, base, old, new } => self.pud_set(book, e, (mm, base), old, new, sink),
             EventKind::FrameAlloc { pfn } => self.frames.entry(pfn).or_default().free = None,
             EventKind::FrameFree { pfn } => {
                 let now = book.stamp(e);
@@ -212,6 +219,12 @@ impl Stale {
         })
     }
 
+    /// The row of a page, made when there is none: of one below an entry of a PUD table as that has it.
+    fn page(&mut self, key: (MmId, Vpn)) -> &mut Page {
+        let puds = &self.puds;
+        self.pages.entry(key, || born(puds, key)).1
+    }
+
     fn generation(&self, pfn: Pfn) -> u32 {
         self.frames.get(&pfn).map_or(0, |f| f.generation)
     }
@@ -227,6 +240,19 @@ impl Stale {
         }
         self.causes.push(Cause::Bracket { facts: b.facts().clone(), told: b.told.clone() });
         self.causes.len() as u32 - 1
+    }
+}
+
+fn born(puds: &Map<(MmId, Vpn), Page>, (mm, vpn): (MmId, Vpn)) -> Page {
+    let base = pud::base(vpn);
+    let Some(gib) = puds.get(&(mm, base)) else { return Page::default() };
+    let index = vpn - base;
+    let there = |pfn: Pfn| Pfn(pfn.0 + index);
+    Page {
+        pte: gib.pte.map(|pte| pud::subpage(pte, index)),
+        mapped: gib.mapped.map(|mapped| mapped.map(|(pfn, generation)| (there(pfn), generation))),
+        last: gib.last.map(|last| LastChange { old: there(last.old), ..last }),
+        sptes: SmallVec::new(),
     }
 }
 

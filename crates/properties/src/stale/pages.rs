@@ -4,26 +4,33 @@ use super::{Cause, LastChange, Page, Revoked, Spte, Stale};
 use crate::book::{Book, Bracket, BracketState, Stamp, Sub};
 use crate::change::Change;
 use crate::finding::Sink;
+use crate::pud;
 use mm_types::{MmId, Pfn, Pte, Vpn};
 use trace::{AccessModel, DevId, Event, SubId};
+
+impl Page {
+    fn maps(&mut self, new: Pte, generation: u32) {
+        self.pte = Some(new);
+        if let Some(pfn) = new.pfn()
+            && self.mapped[0] != Some((pfn, generation))
+        {
+            self.mapped = [Some((pfn, generation)), self.mapped[0]];
+        }
+    }
+}
 
 impl Stale {
     pub(super) fn pte_set(&mut self, book: &Book, e: &Event, key: (MmId, Vpn), old: Pte, new: Pte, sink: &mut Sink) {
         let generation = new.pfn().map_or(0, |pfn| self.generation(pfn));
-        let page = self.pages.entry(key, Page::default).1;
-        page.pte = Some(new);
-        if let Some(pfn) = new.pfn()
-            && page.mapped[0] != Some((pfn, generation))
-        {
-            page.mapped = [Some((pfn, generation)), page.mapped[0]];
-        }
+        let page = self.page(key);
+        page.maps(new, generation);
         let (Some(change), Some(old)) = (Change::of(old, new), old.pfn()) else { return };
         let sptes = page.sptes.len();
         let started = || book.covering(e.task, key.0, key.1).filter(|b| b.state == BracketState::Started);
         if let Some(b) = started().next() {
             let at = book.stamp(e);
             let cause = self.cause_of(b);
-            self.pages.entry(key, Page::default).1.last = Some(LastChange { change, old, at, cause });
+            self.page(key).last = Some(LastChange { change, old, at, cause });
             self.counts.pages_revoked += u64::from(started().any(|b| b.told.iter().any(|t| t.exit.is_some())));
         }
         for n in 0..sptes {
@@ -40,6 +47,24 @@ impl Stale {
                 AccessModel::LongTermPin => {}
             }
         }
+    }
+
+    /// An entry of a PUD table changed, and with it that of each page below.
+    pub(super) fn pud_set(&mut self, book: &Book, e: &Event, gib: (MmId, Vpn), old: Pte, new: Pte, sink: &mut Sink) {
+        let (mm, base) = gib;
+        for key in self.pages.keys(|key| key.0 == mm && pud::base(key.1) == base) {
+            let index = key.1 - base;
+            self.pte_set(book, e, key, pud::subpage(old, index), pud::subpage(new, index), sink);
+        }
+        let mut page = self.puds.remove(&gib).unwrap_or_default();
+        page.maps(new, new.pfn().map_or(0, |pfn| self.generation(pfn)));
+        let mut covering = book.covering_all(e.task, mm, pud::pages(base));
+        if let (Some(change), Some(old)) = (Change::of(old, new), old.pfn())
+            && let Some(b) = covering.find(|b| b.state == BracketState::Started)
+        {
+            page.last = Some(LastChange { change, old, at: book.stamp(e), cause: self.cause_of(b) });
+        }
+        self.puds.insert(gib, page);
     }
 
     /// The entry changed inside `b`, which told the translation's subscriber.
@@ -132,7 +157,7 @@ impl Stale {
             }
             None => {
                 self.sptes.push(spte);
-                self.pages.entry((mm, vpn), Page::default).1.sptes.push(i);
+                self.page((mm, vpn)).sptes.push(i);
             }
         }
         if let Some(revoked) = self.stale_from_birth(book.subs.row(sub), sub, i) {

@@ -86,6 +86,8 @@ fn memory_event() -> impl Strategy<Value = EventKind> {
     prop_oneof![
         4 => (0..2u32, small(), pte(), pte())
             .prop_map(|(mm, vpn, old, new)| EventKind::PteSet { mm: MmId(mm), vpn: Vpn(vpn), old, new }),
+        1 => (0..2u32, pte(), pte())
+            .prop_map(|(mm, old, new)| EventKind::PudSet { mm: MmId(mm), base: Vpn(0), old, new }),
         1 => small().prop_map(|n| EventKind::FrameAlloc { pfn: Pfn(n) }),
         1 => small().prop_map(|n| EventKind::FrameFree { pfn: Pfn(n) }),
         1 => place().prop_map(|(_, vpn, pfn, write)| EventKind::CpuAccess { mm: A, vpn, pfn, write, value: pfn.0 }),

@@ -5,6 +5,7 @@ mod coh;
 mod ctx;
 mod ord;
 mod prog;
+mod pud;
 mod seq;
 mod stale;
 mod whole;

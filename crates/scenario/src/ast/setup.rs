@@ -206,4 +206,12 @@ pub enum Backing {
         /// Where in the file the mapping starts, in pages.
         offset: Pgoff,
     },
+    /// `dax "NAME" [offset BYTES]`: memory of a device, mapped a GiB at a time, to which all ranges must be aligned. Always
+    /// shared.
+    Dax {
+        /// The device's name; equal names are one device.
+        name: Spanned<String>,
+        /// Where in the device the mapping starts, in pages.
+        offset: Pgoff,
+    },
 }

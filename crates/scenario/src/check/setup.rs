@@ -1,7 +1,7 @@
 //! Address spaces: mappings apart from each other, touches inside them.
 
 use super::Checker;
-use crate::ast::{Mm, Vma};
+use crate::ast::{Backing, Mm, Vma};
 use crate::diagnostic::Diagnostic;
 use crate::span::{Span, Spanned};
 use mm_types::{PageRange, Vpn};
@@ -10,6 +10,7 @@ impl Checker<'_> {
     pub(super) fn mms(&mut self) {
         for mm in &self.scenario.mms {
             self.overlaps(mm);
+            mm.vmas.iter().for_each(|vma| self.alignment(vma));
             // A mapping that was given up may have been what a touch lies in.
             if !self.lost.has_word("vma") {
                 self.touches(mm);
@@ -26,6 +27,22 @@ impl Checker<'_> {
                         .secondary(earlier.range.span, "this one"),
                 );
             }
+        }
+    }
+
+    /// Memory of huge pages has whole ones.
+    fn alignment(&mut self, vma: &Vma) {
+        let (unit, what, offset) = match vma.mapping.node.backing {
+            Backing::Hugetlb { offset, .. } => (1 << 9, "hugetlb maps whole pages of 2 MiB", offset),
+            Backing::Dax { offset, .. } => (1 << 18, "dax maps whole GiB", offset),
+            Backing::Anon | Backing::File { .. } => return,
+        };
+        let range = vma.range.node;
+        if [range.start().0, range.end().0].iter().any(|page| page % unit != 0) {
+            self.report(Diagnostic::new(vma.range.span, what).label("begins or ends inside of one"));
+        }
+        if offset.0 % unit != 0 {
+            self.report(Diagnostic::new(vma.mapping.span, what).label("its offset is inside of one"));
         }
     }
 

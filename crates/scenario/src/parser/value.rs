@@ -138,7 +138,8 @@ impl Parser<'_> {
         }
     }
 
-    /// `anon [shared]`, `file "NAME" [offset BYTES] [shared]`, the same of `shmem`, or `hugetlb ["NAME" [offset BYTES]] [shared]`.
+    /// `anon [shared]`, `file "NAME" [offset BYTES] [shared]`, the same of `shmem`, `hugetlb ["NAME" [offset BYTES]] [shared]`,
+    /// or `dax "NAME" [offset BYTES]`, which is shared.
     pub(super) fn mapping(&mut self) -> Parsed<Spanned<Mapping>> {
         let start = self.pos;
         let backing = match self.choice::<BackingWord>("`anon` or `file \"name\"`")?.node {
@@ -146,6 +147,12 @@ impl Parser<'_> {
             BackingWord::File => self.file(false)?,
             BackingWord::Shmem => self.file(true)?,
             BackingWord::Hugetlb => self.hugetlb()?,
+            BackingWord::Dax => {
+                let name = self.text_value("the device's name in quotes")?;
+                let mapping =
+                    Mapping { backing: Backing::Dax { name, offset: self.file_offset()? }, sharing: Sharing::Shared };
+                return Ok(Spanned::new(mapping, self.span_since(start)));
+            }
         };
         let sharing = match self.word().and_then(Sharing::from_word) {
             Some(sharing) => {
