@@ -165,9 +165,30 @@ fn the_preset_6_1_differs_where_6_1_does() {
     assert_eq!(fork[1].1, fork[0].1, "the whole range");
     // A copy on write tells them in the step that clears the entry, and not again at the end.
     let copied: Vec<String> = hooks("cow_zero", &["kernel=6.1"]).into_iter().map(|(hook, _)| hook).collect();
-    assert_eq!(copied, ["start", "secondary_tlb", "end"]);
+    assert_eq!(copied, ["start", "secondary_tlb", "change_pte", "end"]);
     // There is no UFFDIO_MOVE: nothing is announced.
     assert_eq!(starts("uffd_move_thp", &["kernel=6.1"]).len(), 0);
+}
+
+/// Who replaces a page tells list subscribers of 6.1 by what: under the page-table lock, before the entry is set.
+#[test]
+fn change_pte_is_called_by_each_of_its_callers_under_6_1_and_by_none_under_6_12() {
+    for (caller, scenario, calls) in
+        [("wp_page_copy", "fork_cow_parent", 1), ("ksm", "ksm", 9), ("__replace_page", "uprobe", 2)]
+    {
+        let told = |settings: &[&str]| {
+            let played = shipped(&format!("recorded/{scenario}.mms"), settings).play();
+            let all = played.operations.into_iter().flat_map(|op| op.callbacks);
+            all.filter(|callback| callback.hook == "change_pte").collect::<Vec<_>>()
+        };
+        assert_eq!(told(&[]), [], "{caller}");
+        let told = told(&["kernel=6.1"]);
+        assert_eq!(told.len(), calls, "{caller}: {told:#?}");
+        for callback in told {
+            assert!(callback.locks.iter().any(|lock| lock.starts_with("ptlock_ptr(ptdesc)")), "{caller}: {callback}");
+            assert!(callback.pages.starts_with('.'), "{caller}: {callback}");
+        }
+    }
 }
 
 /// The first cells of the table of callers in `docs/fidelity.md` name the functions.

@@ -109,11 +109,12 @@ pub(crate) fn hook_word(hook: Hook) -> &'static str {
         Hook::ClearFlushYoung => "clear_flush_young",
         Hook::ClearYoung => "clear_young",
         Hook::TestYoung => "test_young",
+        Hook::ChangePte => "change_pte",
     }
 }
 
 fn hook(word: &str) -> Option<Hook> {
-    const ALL: [Hook; 8] = [
+    const ALL: [Hook; 9] = [
         Hook::RangeStart,
         Hook::RangeEnd,
         Hook::Invalidate,
@@ -122,6 +123,7 @@ fn hook(word: &str) -> Option<Hook> {
         Hook::ClearFlushYoung,
         Hook::ClearYoung,
         Hook::TestYoung,
+        Hook::ChangePte,
     ];
     ALL.into_iter().find(|h| hook_word(*h) == word)
 }

@@ -35,6 +35,8 @@ bitflags! {
         /// A protection change takes an entry that maps a GiB for a bad table, and clears it. Up to 6.11,
         /// `pud_none_or_clear_bad()` in `change_pud_range()`.
         const MPROTECT_CLEARS_PUD = 1 << 10;
+        /// List subscribers are told what an entry will map that is replaced. Up to 6.9, `set_pte_at_notify()`.
+        const CHANGE_PTE = 1 << 11;
     }
 }
 
@@ -59,7 +61,8 @@ impl Behaviour {
         .union(Behaviour::HUGETLB_UNMAP_HAS_A_BRACKET)
         .union(Behaviour::NO_NEWER_CALLS)
         .union(Behaviour::SECONDARY_AT_RANGE_END)
-        .union(Behaviour::MPROTECT_CLEARS_PUD);
+        .union(Behaviour::MPROTECT_CLEARS_PUD)
+        .union(Behaviour::CHANGE_PTE);
     /// Linux 6.12: what callbacks were recorded on.
     pub const V6_12: Behaviour = Behaviour::empty();
     /// Linux 6.18: what system calls were recorded on.

@@ -495,7 +495,7 @@ impl Fault<'_> {
                 self.mm.flush_tlb_notify(self.k, PageRange::page(self.vpn));
             }
             self.map_new_anon(copy, anon_vma, index);
-            ptes.set(self.k, self.vpn, self.own_entry(copy));
+            self.mm.set_pte_at_notify(self.k, &ptes, self.vpn, self.own_entry(copy));
             if let Some(old) = old {
                 machine.remove_rmap(old, self.mm.id);
                 machine.put_page(self.k, old);

@@ -188,7 +188,7 @@ impl Mm {
                 } else {
                     machine.with_frame(pfn, |f| f.flags -= FrameFlags::EXCLUSIVE);
                     let protected = old.with_write(false).with_dirty(false);
-                    ptes.set(k, vpn, protected);
+                    self.set_pte_at_notify(k, &ptes, vpn, protected);
                     Some(protected)
                 }
             } else {
@@ -218,7 +218,7 @@ impl Mm {
                 };
                 ptes.clear(k, vpn);
                 self.flush_tlb_range(k, PageRange::page(vpn));
-                ptes.set(k, vpn, new);
+                self.set_pte_at_notify(k, &ptes, vpn, new);
                 machine.remove_rmap(pfn, self.id);
                 machine.free_page_and_swap_cache(k, pfn);
             }

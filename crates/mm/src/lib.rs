@@ -49,6 +49,7 @@ mod access;
 mod alloc;
 mod behaviour;
 mod brk;
+mod change_pte;
 mod clear_refs;
 mod collapse;
 mod collapse_file;

@@ -109,7 +109,7 @@ impl Mm {
                 let anon = self.find_vma(vpn).and_then(|vma| Some((vma.anon()?.anon_vma, vma.pgoff_at(vpn))));
                 if let (Some(new), Some((anon_vma, index))) = (new, anon) {
                     machine.map_new_anon(k, new, anon_vma, index);
-                    ptes.set(k, vpn, Pte::present(new));
+                    self.set_pte_at_notify(k, &ptes, vpn, Pte::present(new));
                     used = true;
                 }
                 machine.remove_rmap(old, self.id);

@@ -2,7 +2,7 @@
 
 use crate::{IntervalSub, Subscriptions};
 use bitflags::bitflags;
-use mm_types::{Errno, MmId, Name, ObjId, PageRange, Vpn};
+use mm_types::{Errno, MmId, Name, ObjId, PageRange, Pte, Vpn};
 use std::fmt;
 use trace::{AccessModel, NotifyRange};
 
@@ -36,6 +36,8 @@ bitflags! {
         const CLEAR_YOUNG = 32;
         /// `test_young`.
         const TEST_YOUNG = 64;
+        /// `change_pte`, up to 6.9.
+        const CHANGE_PTE = 128;
     }
 }
 
@@ -95,6 +97,12 @@ pub trait Notifier: Send + Sync {
     fn test_young(&self, mm: MmId, vpn: Vpn) -> bool {
         let _ = (mm, vpn);
         false
+    }
+
+    /// The entry of `vpn`, which is cleared and announced by an open bracket, will be `pte` next. A subscriber need do nothing:
+    /// its translation went at the start. Must not sleep. Up to 6.9.
+    fn change_pte(&self, mm: MmId, vpn: Vpn, pte: Pte) {
+        let _ = (mm, vpn, pte);
     }
 
     /// The CPUs' TLBs are being flushed for `pages`; so must be a TLB that walks the CPU's page table. Must not sleep.

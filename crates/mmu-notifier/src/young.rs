@@ -1,11 +1,11 @@
-//! The callbacks besides the bracket: secondary TLBs and accessed bits. None of them may sleep, and none is in a map unless
+//! The callbacks besides the bracket: secondary TLBs, accessed bits, and what an entry will be. None of them may sleep, and none is in a map unless
 //! `Annotations::other_callbacks` says so.
 
 use crate::hlist::ListEntry;
 use crate::ops::Hooks;
 use crate::subscriptions::{Call, Subscriptions};
 use ksync::{Kernel, LockMap, current};
-use mm_types::{PageRange, Vpn};
+use mm_types::{PageRange, Pte, Vpn};
 use std::ops::ControlFlow;
 use trace::Hook;
 
@@ -52,6 +52,15 @@ impl Subscriptions {
         self.ask(Hooks::TEST_YOUNG, Hook::TestYoung, PageRange::page(vpn), |_, entry| {
             entry.ops.test_young(self.mm, vpn)
         })
+    }
+
+    /// The entry of `vpn` will be `pte` next: tells the list subscribers that have the callback. Called under the page-table
+    /// lock, inside of an open bracket over the page. Does not sleep.
+    pub fn change_pte(&self, vpn: Vpn, pte: Pte) {
+        self.ask(Hooks::CHANGE_PTE, Hook::ChangePte, PageRange::page(vpn), |_, entry| {
+            entry.ops.change_pte(self.mm, vpn, pte);
+            true
+        });
     }
 
     fn ask(&self, needs: Hooks, hook: Hook, pages: PageRange, f: impl Fn(&Kernel, &ListEntry) -> bool) -> bool {

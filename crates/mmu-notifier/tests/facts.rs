@@ -337,7 +337,7 @@ fn sleeping_is_forbidden_in_callbacks_of_a_non_blocking_bracket_only() {
 #[test]
 fn the_other_callbacks_ask_the_whole_list_but_test_young_stops_at_the_first_yes() {
     let w = world();
-    let hooks = Hooks::SECONDARY_TLB | Hooks::CLEAR_FLUSH_YOUNG | Hooks::TEST_YOUNG;
+    let hooks = Hooks::SECONDARY_TLB | Hooks::CLEAR_FLUSH_YOUNG | Hooks::TEST_YOUNG | Hooks::CHANGE_PTE;
     let _subs = setup(&w, |mm| {
         assert!(!mm.subs.clear_flush_young(pages(1, 1)));
         let subs = (register(mm, Toy::new(&w, "a", hooks)), register(mm, Toy::new(&w, "b", hooks)));
@@ -345,11 +345,20 @@ fn the_other_callbacks_ask_the_whole_list_but_test_young_stops_at_the_first_yes(
         assert!(mm.subs.clear_flush_young(pages(1, 1)));
         assert!(!mm.subs.clear_young(pages(1, 1)), "nobody has that callback");
         assert!(mm.subs.test_young(mm_types::Vpn(1)));
+        mm.subs.change_pte(mm_types::Vpn(1), mm_types::Pte::present(mm_types::Pfn(7)));
         mm.zap(pages(1, 1));
         subs
     });
     let r = "[0x1000, 0x2000)";
-    let expect = ["b tlb R", "a tlb R", "b clear_flush_young R", "a clear_flush_young R", "b test_young 0x1"];
+    let expect = [
+        "b tlb R",
+        "a tlb R",
+        "b clear_flush_young R",
+        "a clear_flush_young R",
+        "b test_young 0x1",
+        "b change_pte 0x1 7:r",
+        "a change_pte 0x1 7:r",
+    ];
     assert_eq!(w.told.take(), expect.map(|t| t.replace('R', r)));
 }
 

@@ -38,12 +38,12 @@ pub struct Stats {
     brackets_by: [u64; Stats::REASONS.len()],
     invalidations_by: [u64; Stats::REASONS.len()],
     /// By name of subscriber: a bit for each reason, then one for each hook.
-    heard: SmallVec<[(Name, u16); 2]>,
+    heard: SmallVec<[(Name, u32); 2]>,
 }
 
 impl Stats {
     /// The callbacks that are counted, in the order of [`Stats::callbacks_by_hook`].
-    pub const HOOKS: [Hook; 8] = [
+    pub const HOOKS: [Hook; 9] = [
         Hook::RangeStart,
         Hook::RangeEnd,
         Hook::Invalidate,
@@ -52,6 +52,7 @@ impl Stats {
         Hook::ClearFlushYoung,
         Hook::ClearYoung,
         Hook::TestYoung,
+        Hook::ChangePte,
     ];
 
     /// The reasons that are counted, in the order of [`Stats::invalidations_by_event`].
@@ -106,7 +107,7 @@ impl Stats {
         Stats::REASONS.into_iter().map(|r| (r, self.invalidations(r))).filter(|(_, n)| *n > 0)
     }
 
-    fn note(&mut self, name: Name, what: u16) {
+    fn note(&mut self, name: Name, what: u32) {
         match self.heard.iter_mut().find(|(who, _)| *who == name) {
             Some((_, all)) => *all |= what,
             None => self.heard.push((name, what)),
@@ -150,12 +151,12 @@ impl Stats {
     }
 }
 
-fn of_reason(reason: NotifyEvent) -> u16 {
-    1 << reason as u16
+fn of_reason(reason: NotifyEvent) -> u32 {
+    1 << reason as u32
 }
 
-fn of_hook(hook: Hook) -> u16 {
-    1 << (Stats::REASONS.len() as u16 + hook as u16)
+fn of_hook(hook: Hook) -> u32 {
+    1 << (Stats::REASONS.len() as u32 + hook as u32)
 }
 
 #[cfg(test)]

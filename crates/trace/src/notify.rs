@@ -99,6 +99,8 @@ pub enum Hook {
     ClearYoung,
     /// `test_young`.
     TestYoung,
+    /// `change_pte` of a list subscriber, up to 6.9.
+    ChangePte,
 }
 
 impl Hook {
@@ -114,6 +116,7 @@ impl Hook {
             Self::ClearFlushYoung => "clear_flush_young",
             Self::ClearYoung => "clear_young",
             Self::TestYoung => "test_young",
+            Self::ChangePte => "change_pte",
         }
     }
 }

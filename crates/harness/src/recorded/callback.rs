@@ -5,7 +5,7 @@ use std::fmt;
 /// What a subscriber was called with, and what held at that moment.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Callback {
-    /// `start`, `end`, `secondary_tlb`, `clear_flush_young`, `clear_young`, `test_young`, `release` or `interval`.
+    /// `start`, `end`, `secondary_tlb`, `clear_flush_young`, `clear_young`, `test_young`, `change_pte`, `release` or `interval`.
     pub hook: String,
     /// Which registration, counted from 1 (list subscribers), or which interval, counted from 0.
     pub subscriber: u64,

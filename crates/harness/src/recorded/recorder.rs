@@ -153,7 +153,7 @@ impl Recorder {
         let returned = match hook {
             Hook::RangeStart => (!ok).then_some(-11),
             Hook::Invalidate | Hook::ClearFlushYoung | Hook::ClearYoung | Hook::TestYoung => Some(i64::from(ok)),
-            Hook::RangeEnd | Hook::Release | Hook::SecondaryTlb => None,
+            Hook::RangeEnd | Hook::Release | Hook::SecondaryTlb | Hook::ChangePte => None,
         };
         self.operations[op].callbacks[at].returned = returned;
     }
@@ -203,6 +203,7 @@ const fn hook_word(hook: Hook) -> &'static str {
         Hook::ClearFlushYoung => "clear_flush_young",
         Hook::ClearYoung => "clear_young",
         Hook::TestYoung => "test_young",
+        Hook::ChangePte => "change_pte",
     }
 }
 

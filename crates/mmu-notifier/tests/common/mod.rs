@@ -209,6 +209,9 @@ impl Notifier for Toy {
         self.told.say(format!("{} test_young {vpn}", self.name));
         true
     }
+    fn change_pte(&self, _: MmId, vpn: Vpn, pte: Pte) {
+        self.told.say(format!("{} change_pte {vpn} {pte}", self.name));
+    }
     fn arch_invalidate_secondary_tlbs(&self, _: MmId, pages: PageRange) {
         self.told.say(format!("{} tlb {pages}", self.name));
     }

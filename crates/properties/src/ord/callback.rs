@@ -2,11 +2,11 @@
 //! may.
 //!
 //! Legal between the call of the removal and its return (6.12: SRCU readers are waited for, not stopped). A list
-//! subscriber is told of the whole address space; an interval subscriber of ranges that overlap its own, and it gets
+//! subscriber is told of the whole address space, and what an entry will be (`change_pte`) inside of a bracket of the task only; an interval subscriber of ranges that overlap its own, and it gets
 //! the full range (6.12, `mn_itree_invalidate`). A removal that begins when the exit has emptied the list does not call
 //! `release` again; one that begins earlier may, while the exit does (6.12, `mmu_notifier_unregister`).
 
-use crate::book::{Book, BracketState, Frame, Line, Sub, SubState};
+use crate::book::{Book, Bracket, BracketState, Frame, Line, Sub, SubState};
 use crate::finding::Sink;
 use crate::{Code, Finding, Variant, Variants};
 use mm_types::{MmId, PageRange};
@@ -43,7 +43,7 @@ impl OrdCallback {
             EventKind::CallbackEnter { sub, hook, pages, bracket, .. } => {
                 let again = hook == Hook::Release && !self.released.insert(sub) && self.late.contains(&sub);
                 let twice = again.then(|| "was called a second time, by a removal after the exit".to_owned());
-                life(book, sub).or(twice).or_else(|| place(book, sub, hook, pages, bracket))
+                life(book, sub).or(twice).or_else(|| place(book, e, sub, hook, pages, bracket))
             }
             EventKind::CallbackExit { sub, ok: false, .. } => refusal(book, e, sub),
             EventKind::ListReleased { mm } => {
@@ -92,8 +92,19 @@ fn life(book: &Book, sub: SubId) -> Option<String> {
     }
 }
 
-fn place(book: &Book, sub: SubId, hook: Hook, pages: PageRange, bracket: Option<BracketId>) -> Option<String> {
+fn place(
+    book: &Book,
+    e: &Event,
+    sub: SubId,
+    hook: Hook,
+    pages: PageRange,
+    bracket: Option<BracketId>,
+) -> Option<String> {
     let sub = book.subs.get(sub)?;
+    let started = |b: &Bracket| b.state == BracketState::Started;
+    if hook == Hook::ChangePte && !book.covering_all(e.task, sub.mm, pages).any(started) {
+        return Some(format!("was called with {pages}, outside any bracket of the task"));
+    }
     if (hook == Hook::Invalidate) != (sub.kind == SubKind::Interval) {
         return Some("is of the other family of subscribers".to_owned());
     }

@@ -416,3 +416,21 @@ fn a_leak_is_reported_once_and_not_as_lost_end_callbacks_too() {
     let b = w.start_list(UNMAP, pages(0x11, 0x12), NotifyEvent::Unmap);
     w.ev(UNMAP, EventKind::BracketLeaked { bracket: b }).leave(UNMAP).finish().expect(&[Code::OrdPair]);
 }
+
+#[test]
+fn what_an_entry_will_be_is_told_inside_of_a_bracket() {
+    let range = pages(0x11, 0x12);
+    for (inside, codes) in [(true, &[][..]), (false, &[Code::OrdCallback])] {
+        let mut w = World::new();
+        w.list(AccessModel::Mirror);
+        let b = inside.then(|| w.start_list(UNMAP, range, NotifyEvent::Clear));
+        w.enter_callback(UNMAP, None, LIST, Hook::ChangePte, range, false).exit_callback(
+            UNMAP,
+            LIST,
+            Hook::ChangePte,
+            true,
+        );
+        b.into_iter().for_each(|b| drop(w.end(UNMAP, b)));
+        w.expect(codes);
+    }
+}
