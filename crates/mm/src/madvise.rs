@@ -452,10 +452,20 @@ impl Mm {
         }
         let Some(pfn) = pte.mapped_pfn().filter(|_| !pte.is_special()) else { return };
         let lazy = self.mark_lazyfree(k, pfn);
+        if lazy {
+            self.tell_lazyfreed(k, vpn, pfn);
+        }
         let clean = pte.with_young(false).with_dirty(false);
         if lazy && clean != pte {
             ptes.set(k, vpn, clean);
             tlb.note(vpn);
+        }
+    }
+
+    /// Pages of a mapping that may lose them at any time keep nothing, whatever is written to them.
+    fn tell_lazyfreed(&self, k: &Kernel, vpn: Vpn, pfn: Pfn) {
+        if !self.find_vma(vpn).is_some_and(|vma| vma.flags().contains(VmFlags::DROPPABLE)) {
+            k.emit(EventKind::LazyFreed { pfn });
         }
     }
 

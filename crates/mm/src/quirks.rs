@@ -28,12 +28,14 @@ bitflags! {
         const FLUSH_BEFORE_UNLOCK_IN_MREMAP = 1 << 9;
         /// A write copies a page that a device has pinned, since somebody holds it. Fixed by 6c287605fd56, 2022.
         const REUSE_BY_EXCLUSIVITY = 1 << 10;
+        /// Reclaim drops a lazily freed page that a device has written since it was chosen. Fixed by 6c8e2a256915, 2022.
+        const RESTORE_LAZYFREE = 1 << 11;
     }
 }
 
 impl Quirks {
     /// Each by the name a scenario writes, with one line of what it does wrong.
-    pub const ALL: [(&'static str, Quirks, &'static str); 11] = [
+    pub const ALL: [(&'static str, Quirks, &'static str); 12] = [
         (
             "munmap-clears-before-start",
             Quirks::MUNMAP_CLEARS_BEFORE_START,
@@ -84,6 +86,11 @@ impl Quirks {
             "reuse-by-exclusivity",
             Quirks::REUSE_BY_EXCLUSIVITY,
             "a write copies a page that a device has pinned, since somebody holds it (fixed by 6c287605fd56, 2022)",
+        ),
+        (
+            "restore-lazyfree",
+            Quirks::RESTORE_LAZYFREE,
+            "reclaim drops a lazily freed page that a device has written since it was chosen (fixed by 6c8e2a256915, 2022)",
         ),
     ];
 

@@ -218,6 +218,10 @@ impl Machine {
             return frame.pins == 0;
         }
         let written = (old.is_dirty() || frame.flags.contains(FrameFlags::DIRTY)) && !droppable;
+        if self.config.quirks.contains(Quirks::RESTORE_LAZYFREE) {
+            // Only what CPUs wrote counts.
+            return !written;
+        }
         if written || !frame.flags.contains(FrameFlags::LAZYFREE) {
             self.with_frame(pfn, |f| f.flags = f.flags.difference(FrameFlags::LAZYFREE) | FrameFlags::DIRTY);
             return false;

@@ -20,6 +20,9 @@
 //! A device is judged only while the mapping lives that its translation was made in. What was known of a frame is what a
 //! new mapping of it is expected to show: so a child has its parent's contents, and a moved page those it had.
 //!
+//! A page that was freed lazily may lose what it holds to reclaim, but not what was stored to it since: reclaim is to leave such
+//! a page where it is.
+//!
 //! Not seen: a frame shared by mistake and writable by both, which looks like shared memory.
 
 use crate::book::{Book, BracketState, Line, Stamp};
@@ -60,6 +63,8 @@ struct Cleared {
     within: Option<BracketId>,
     /// It mapped a frame.
     frame: bool,
+    /// By reclaim, for good, although it was stored to since it was freed lazily.
+    dropped: bool,
 }
 
 /// Contents, and who showed them first.
@@ -80,6 +85,8 @@ enum By {
 #[derive(Debug, Default)]
 struct Frame {
     known: Option<Known>,
+    /// When it was freed lazily: the ordinal of the event.
+    lazy: Option<u64>,
     /// Rows of the pages that map it.
     mapped: SmallVec<[u32; 2]>,
 }
@@ -90,6 +97,7 @@ impl Coh {
         Variant::PudSet,
         Variant::CpuAccess,
         Variant::FrameFree,
+        Variant::LazyFreed,
         Variant::SpteSet,
         Variant::DeviceAccess,
     ])
@@ -110,8 +118,10 @@ impl Coh {
             EventKind::FrameFree { pfn } => {
                 if let Some(frame) = self.frames.get_mut(&pfn) {
                     frame.known = None;
+                    frame.lazy = None;
                 }
             }
+            EventKind::LazyFreed { pfn } => self.frames.entry(pfn).or_default().lazy = Some(book.stamp(e).at),
             EventKind::SpteSet { dev, sub, mm, vpn, .. } => {
                 let row = self.row((mm, vpn));
                 let life = self.pages.row(row).life;
@@ -164,7 +174,8 @@ impl Coh {
         let old = std::mem::replace(&mut gib.pte, new);
         match gib.cleared.take() {
             _ if new.is_none() => {
-                gib.cleared = Some(Cleared { by: e.task, within: bracket, frame: frame_of(old).is_some() });
+                gib.cleared =
+                    Some(Cleared { by: e.task, within: bracket, frame: frame_of(old).is_some(), dropped: false });
             }
             Some(Cleared { by, within: Some(within), .. }) if by == e.task && Some(within) == bracket => {}
             Some(_) => gib.life += 1,
@@ -175,22 +186,25 @@ impl Coh {
     fn pte_set(&mut self, book: &Book, e: &Event, key: (MmId, Vpn), new: Pte) {
         let bracket = book.covering(e.task, key.0, key.1).next().map(|b| b.id);
         let row = self.row(key);
+        let dropped = new.is_none() && book.in_reclaim(e.task) && self.is_written_lazyfree(row);
         let page = self.pages.row_mut(row);
         let old = std::mem::replace(&mut page.pte, new);
         let (left, taken) = (frame_of(old), frame_of(new));
         // A frame's contents go to a slot with or without the entry being cleared between.
         let mut goes_out = left.is_some();
+        let mut must_show = None;
         match page.cleared.take() {
             _ if new.is_none() => {
-                page.cleared = Some(Cleared { by: e.task, within: bracket, frame: left.is_some() });
+                page.cleared = Some(Cleared { by: e.task, within: bracket, frame: left.is_some(), dropped });
             }
             // Outside of a bracket nothing tells a replaced page from one that was unmapped and made anew.
-            Some(Cleared { by, within: Some(within), frame }) if by == e.task && Some(within) == bracket => {
+            Some(Cleared { by, within: Some(within), frame, .. }) if by == e.task && Some(within) == bracket => {
                 goes_out = frame;
             }
-            Some(_) => {
-                page.known = None;
+            Some(Cleared { dropped, .. }) => {
+                page.known = page.known.filter(|_| dropped);
                 page.life += 1;
+                must_show = page.known;
             }
             None => {}
         }
@@ -206,6 +220,17 @@ impl Coh {
             frame.mapped.retain(|r| *r != row);
         }
         self.shows(row, book.stamp(e), new, (left != taken).then_some(taken).flatten());
+        if must_show.is_some() {
+            self.pages.row_mut(row).known = must_show;
+        }
+    }
+
+    /// Whether what a page holds was stored after it was freed lazily.
+    fn is_written_lazyfree(&self, row: u32) -> bool {
+        let page = self.pages.row(row);
+        let lazy = frame_of(page.pte).and_then(|pfn| self.frames.get(&pfn)).and_then(|frame| frame.lazy);
+        let stored = page.known.filter(|known| known.by != By::Load).map(|known| known.at.at);
+        lazy.zip(stored).is_some_and(|(lazy, stored)| stored > lazy)
     }
 
     /// What a page shows through its new entry: what it did, or what is known of what it shows now.

@@ -39,7 +39,7 @@ variants! {
     RangeStart, RangeStarted, RangeEnd, BracketLeaked, CallbackEnter, CallbackExit,
     ReadBegin, ReadRetry, SetSeq,
     DeviceCreated, SpteSet, SpteClear, DeviceAccess,
-    ListReleased, SubscribeDeferred, PudSet,
+    ListReleased, SubscribeDeferred, LazyFreed, PudSet,
 }
 
 /// A set of kinds.

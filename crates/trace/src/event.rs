@@ -424,6 +424,11 @@ pub enum EventKind {
         /// Of which address space.
         mm: MmId,
     },
+    /// Frame table: a page was freed lazily (`MADV_FREE`): what it holds need not be kept, unless it is written from here on.
+    LazyFreed {
+        /// Its frame.
+        pfn: Pfn,
+    },
     /// Page-table accessor: an entry of a PUD table changed, which maps a GiB or nothing. Told once, not for each page: page
     /// `base + i` had `old.subpage(i)` and has `new.subpage(i)`.
     PudSet {

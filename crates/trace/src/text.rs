@@ -53,6 +53,7 @@ impl fmt::Display for EventKind {
                 write!(f, "cpu {} {mm} {} pfn {pfn} {value:#x}", rw(*write), vpn.addr())
             }
             Self::FrameAlloc { pfn } => write!(f, "frame {pfn} allocated"),
+            Self::LazyFreed { pfn } => write!(f, "frame {pfn} freed lazily"),
             Self::FrameFree { pfn } => write!(f, "frame {pfn} freed"),
             Self::PagePin { pfn } => write!(f, "pin {pfn}"),
             Self::PageUnpin { pfn } => write!(f, "unpin {pfn}"),

@@ -114,6 +114,11 @@ impl Book {
         self.task(task).map_or(0, |t| t.call_serial)
     }
 
+    /// Whether the task reclaims.
+    pub(crate) fn in_reclaim(&self, task: TaskId) -> bool {
+        self.task(task).is_some_and(|t| t.reclaim > 0)
+    }
+
     /// The brackets that `task` itself has open over the page, innermost first.
     pub(crate) fn covering(&self, task: TaskId, mm: MmId, vpn: Vpn) -> impl Iterator<Item = &Bracket> {
         self.open_in(task, mm).filter(move |b| b.range.pages.contains(vpn))

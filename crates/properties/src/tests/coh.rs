@@ -202,3 +202,33 @@ fn a_store_before_the_flush_of_a_fork_is_the_childs_as_well() {
     w.device_value(LIST, 0x11, 7, true, 2).cpu(B, 0x11, 7, false, 2).cpu(A, 0x11, 7, false, 2);
     assert!(!w.oracles().findings().iter().any(|f| f.code == Code::Coh));
 }
+
+#[test]
+fn what_was_stored_after_a_page_was_freed_lazily_is_not_lost_to_reclaim() {
+    let entry = rw(7);
+    let reclaimed = |w: &mut World, how: EventKind| {
+        w.ev(OTHER, how);
+        let b = w.open(OTHER, pages(0x11, 0x12), NotifyEvent::Clear);
+        w.started(OTHER, b, true).pte(OTHER, 0x11, entry, Pte::NONE).end(OTHER, b);
+    };
+    let start = EventKind::ReclaimStart { direct: false };
+    for (stored_after, how, zero_page, codes) in [
+        (true, start, false, &[Code::Coh][..]),
+        (true, start, true, &[Code::Coh]),
+        (false, start, false, &[]),
+        // An unmapping takes what is there.
+        (true, EventKind::ReclaimEnd { freed: 0 }, false, &[]),
+    ] {
+        let mut w = World::new();
+        w.ev(UNMAP, EventKind::FrameAlloc { pfn: Pfn(7) }).pte(UNMAP, 0x11, Pte::NONE, entry);
+        let lazy = EventKind::LazyFreed { pfn: Pfn(7) };
+        if stored_after {
+            w.ev(UNMAP, lazy).cpu(A, 0x11, 7, true, 1);
+        } else {
+            w.cpu(A, 0x11, 7, true, 1).ev(UNMAP, lazy);
+        }
+        reclaimed(&mut w, how);
+        let new = if zero_page { Pte::present(Pfn(0)).with_special(true) } else { ro(8) };
+        w.pte(UNMAP, 0x11, Pte::NONE, new).cpu(A, 0x11, new.pfn().map_or(0, |pfn| pfn.0), false, 0).expect(codes);
+    }
+}
