@@ -3,7 +3,7 @@
 use crate::prove::Witness;
 use crate::pulse::Pulse;
 use crate::recorded::Recorder;
-use mm_types::{MmId, Name, ObjId, TaskId};
+use mm_types::{MmId, Name, ObjId, Pfn, TaskId};
 use properties::Oracles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -133,6 +133,10 @@ pub(crate) struct Counts {
     in_time: BTreeSet<SubId>,
     /// References to pages that drivers have.
     pub(crate) held_pages: i64,
+    /// Which device a task does an operation of.
+    operating: BTreeMap<TaskId, Name>,
+    /// Who pinned, or holds, a page: devices, else tasks, in order.
+    pinned_by: BTreeMap<Pfn, Vec<Pinner>>,
     /// Device translations taken away by callbacks.
     pub(crate) revoked_in_callbacks: u64,
     /// Device translations published.
@@ -144,7 +148,49 @@ pub(crate) struct Counts {
     pub(crate) blocked_tasks: u64,
 }
 
+/// Who pinned a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pinner {
+    Device(Name),
+    Task(TaskId),
+}
+
 impl Counts {
+    /// The task does an operation of a device from now on, or of none.
+    pub(crate) fn operates(&mut self, task: TaskId, device: Option<Name>) {
+        match device {
+            Some(device) => drop(self.operating.insert(task, device)),
+            None => drop(self.operating.remove(&task)),
+        }
+    }
+
+    /// Who has pinned one of `nr_pages` frames.
+    pub(crate) fn pinners(&self, first: Pfn, nr_pages: u64) -> Vec<Pinner> {
+        let mut all: Vec<Pinner> = Vec::new();
+        for pinner in self.pinned_by.range(first..Pfn(first.0 + nr_pages)).flat_map(|(_, pinners)| pinners) {
+            if !all.contains(pinner) {
+                all.push(*pinner);
+            }
+        }
+        all
+    }
+
+    /// Which task has a lock.
+    pub(crate) fn holder(&self, lock: ObjId) -> Option<TaskId> {
+        let held = self.held.iter().find(|(_, held)| held.iter().any(|(obj, _)| *obj == lock));
+        held.map(|(task, _)| *task)
+    }
+
+    fn pinned(&mut self, task: TaskId, pfn: Pfn, more: bool) {
+        let who = self.operating.get(&task).map_or(Pinner::Task(task), |device| Pinner::Device(*device));
+        let pinners = self.pinned_by.entry(pfn).or_default();
+        if more {
+            pinners.push(who);
+        } else if let Some(at) = pinners.iter().rposition(|p| *p == who).or_else(|| pinners.len().checked_sub(1)) {
+            pinners.remove(at);
+        }
+    }
+
     /// Calls of `hook` of the subscriber called `name`.
     pub(crate) fn callbacks(&self, name: Name, hook: Hook) -> u64 {
         self.callbacks.get(&(name, hook)).copied().unwrap_or(0)
@@ -163,8 +209,14 @@ impl Counts {
     /// What LIFE judges besides the state at the end.
     fn life(&mut self, event: &Event) {
         match event.kind {
-            EventKind::PagePin { .. } => self.held_pages += 1,
-            EventKind::PageUnpin { .. } => self.held_pages -= 1,
+            EventKind::PagePin { pfn } => {
+                self.held_pages += 1;
+                self.pinned(event.task, pfn, true);
+            }
+            EventKind::PageUnpin { pfn } => {
+                self.held_pages -= 1;
+                self.pinned(event.task, pfn, false);
+            }
             EventKind::MmExit { mm } => {
                 self.exited.insert(mm);
             }

@@ -44,6 +44,7 @@ mod pulse;
 pub mod recorded;
 mod registry;
 mod report;
+mod request;
 mod schedulers;
 mod script;
 mod settings;

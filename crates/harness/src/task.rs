@@ -4,6 +4,7 @@ use crate::compile::{Map, Step, TaskStep};
 use crate::devices::{call_args, with_lock};
 use crate::globals::{GlobalStep, Held};
 use crate::operations;
+use crate::request;
 use crate::world::{Live, touch};
 use ksync::{Kernel, current};
 use mm_types::{Gfp, Name, PageRange};
@@ -127,14 +128,16 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
             Ok(())
         }
         TaskStep::Alloc { nr_pages, gfp } => alloc(*gfp, *nr_pages),
-        TaskStep::ReclaimRange { mm, pages } => enough(live.mm(*mm)?.reclaim_pages(*pages), pages.nr_pages()),
-        TaskStep::ReclaimPages { nr_pages } => enough(live.machine().shrink(*nr_pages), *nr_pages),
-        TaskStep::Compact { mm, pages } => compact(live, *mm, *pages),
+        TaskStep::ReclaimRange { mm, pages } => request::reclaim_range(live, *mm, *pages),
+        TaskStep::ReclaimPages { nr_pages } => request::reclaim_pages(live, *nr_pages),
+        TaskStep::Compact { mm, pages } => request::compact(live, *mm, *pages),
         TaskStep::Call { device, operation, arguments } => {
             let device = live.device(*device)?;
             let point = operation_point(device.driver.name(), *operation);
             current(|k| k.sync_reached(point));
+            live.operates(Some(device.driver.name()));
             let done = device.driver.op(*operation, &call_args(&*device.driver, *operation, arguments));
+            live.operates(None);
             current(|k| k.sync_passed(point));
             done.map_err(|e| format!("{point} failed: {e}"))
         }
@@ -185,21 +188,6 @@ fn notify(live: &Live, nonblock: bool, mm: usize, pages: PageRange, body: impl F
     body();
     bracket.end();
     Ok(())
-}
-
-/// Whether reclaim met its request.
-fn enough(freed: u64, asked: u64) -> Result<(), String> {
-    if freed < asked { Err(format!("reclaim: {freed} of {asked} pages freed")) } else { Ok(()) }
-}
-
-/// `compact MM RANGE`; a page that stays where it was is worth a note.
-fn compact(live: &Live, mm: usize, pages: PageRange) -> Result<(), String> {
-    let done = live.mm(mm)?.compact(pages);
-    match (done.busy, done.no_memory) {
-        (0, 0) => Ok(()),
-        (busy, 0) => Err(format!("compact: {} pages moved, {busy} busy", done.moved)),
-        (busy, none) => Err(format!("compact: {} pages moved, {busy} busy, no frame for {none}", done.moved)),
-    }
 }
 
 fn mmap(live: &Live, mm: usize, map: &Map) -> Result<(), String> {

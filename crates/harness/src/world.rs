@@ -15,16 +15,16 @@ use crate::registry::Registry;
 use crate::report::{Found, IDENT, RunReport, lock_rule};
 use crate::shrink::Essence;
 use crate::task;
-use crate::token::{Origin, Token};
+use crate::token::{Mode, Origin, Token};
 use crate::trail::{Recorder, Trail};
 use crate::verdict::{Facts, judge_assertions, judge_codes};
-use ksync::{AtPoint, Kernel, KernelConfig, PagePick};
+use ksync::{AtPoint, Kernel, KernelConfig, PagePick, current};
 use lockdep::Lockdep;
 use mm::vma::{MapFlags, MmapArgs, MmapBacking, Placement};
 use mm::{Machine, MachineConfig, Mm};
 use mm_types::{Name, PAGE_SIZE, PageRange, Pgoff, TaskId, VmFlags};
 use mmu_notifier::{Annotations, Framework};
-use properties::Code as Rule;
+use properties::{Code as Rule, Finding};
 use sched::Scheduler;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -56,6 +56,8 @@ pub(crate) struct Live {
     pub(crate) globals: Globals,
     notes: RefCell<Vec<String>>,
     checks: RefCell<Vec<FailedCheck>>,
+    /// Requests for memory pressure of which nothing could be done.
+    unmet: RefCell<Vec<Finding>>,
     pub(crate) gone: RefCell<Gone>,
     /// Told of each statement that begins.
     pub(crate) pulse: Option<Arc<Pulse>>,
@@ -82,6 +84,7 @@ impl Live {
             globals: Globals::build(k, &experiment.code.globals),
             notes: RefCell::default(),
             checks: RefCell::default(),
+            unmet: RefCell::default(),
             gone: RefCell::default(),
             pulse,
         }
@@ -109,6 +112,22 @@ impl Live {
     pub(crate) fn failed(&self, k: &Kernel, frame: Name, text: &str) {
         let failed = FailedCheck { frame, text: text.to_owned(), step: k.steps(), task: k.current_task() };
         self.checks.borrow_mut().push(failed);
+    }
+
+    /// Writes down that nothing of a request could be done.
+    pub(crate) fn unmet(&self, finding: Finding) {
+        self.unmet.borrow_mut().push(finding);
+    }
+
+    /// The current task does an operation of this device from now on.
+    pub(crate) fn operates(&self, device: Option<Name>) {
+        let task = current(Kernel::current_task);
+        self.judge.borrow_mut().counts.operates(task, device);
+    }
+
+    /// The address spaces that are there.
+    pub(crate) fn all_mms(&self) -> Vec<Arc<Mm>> {
+        self.mms.borrow().iter().flatten().cloned().collect()
     }
 
     /// An address space.
@@ -211,6 +230,10 @@ impl World {
         findings.extend(judge.oracles.findings().iter().map(Found::from_oracle));
         findings.extend(kept(&live, &end, self.kernel.steps()).iter().map(Found::from_oracle));
         findings.extend(live.checks.borrow().iter().map(FailedCheck::found));
+        // In a run of an exploration, who pins a page and when is chance.
+        if matches!(&origin, Origin::Recipe(recipe) if recipe.mode == Mode::Benign) {
+            findings.extend(live.unmet.borrow().iter().map(Found::from_oracle));
+        }
         findings.sort_by_key(|f| f.step);
         let edges = self.kernel.lock_edges();
         let facts =

@@ -27,7 +27,7 @@ fn clean(body: &str) -> RunReport {
 }
 
 #[track_caller]
-fn found(body: &str, code: &str) {
+fn found(body: &str, code: &str) -> RunReport {
     let report = run(&format!("scenario \"test\"\n{body}"));
     assert!(
         report.findings.iter().any(|f| f.code == code),
@@ -35,6 +35,7 @@ fn found(body: &str, code: &str) {
         report.findings,
         report.log.join("\n")
     );
+    report
 }
 
 const MM: &str = "mm A { vma 0x10000..0x50000 rw anon  touch 0x10000..0x14000 }\n";
@@ -127,7 +128,8 @@ fn reclaim_of_named_pages_reaches_the_device_and_swap_brings_them_back() {
 
 #[test]
 fn a_request_that_reclaim_cannot_meet_says_so() {
-    let report = clean(&format!("machine {{ swap 0M }}\n{MM}task t {{ reclaim A 0x10000..0x11000 }}"));
+    let body = format!("machine {{ swap 0M }}\n{MM}task t {{ reclaim A 0x10000..0x11000 }}");
+    let report = found(&body, "PROG-REQUEST");
     assert_eq!(report.notes.len(), 1, "{:?}", report.notes);
     assert!(report.notes[0].contains("0 of 1 pages freed"), "{:?}", report.notes);
 }

@@ -388,6 +388,13 @@ impl Machine {
         if pfn.0 < FIRST_BLOCK { pfn } else { self.frames.lock().head(pfn) }
     }
 
+    /// The frames of the folio that a frame is a part of, for reports.
+    #[must_use]
+    pub fn folio_of(&self, pfn: Pfn) -> std::ops::RangeInclusive<Pfn> {
+        let head = self.head(pfn);
+        head..=Pfn(head.0 + if self.is_huge(pfn) { BLOCK_FRAMES - 1 } else { 0 })
+    }
+
     /// Whether a frame is a part of a huge page (`folio_test_large()`).
     pub(crate) fn is_huge(&self, pfn: Pfn) -> bool {
         pfn.0 >= FIRST_BLOCK && self.frames.lock().folio(pfn).is_some()

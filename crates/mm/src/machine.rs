@@ -287,6 +287,11 @@ impl Machine {
     }
 
     /// The lock of a folio. The kernel keeps one bit and hashed wait queues; here a lock is made when first needed.
+    /// Whether somebody has the lock of a folio.
+    pub(crate) fn is_folio_locked(&self, head: Pfn) -> bool {
+        self.folio_locks.lock().get(&head).is_some_and(|lock| lock.is_locked())
+    }
+
     pub(crate) fn folio_lock(&self, pfn: Pfn) -> FolioLock {
         let pfn = self.head(pfn);
         let mut locks = self.folio_locks.lock();

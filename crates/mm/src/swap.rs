@@ -59,6 +59,12 @@ impl Machine {
         swap.capacity.saturating_sub(swap.used)
     }
 
+    /// Whether a page could go to swap.
+    pub(crate) fn has_free_swap(&self) -> bool {
+        let swap = self.swap.lock();
+        swap.used < swap.capacity
+    }
+
     /// `add_to_swap()`: a slot for a page, which enters the swap cache. The cache takes a reference. Folio lock held.
     pub(crate) fn add_to_swap(&self, k: &Kernel, pfn: Pfn) -> Option<u64> {
         let slot = {

@@ -66,6 +66,8 @@ codes! {
     ProgDeadlock = "PROG-DEADLOCK": "tasks wait for each other, or for something that never comes",
     /// The run did not end within its bound.
     ProgLivelock = "PROG-LIVELOCK": "the run did not end within its bound",
+    /// Nothing of what a statement asks of reclaim or compaction could be done. Made by whoever runs scenarios.
+    ProgRequest = "PROG-REQUEST": "nothing of what was asked of reclaim or compaction could be done",
     /// A `check` of the scenario. Made by whoever runs scenarios.
     Check = "CHECK": "a check of the scenario does not hold",
     /// A task panicked.

@@ -15,7 +15,7 @@ macro_rules! pages {
 
 pages! {
     "LD-CIRCULAR", "LD-RECURSIVE", "LD-UNLOCK", "LD-IRQ", "LD-WAIT", "LD-HELD", "LD-RCU", "LD-MISUSE", "ORD-CLEAR", "ORD-PAIR",
-    "ORD-CALLBACK", "STALE", "STALE-HARM", "SEQ", "COH", "CTX", "LIFE", "PROG-DEADLOCK", "PROG-LIVELOCK", "CHECK", "PANIC", "CONFORM-ERROR", "CONFORM-IDLE", "CONFORM-HANG",
+    "ORD-CALLBACK", "STALE", "STALE-HARM", "SEQ", "COH", "CTX", "LIFE", "PROG-DEADLOCK", "PROG-LIVELOCK", "PROG-REQUEST", "CHECK", "PANIC", "CONFORM-ERROR", "CONFORM-IDLE", "CONFORM-HANG",
     "CONFORM-CRASH",
 }
 
@@ -29,7 +29,7 @@ scenarios! {
     "userptr-reclaim.mms", "unmap-under-callback-lock.mms", "quirk-clears-before-start.mms", "quirk-unpaired-end.mms",
     "quirk-callback-after-unregister.mms", "mirror-ignores-protection.mms", "mirror-ignores-unmap.mms",
     "mirror-skips-retry.mms", "mirror-keeps-old-frame.mms", "mirror-keeps-subscription.mms", "alloc-under-spinlock.mms", "mutex-under-spinlock.mms",
-    "retry-without-read-begin.mms", "lost-invalidation.mms",
+    "retry-without-read-begin.mms", "lost-invalidation.mms", "reclaim-pinned.mms",
 }
 
 /// What a page's line begins with that names the scenario to run.
