@@ -12,9 +12,10 @@ mm A {
 
 device gpu0 : i915_userptr(A, 0x10000..0x20000)
 
+# First, since a page that the ioctl has pinned already cannot be had.
+task pressure { reclaim A 0x14000..0x15000 }
 task ioctl { gpu0.get_pages 0x12000..0x20000 }
 task unmap { munmap A 0x10000..0x12000 }
-task pressure { reclaim A 0x14000..0x15000 }
 
 never { deadlock, stale, inversion }
 

@@ -242,6 +242,22 @@ const ROWS: &[Row] = &[
         twin: &[Edit("        read_begin\n", ""), Edit("retry {", "retry { read_begin")],
     },
     Row {
+        code: "PROG-REQUEST",
+        proof: "reclaim-pinned.mms",
+        wrong: Shipped("reclaim-pinned.mms"),
+        run: &["PROG-REQUEST"],
+        also: &[],
+        twin: &[Edit("    rdma.pin 0x10000..0x11000\n", "")],
+    },
+    Row {
+        code: "STALE",
+        proof: "mirror-dax.mms",
+        wrong: Shipped("mirror-dax.mms"),
+        run: &["STALE"],
+        also: &[],
+        twin: NO_MUTANT,
+    },
+    Row {
         code: "LD-WAIT",
         proof: "mutex-under-spinlock.mms",
         wrong: Shipped("mutex-under-spinlock.mms"),

@@ -82,15 +82,19 @@ fn unmet(live: &Live, done: u64, title: &str, why: Vec<String>) -> Result<(), St
     Err(note)
 }
 
-/// What is in the way of the first pages that stay; of pages that are not mapped, the first one only.
+/// What is in the way of the first pages that stay; of those that are not mapped the first, and last.
 fn obstacles(live: &Live, mm: &Mm, pages: PageRange, asked: Pressure) -> Vec<String> {
-    let mut unmapped = false;
-    let stays = pages.iter().filter_map(|vpn| {
-        let (obstacle, pfn) = mm.obstacle(vpn, asked)?;
-        let again = obstacle == Obstacle::NotMapped && std::mem::replace(&mut unmapped, true);
-        (!again).then(|| line(live, vpn, obstacle, pfn))
+    let mut unmapped = None;
+    let stays = pages.iter().filter_map(|vpn| match mm.obstacle(vpn, asked)? {
+        (Obstacle::NotMapped, _) => {
+            unmapped = unmapped.or(Some(vpn));
+            None
+        }
+        (obstacle, pfn) => Some(line(live, vpn, obstacle, pfn)),
     });
-    stays.take(TOLD).collect()
+    let mut told: Vec<String> = stays.take(TOLD).collect();
+    told.extend(unmapped.map(|vpn| line(live, vpn, Obstacle::NotMapped, None)));
+    told
 }
 
 fn first_unreclaimable(live: &Live, mm: &Mm, pages: PageRange) -> Option<String> {

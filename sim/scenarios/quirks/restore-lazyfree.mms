@@ -10,7 +10,7 @@ quirks { restore-lazyfree }
 mm A { vma 0x10000..0x50000 rw anon  touch 0x10000..0x14000 }
 
 device dma : list(A) {
-    op use(range) { fault range  map range }
+    op use(range) { pin range  map range  unpin range }
     on start(range) { zap range }
 }
 

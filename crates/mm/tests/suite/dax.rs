@@ -4,8 +4,8 @@ use crate::common::{Context, World, bytes, pages, register};
 use crate::huge::{GIB, announced, world};
 use crate::recorded::RW;
 use mm::vma::{MapFlags, MmapArgs, MmapBacking, MremapFlags};
-use mm::{Advice, FaultError, Mm, PageRange, device};
-use mm_types::{Errno, Prot, VirtAddr, Vpn};
+use mm::{Advice, FaultError, Mm, device};
+use mm_types::{Errno, PageRange, Prot, VirtAddr, Vpn};
 use std::sync::Arc;
 use trace::{EventKind, NotifyEvent};
 

@@ -4,7 +4,7 @@
 
 use ksync::{Completion, Kernel, KernelConfig, Mutex, RwSem, Scheduler};
 use lockdep::Lockdep;
-use mm_types::{Errno, MmId, Name, ObjId, PageRange, Vpn};
+use mm_types::{Errno, MmId, Name, ObjId, PageRange, Pte, Vpn};
 use mmu_notifier::{
     Annotations, Framework, Hooks, IntervalNotifier, IntervalSub, MmHost, Notifier, Subscriptions, WouldBlock,
 };
