@@ -63,6 +63,10 @@ pub struct Remaining {
     pub estimate: u64,
 }
 
+/// Called from time to time with what says, when asked, how far an exploration is; to say takes a look at all that is shared.
+/// [`ControlFlow::Break`] ends the exploration.
+pub type Watch<'a> = dyn Fn(&dyn Fn() -> Remaining) -> ControlFlow<()> + 'a;
+
 /// The result of an exploration of all traces.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Exhausted<G> {
@@ -102,7 +106,7 @@ pub fn exhaust<P: Program, G: Gather<P::Report>>(
     program: &P,
     plan: &ExhaustPlan,
     empty: &(impl Fn() -> G + Sync),
-    progress: &dyn Fn(Remaining) -> ControlFlow<()>,
+    progress: &Watch<'_>,
 ) -> Exhausted<G> {
     let epoch = AtomicU64::new(0);
     let (turns, to_do) = unbounded();
@@ -260,7 +264,7 @@ impl<'a, G, F: Fn() -> G> Collector<'a, G, F> {
         mut self,
         turns: Sender<Turn>,
         parts: &Receiver<Option<Part<G>>>,
-        progress: &dyn Fn(Remaining) -> ControlFlow<()>,
+        progress: &Watch<'_>,
     ) -> Exhausted<G>
     where
         G: Gather<R>,
@@ -278,7 +282,7 @@ impl<'a, G, F: Fn() -> G> Collector<'a, G, F> {
             if self.out.contains_key(&part.number) {
                 early.insert(part.number, part);
             }
-            if self.ended == Ended::AllRuns && progress(self.remaining()).is_break() {
+            if self.ended == Ended::AllRuns && progress(&|| self.remaining()).is_break() {
                 self.end(Ended::Interrupted);
             }
         }

@@ -28,7 +28,7 @@ mod replay;
 mod strategy;
 mod worker;
 
-pub use exhaust::{Division, ExhaustPlan, Exhausted, Gather, Remaining, exhaust};
+pub use exhaust::{Division, ExhaustPlan, Exhausted, Gather, Remaining, Watch, exhaust};
 pub use exhaustive::{Bounds, Course, CourseScheduler, Exhaustive, Flaw, Tally};
 pub use explore::{Ended, Explored, explore};
 pub use plan::Plan;

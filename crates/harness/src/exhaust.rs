@@ -6,13 +6,12 @@ use crate::report::{Found, conclusion};
 use crate::token::{Origin, Token};
 use crate::verdict::{self, Verdict};
 use crate::world::{Brief, World};
-use explore::{Bounds, Course, CourseScheduler, Ended, ExhaustPlan, Exhausted, Gather, Program, Remaining, Tally};
+use explore::{Bounds, Course, CourseScheduler, Ended, ExhaustPlan, Exhausted, Gather, Program, Tally, Watch};
 use lockdep::Lockdep;
 use properties::Code;
 use sched::Scheduler;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// What an exploration of all traces found. Complete, it is a proof: no schedule of the scenario shows anything else.
@@ -226,11 +225,7 @@ impl Best {
     }
 }
 
-pub(crate) fn exhaust(
-    experiment: &Experiment,
-    plan: &ExhaustPlan,
-    progress: &dyn Fn(Remaining) -> ControlFlow<()>,
-) -> ExhaustReport {
+pub(crate) fn exhaust(experiment: &Experiment, plan: &ExhaustPlan, progress: &Watch<'_>) -> ExhaustReport {
     let program = Traces { experiment, lockdep: Lockdep::new() };
     let Exhausted { gathered, tally, complete, estimate, ended } =
         explore::exhaust(&program, plan, &Kept::default, progress);

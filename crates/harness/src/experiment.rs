@@ -11,7 +11,7 @@ use crate::schedulers::scheduler_of;
 use crate::settings;
 use crate::token::{Mode, Origin, Recipe, Token};
 use crate::world::{Brief, World};
-use explore::{ExhaustPlan, Remaining};
+use explore::{ExhaustPlan, Watch};
 use lockdep::Lockdep;
 use scenario::{Diagnostic, Scenario, Span};
 use std::fmt;
@@ -179,7 +179,7 @@ impl Experiment {
 
     /// One run of each trace: every schedule, up to the order of operations that commute.
     #[must_use]
-    pub fn exhaust(&self, plan: &ExhaustPlan, progress: &dyn Fn(Remaining) -> ControlFlow<()>) -> ExhaustReport {
+    pub fn exhaust(&self, plan: &ExhaustPlan, progress: &Watch<'_>) -> ExhaustReport {
         crate::exhaust::exhaust(self, plan, progress)
     }
 

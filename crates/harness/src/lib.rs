@@ -58,7 +58,7 @@ mod trail;
 mod verdict;
 mod world;
 
-pub use ::explore::{Bounds, Division, ExhaustPlan, Remaining};
+pub use ::explore::{Bounds, Division, ExhaustPlan, Remaining, Watch};
 pub use conformance::conformance;
 pub use coverage::Covered;
 pub use driver_model as drivers;

@@ -369,7 +369,7 @@ impl Kernel {
 
     #[inline]
     pub(crate) fn with_task<R>(&self, f: impl FnOnce(&mut TaskCx) -> R) -> R {
-        f(&mut self.tasks.borrow_mut()[self.sched.current().0 as usize])
+        f(self.tasks.borrow_mut().row(self.sched.current()))
     }
 
     /// The class with this name and subclass, made on first use. A name has one sort of lock.
@@ -427,10 +427,12 @@ impl Kernel {
         let Some(run) = &self.lockdep else { return };
         let task = self.sched.current();
         let mut tasks = self.tasks.borrow_mut();
-        let cx = &mut tasks[task.0 as usize];
+        let cx = tasks.row(task);
         let site = Site { location: at, frame: cx.frame };
         let verdict = what(&mut run.borrow_mut(), &mut cx.held, site);
-        self.mark_reports(verdict.reports().len(), task);
+        if !verdict.is_ok() {
+            self.mark_reports(verdict.reports().len(), task);
+        }
     }
 
     /// Tells the validator that the current task takes a lock.
@@ -490,11 +492,10 @@ impl Kernel {
         self.tell(Location::caller(), |run, held, site| run.assert(held, assertion, site));
     }
 
+    #[cold]
     fn mark_reports(&self, new: usize, task: TaskId) {
-        if new > 0 {
-            let step = self.sched.steps();
-            self.report_marks.borrow_mut().extend(std::iter::repeat_n((step, task), new));
-        }
+        let step = self.sched.steps();
+        self.report_marks.borrow_mut().extend(std::iter::repeat_n((step, task), new));
     }
 
     /// What the validator reported in this run, in order.
@@ -582,15 +583,14 @@ impl Kernel {
     /// The current task has taken the lock, or queues for it: those who now can no longer take it contend for it.
     #[inline]
     pub(crate) fn shut(&self, obj: ObjId, from: Availability, to: Availability) {
-        let shut = self.sched.set_availability(obj, from, to);
-        if shut > 0 && self.observing() {
-            self.emit_contended(obj, shut);
+        let shuts = self.sched.set_availability(obj, from, to);
+        if shuts && self.observing() {
+            self.emit_contended(obj, from, to);
         }
     }
 
-    fn emit_contended(&self, obj: ObjId, shut: usize) {
-        let all = self.sched.shut_out(obj);
-        for &task in &all[all.len() - shut..] {
+    fn emit_contended(&self, obj: ObjId, from: Availability, to: Availability) {
+        for task in self.sched.shut_by(obj, from, to) {
             let wait = self.tasks.borrow()[task.0 as usize].wait;
             if let Some(WaitSite { waits: Waits::Lock(class, mode), .. }) = wait
                 && let Some(lock) = self.lock_ref(class, obj)

@@ -71,6 +71,15 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
         false
     }
 
+    /// As [`RawLock::try_take`], where tasks are coroutines: nobody else is at it, and an atomic exchange would be dear.
+    #[inline]
+    fn try_take_alone(&self) -> bool {
+        let seen = self.state.load(Ordering::Relaxed);
+        self.state.store(seen | TAKEN, Ordering::Relaxed);
+        seen & TAKEN == 0
+    }
+
+    #[inline]
     fn availability(&self) -> Availability {
         if self.state.load(Ordering::Relaxed) & TAKEN == 0 { Availability::FREE } else { Availability::TAKEN }
     }
@@ -89,7 +98,7 @@ impl<const SLEEPS: bool> RawLock<SLEEPS> {
             self.lock_thread();
         } else {
             k.acquire(Op::take_exclusive(self.obj), self.availability(), class, LockMode::Exclusive, at);
-            assert!(self.try_take(), "a task was chosen to take a lock that is taken");
+            assert!(self.try_take_alone(), "a task was chosen to take a lock that is taken");
             k.shut(self.obj, Availability::FREE, Availability::TAKEN);
         }
         k.memory_acquire(self.obj, Hold::Exclusive);
@@ -215,8 +224,8 @@ impl<const SLEEPS: bool> Drop for Opens<'_, SLEEPS> {
 }
 
 #[expect(unsafe_code, reason = "lock_api's raw traits are unsafe to implement")]
-// SAFETY: `try_take` is the only place that sets TAKEN, by compare-and-swap from a state without it, and a lock
-// operation returns only after it succeeded; `unlock` is called by the holder (contract of the trait) and is the only
+// SAFETY: `try_take` sets TAKEN by compare-and-swap from a state without it, and `try_take_alone` where no other thread can
+// come between, saying whether it was set; nothing else sets it, and a lock operation returns only after one succeeded; `unlock` is called by the holder (contract of the trait) and is the only
 // place that clears it. While a run is torn down a lock operation on a taken lock panics instead of returning.
 unsafe impl<const SLEEPS: bool> lock_api::RawMutex for RawLock<SLEEPS> {
     const INIT: Self = Self::new(ClassIdx::ANONYMOUS, ObjId::NONE);

@@ -2,7 +2,7 @@
 
 use crate::class::ClassIdx;
 use lockdep::Held;
-use mm_types::{Name, ObjId};
+use mm_types::{Name, ObjId, TaskId};
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use trace::LockMode;
@@ -67,6 +67,13 @@ impl TaskTable {
     pub(crate) fn reset(&mut self) {
         self.len = 1;
         self.rows[0].renew();
+    }
+
+    /// A task that there is.
+    #[inline]
+    pub(crate) fn row(&mut self, task: TaskId) -> &mut TaskCx {
+        debug_assert!((task.0 as usize) < self.len);
+        &mut self.rows[task.0 as usize]
     }
 
     pub(crate) fn push(&mut self, name: Name) {

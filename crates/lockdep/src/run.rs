@@ -37,6 +37,7 @@ pub enum Verdict {
 impl Verdict {
     /// Whether nothing new was reported.
     #[must_use]
+    #[inline]
     pub const fn is_ok(self) -> bool {
         matches!(self, Self::Ok)
     }

@@ -3,8 +3,10 @@
 use crate::Access;
 use crate::engine::{SETUP, Sched, State};
 use crate::log::Effect;
+use crate::task::{Task, TaskYielder};
 use crate::{Op, TaskState};
 use mm_types::{ObjId, TaskId};
+use smallvec::SmallVec;
 
 /// Who has an object: what decides whether a task that stands before an operation that takes it can be chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
@@ -46,13 +48,19 @@ impl Sched {
     /// In the setup context, if the object cannot be taken: nobody could give it back.
     #[inline]
     pub fn acquire(&self, op: Op, now: Availability) {
-        let yielder = if op.enabled(now) { self.decide(op) } else { self.decide_shut_out(op) };
+        let yielder = if self.behind.get() {
+            self.decide_behind(op, now)
+        } else if op.enabled(now) {
+            self.decide(op)
+        } else {
+            self.decide_shut_out(op)
+        };
         if let Some(yielder) = yielder {
             crate::run::suspend(yielder);
         }
     }
 
-    fn decide_shut_out(&self, op: Op) -> Option<*const crate::task::TaskYielder> {
+    fn decide_shut_out(&self, op: Op) -> Option<*const TaskYielder> {
         let me = self.current.get();
         if self.tearing_down() {
             return None;
@@ -66,19 +74,34 @@ impl Sched {
         }
         let state = &mut *self.state.borrow_mut();
         state.tasks[me.0 as usize].op = op;
+        self.decide_among_others(state)
+    }
+
+    /// Decides who runs instead of the current task, which stands before taking an object that it cannot take.
+    #[inline]
+    pub(crate) fn decide_among_others(&self, state: &mut State) -> Option<*const TaskYielder> {
+        let me = self.current.get();
         state.shut_out(me);
         self.switch_away(state, me)
     }
 
     /// Says that the current task's operation changed who has `object`. Tasks that stand before taking it can be
-    /// chosen, or no longer. Returns how many no longer: they are the last of [`Sched::shut_out`]. Not a scheduling
-    /// point; does nothing while tearing down.
+    /// chosen, or no longer: whether there may be some of the latter ([`Sched::shut_by`]). Not a scheduling point; does
+    /// nothing while tearing down.
     #[inline]
-    pub fn set_availability(&self, object: ObjId, from: Availability, to: Availability) -> usize {
+    pub fn set_availability(&self, object: ObjId, from: Availability, to: Availability) -> bool {
+        if self.behind.get() { self.change_behind(object, from, to) } else { self.change_now(object, from, to) }
+    }
+
+    fn change_now(&self, object: ObjId, from: Availability, to: Availability) -> bool {
         if self.tearing_down() {
-            return 0;
+            return false;
         }
-        let state = &mut *self.state.borrow_mut();
+        self.change(&mut self.state.borrow_mut(), object, from, to)
+    }
+
+    #[inline]
+    pub(crate) fn change(&self, state: &mut State, object: ObjId, from: Availability, to: Availability) -> bool {
         if self.logging.get() {
             state.log.effect(object, Effect { from, to });
         }
@@ -92,13 +115,24 @@ impl Sched {
         {
             return state.shut(object, to, self.current.get());
         }
-        0
+        false
     }
 
-    /// The tasks that stand before taking `object` and cannot, by the time since when.
-    pub fn shut_out(&self, object: ObjId) -> Vec<TaskId> {
+    /// The tasks that stand before taking `object` and cannot any more since it changed in this way: those that are interrupted,
+    /// then the others, by id.
+    #[must_use]
+    pub fn shut_by(&self, object: ObjId, from: Availability, to: Availability) -> SmallVec<[TaskId; 8]> {
         let state = self.state.borrow();
-        state.shut_out.iter().copied().filter(|task| state.tasks[task.0 as usize].op.object == object).collect()
+        // What the current task stands before is what it has just done.
+        let shut = |&(id, task): &(TaskId, &Task)| {
+            let op = task.op;
+            let lives = !matches!(task.state, TaskState::Finished | TaskState::Unwound);
+            lives && id != self.current.get() && op.object == object && op.enabled(from) && !op.enabled(to)
+        };
+        let tasks = || (0..).map(TaskId).zip(&state.tasks).filter(shut);
+        let (interrupted, others) =
+            (tasks().filter(|(_, task)| task.frozen > 0), tasks().filter(|(_, task)| task.frozen == 0));
+        interrupted.chain(others).map(|(id, _)| id).collect()
     }
 }
 
@@ -130,19 +164,19 @@ impl State {
         }
     }
 
-    fn shut(&mut self, object: ObjId, now: Availability, current: TaskId) -> usize {
-        let mut shut = if self.cpus.is_empty() { 0 } else { self.shut_interrupted(object, now) };
+    fn shut(&mut self, object: ObjId, now: Availability, current: TaskId) -> bool {
+        let interrupted = if self.cpus.is_empty() { 0 } else { self.shut_interrupted(object, now) };
+        let before = self.runnable.len();
         let mut at = 0;
         while let Some(&task) = self.runnable.get(at) {
             let op = self.tasks[task.0 as usize].op;
             // What the current task stands before is what it has just done.
             if task != current && op.object == object && !op.enabled(now) {
                 self.shut_out(task);
-                shut += 1;
             } else {
                 at += 1;
             }
         }
-        shut
+        interrupted > 0 || self.runnable.len() < before
     }
 }

@@ -31,7 +31,7 @@ impl Sched {
             self.now_ns.set(now);
             state.expire(now);
             if self.logging.get() {
-                state.log.step(crate::engine::SETUP, Op::LOCAL, &[], None);
+                state.log.step(crate::engine::SETUP, Op::LOCAL, &[], None, false);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The engine: its state, and everything that does not switch.
 
 use crate::interrupt::{Context, Gates};
+use crate::kept::Current;
 use crate::log::{Picked, RunLog};
 use crate::outcome::StopReason;
 use crate::panic_hook;
@@ -34,6 +35,9 @@ pub struct Sched {
     pub(crate) interrupts: Cell<bool>,
     /// Whether the scheduler wants the steps.
     pub(crate) logging: Cell<bool>,
+    /// Whether steps of the run before are done again and who can be chosen is not known (`kept.rs`). Never while tearing
+    /// down, nor outside a run.
+    pub(crate) behind: Cell<bool>,
     /// Never borrowed across a switch or a call of foreign code other than the scheduler's.
     pub(crate) state: RefCell<State>,
 }
@@ -41,11 +45,12 @@ pub struct Sched {
 pub(crate) struct State {
     /// Indexed by task id; entry 0 is the setup context.
     pub(crate) tasks: Vec<Task>,
+    /// Who can be chosen, unless the run is behind.
     /// invariant: ascending
     pub(crate) runnable: Vec<TaskId>,
     /// Who waits on what, in order of arrival.
     pub(crate) waiters: Vec<(ObjId, TaskId)>,
-    /// Who stands before taking an object that cannot be taken, by the time since when.
+    /// Who stands before taking an object that cannot be taken, in no order; as `runnable`.
     pub(crate) shut_out: Vec<TaskId>,
     /// Pending timeouts of blocked tasks, in order of arrival.
     pub(crate) deadlines: Vec<(u64, TaskId)>,
@@ -59,6 +64,8 @@ pub(crate) struct State {
     pub(crate) recorded: usize,
     /// The steps, while `logging`.
     pub(crate) log: RunLog,
+    /// While the run is behind.
+    pub(crate) current: Current,
     /// Chosen to be resumed next.
     pub(crate) next: Option<TaskId>,
     /// How the run ends, once that is known.
@@ -71,6 +78,16 @@ impl State {
         self.schedule.truncate(self.recorded);
         self.schedule.push(choice);
         self.recorded += 1;
+    }
+
+    /// As [`State::record`], of a choice that the run before made as well.
+    pub(crate) fn record_again(&mut self, choice: Choice) {
+        if self.schedule.get(self.recorded) == Some(&choice) {
+            self.recorded += 1;
+        } else {
+            // Other options, or another moment: the run is not what it was.
+            self.record(choice);
+        }
     }
 }
 
@@ -90,6 +107,7 @@ impl Sched {
             can_ask: Cell::new(false),
             interrupts: Cell::new(false),
             logging: Cell::new(false),
+            behind: Cell::new(false),
             state: RefCell::new(State {
                 tasks: vec![Task::new(Name::new("setup"), None)],
                 runnable: Vec::new(),
@@ -102,6 +120,7 @@ impl Sched {
                 schedule: Vec::new(),
                 recorded: 0,
                 log: RunLog::default(),
+                current: Current::NONE,
                 next: None,
                 ending: None,
                 stacks: StackPool::new(config.stack_size, config.measure_stack),
@@ -133,6 +152,7 @@ impl Sched {
         state.log.rewind();
         state.next = None;
         state.ending = None;
+        self.behind.set(false);
         self.tearing_down.set(false);
         self.steps.set(0);
         self.limit.set(self.config.max_steps);
@@ -218,7 +238,9 @@ impl Sched {
             if self.can_ask.get()
                 && let Some(taken) = state.log.kept_choice(options)
             {
-                state.recorded += usize::from(self.config.record);
+                if self.config.record {
+                    state.record_again(Choice { kind, options, taken });
+                }
                 return taken;
             }
             let step = state.log.steps().len().saturating_sub(1);
@@ -295,7 +317,9 @@ impl Sched {
     /// If there is no such task.
     #[must_use]
     pub fn state(&self, task: TaskId) -> TaskState {
-        self.state.borrow().tasks[task.0 as usize].state
+        let mut state = self.state.borrow_mut();
+        self.catch_up(&mut state);
+        state.tasks[task.0 as usize].state
     }
 
     /// The visible operation that `task` stands before, or performed last if it is the current one.

@@ -43,6 +43,7 @@ mod clock;
 mod config;
 mod engine;
 mod interrupt;
+mod kept;
 mod log;
 mod op;
 mod outcome;

@@ -1,6 +1,8 @@
 //! What the tasks of a run did, for a scheduler that learns from it.
 
-use crate::{Availability, Op};
+use crate::engine::SETUP;
+use crate::task::Task;
+use crate::{Availability, Op, TaskState};
 use mm_types::{ObjId, TaskId};
 
 /// The list of tasks: a task that spawns writes to it, since the child's id is the next.
@@ -18,8 +20,14 @@ pub struct Step {
     pub effect: Option<Effect>,
     /// The step that woke the task, if it waited before this one.
     pub woken_by: Option<u32>,
+    /// What `effect` comes to.
+    pub(crate) left: Left,
     pub(crate) more: u32,
     pub(crate) choices: u32,
+    /// Whether it accesses nothing but `op`.
+    pub(crate) plain: bool,
+    /// Whether it was chosen among several.
+    pub(crate) chosen: bool,
 }
 
 /// A change of who has an object.
@@ -29,6 +37,28 @@ pub struct Effect {
     pub from: Availability,
     /// After.
     pub to: Availability,
+}
+
+/// How a step left its object: as one number, which is compared at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Left(u64);
+
+impl Left {
+    /// As it was.
+    pub(crate) const ALONE: Left = Left(0);
+
+    /// As `now` says.
+    #[inline]
+    pub(crate) fn as_it(now: Availability) -> Left {
+        let Availability { exclusive, shared, queued } = now;
+        Left(1 << 48 | u64::from(queued) << 32 | u64::from(shared) << 16 | u64::from(exclusive))
+    }
+
+    /// Who has the object since; `None` if that did not change.
+    pub(crate) fn availability(self) -> Option<Availability> {
+        let part = |shift: u32| (self.0 >> shift) as u16;
+        (self != Left::ALONE).then(|| Availability { exclusive: part(0), shared: part(16), queued: part(32) })
+    }
 }
 
 /// A choice other than which task runs, made within a step.
@@ -157,8 +187,28 @@ impl RunLog {
         self.choices.truncate(self.made);
     }
 
+    /// Does the next step of the run before again, if its task stands before it.
     #[inline]
-    pub(crate) fn step(&mut self, task: TaskId, op: Op, more: &[Op], woken_by: Option<u32>) {
+    pub(crate) fn step_again(&mut self, tasks: &[Task]) -> Option<&Step> {
+        let step = self.steps.get(self.len)?;
+        let task = tasks.get(step.task.0 as usize)?;
+        let stands = task.op == step.op && task.state == TaskState::Runnable && step.task != SETUP;
+        let alike = (step.plain && task.more.is_empty()) || self.more(self.len) == task.more;
+        if !stands || !alike || step.choices as usize != self.made {
+            return None;
+        }
+        self.len += 1;
+        Some(step)
+    }
+
+    /// Whether the next step is one that the run before did, of `task`.
+    #[inline]
+    pub(crate) fn next_is_of(&self, task: TaskId) -> bool {
+        self.steps.get(self.len).is_some_and(|step| step.task == task)
+    }
+
+    #[inline]
+    pub(crate) fn step(&mut self, task: TaskId, op: Op, more: &[Op], woken_by: Option<u32>, chosen: bool) {
         if self.follows() {
             let Step { task: t, op: o, choices, .. } = self.steps[self.len];
             if (t, o, choices as usize) == (task, op, self.made) && self.more(self.len) == more {
@@ -167,13 +217,14 @@ impl RunLog {
             }
             self.stray();
         }
-        self.push(task, op, more, woken_by);
+        self.push(task, op, more, woken_by, chosen);
     }
 
     #[inline]
-    fn push(&mut self, task: TaskId, op: Op, more: &[Op], woken_by: Option<u32>) {
+    fn push(&mut self, task: TaskId, op: Op, more: &[Op], woken_by: Option<u32>, chosen: bool) {
         let (from, choices) = (self.more.len() as u32, self.choices.len() as u32);
-        self.steps.push(Step { task, op, effect: None, woken_by, more: from, choices });
+        let (left, plain) = (Left::ALONE, more.is_empty());
+        self.steps.push(Step { task, op, effect: None, woken_by, left, more: from, choices, plain, chosen });
         self.len += 1;
         if !more.is_empty() {
             self.more.extend_from_slice(more);
@@ -182,7 +233,7 @@ impl RunLog {
 
     /// The choice that the run before made here, if this one is to make the same.
     pub(crate) fn kept_choice(&mut self, options: u32) -> Option<u32> {
-        if self.len == 0 && self.follows() && self.steps[0].task == crate::engine::SETUP {
+        if self.len == 0 && self.follows() && self.steps[0].task == SETUP {
             self.len = 1;
         }
         let kept = *self.choices.get(self.made)?;
@@ -197,7 +248,7 @@ impl RunLog {
 
     pub(crate) fn choice(&mut self, picked: Picked) {
         if self.len == 0 {
-            self.step(crate::engine::SETUP, Op::LOCAL, &[], None);
+            self.step(SETUP, Op::LOCAL, &[], None, false);
         }
         self.choices.push(picked);
         self.made += 1;
@@ -213,6 +264,7 @@ impl RunLog {
         if step.op.object == object {
             let from = step.effect.map_or(effect.from, |before| before.from);
             step.effect = Some(Effect { from, to: effect.to });
+            step.left = Left::as_it(effect.to);
         } else {
             self.opaque = true;
         }

@@ -8,7 +8,7 @@ use crate::engine::{SETUP, Sched, State};
 use crate::panic_hook::{self, CaughtPanic};
 use crate::scheduler::EndView;
 use crate::task::{Slot, TaskCoroutine, TaskYielder};
-use crate::{Choice, ChoiceKind, Op, Outcome, SchedView, Scheduler, TaskState};
+use crate::{Availability, Choice, ChoiceKind, Op, Outcome, SchedView, Scheduler, TaskState};
 use corosensei::CoroutineResult;
 use mm_types::TaskId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,7 +75,7 @@ impl Sched {
     // is one that the processor predicted for another task.
     #[inline]
     pub fn visible(&self, op: Op) {
-        if let Some(yielder) = self.decide(op) {
+        if let Some(yielder) = self.decide_visible(op) {
             suspend(yielder);
         }
     }
@@ -94,14 +94,20 @@ impl Sched {
             self.name_gates();
         }
         self.state.borrow_mut().tasks[me.0 as usize].more.extend_from_slice(&ops[1..]);
-        let yielder = self.decide_named(ops[0]);
+        let yielder =
+            if self.behind.get() { self.decide_behind(ops[0], Availability::FREE) } else { self.decide_named(ops[0]) };
         if let Some(yielder) = yielder {
             suspend(yielder);
         }
         self.state.borrow_mut().tasks[me.0 as usize].more.clear();
     }
 
-    /// Whether the current task has to suspend before `op`, and where.
+    #[inline]
+    fn decide_visible(&self, op: Op) -> Option<*const TaskYielder> {
+        if self.behind.get() { self.decide_behind(op, Availability::FREE) } else { self.decide(op) }
+    }
+
+    /// Whether the current task has to suspend before `op`, which it can do, and where.
     #[inline]
     pub(crate) fn decide(&self, op: Op) -> Option<*const TaskYielder> {
         if self.interrupts.get() {
@@ -120,11 +126,18 @@ impl Sched {
             return Some(self.suspend_for_good());
         }
         let state = &mut *self.state.borrow_mut();
-        let task = &mut state.tasks[me.0 as usize];
-        task.op = op;
+        state.tasks[me.0 as usize].op = op;
+        self.decide_among(state, op)
+    }
+
+    /// Decides whether the current task, which stands before `op` and can do it, goes on.
+    #[inline(always)]
+    pub(crate) fn decide_among(&self, state: &mut State, op: Op) -> Option<*const TaskYielder> {
+        let me = self.current.get();
+        let task = &state.tasks[me.0 as usize];
         if state.runnable.len() == 1 {
             if self.logging.get() {
-                state.log.step(me, op, &state.tasks[me.0 as usize].more, None);
+                state.log.step(me, op, &task.more, None, false);
             }
             return None;
         }
@@ -149,7 +162,9 @@ impl Sched {
     #[cold]
     pub(crate) fn suspend_for_good(&self) -> *const TaskYielder {
         self.end(Outcome::MaxSteps);
-        self.state.borrow().tasks[self.current.get().0 as usize].yielder
+        let state = &mut *self.state.borrow_mut();
+        self.catch_up(state);
+        state.tasks[self.current.get().0 as usize].yielder
     }
 
     /// The current task, `me`, has been taken off the runnable tasks: where it has to suspend to let another run. None
@@ -175,7 +190,7 @@ impl Sched {
                 state.ending.get_or_insert_with(|| nothing_runnable(&state.tasks));
             }
             let next = state.runnable.first().copied();
-            self.log_step(state, next);
+            self.log_step(state, next, false);
             return next;
         }
         if state.log.follows() {
@@ -200,7 +215,7 @@ impl Sched {
             let (options, taken) = (options as u32, index as u32);
             state.record(Choice { kind: ChoiceKind::Task, options, taken });
         }
-        self.log_step(state, Some(next));
+        self.log_step(state, Some(next), true);
         Some(next)
     }
 
@@ -210,19 +225,23 @@ impl Sched {
         let next = state.log.next_kept();
         let task = state.tasks.get_mut(next.0 as usize).filter(|task| task.state == TaskState::Runnable)?;
         let woken_by = task.woken_by.take();
-        state.log.step(next, task.op, &task.more, woken_by);
-        state.recorded += usize::from(self.config.record);
+        state.log.step(next, task.op, &task.more, woken_by, true);
+        if self.config.record {
+            let taken = state.runnable.iter().position(|&task| task == next)? as u32;
+            let options = state.runnable.len() as u32;
+            state.record_again(Choice { kind: ChoiceKind::Task, options, taken });
+        }
         Some(next)
     }
 
     #[inline]
-    fn log_step(&self, state: &mut State, next: Option<TaskId>) {
+    fn log_step(&self, state: &mut State, next: Option<TaskId>, chosen: bool) {
         if self.logging.get()
             && let Some(next) = next
         {
             let task = &mut state.tasks[next.0 as usize];
             let woken_by = task.woken_by.take();
-            state.log.step(next, task.op, &task.more, woken_by);
+            state.log.step(next, task.op, &task.more, woken_by, chosen);
         }
     }
 
@@ -231,10 +250,11 @@ impl Sched {
         loop {
             let next = match state.next.take() {
                 Some(next) => Some(next),
-                None if state.ending.is_none() => outside_tasks(|| self.pick(&mut state, None)),
+                None if state.ending.is_none() => self.next_of_loop(&mut state),
                 None => None,
             };
             let Some(next) = next else {
+                self.catch_up(&mut state);
                 return state.ending.take().expect("a run without a next task has ended");
             };
             let mut slot = match state.tasks[next.0 as usize].slot.take() {
@@ -250,7 +270,9 @@ impl Sched {
                 CoroutineResult::Yield(()) => state.tasks[next.0 as usize].slot = Some(slot),
                 CoroutineResult::Return(()) => {
                     state.tasks[next.0 as usize].state = TaskState::Finished;
-                    state.leave(next);
+                    if !self.behind.get() {
+                        state.leave(next);
+                    }
                     state.stacks.put(slot);
                     if !state.cpus.is_empty() {
                         state.open_gates(next);
@@ -258,6 +280,17 @@ impl Sched {
                 }
             }
         }
+    }
+
+    /// Who runs next where no task decides it: at the beginning, and when one has ended.
+    fn next_of_loop(&self, state: &mut State) -> Option<TaskId> {
+        if self.behind.get() {
+            if let Some(next) = self.next_behind(state) {
+                return Some(next);
+            }
+            self.catch_up(state);
+        }
+        outside_tasks(|| self.pick(state, None))
     }
 
     /// A coroutine for the body of task `id`, not yet resumed.
@@ -290,6 +323,7 @@ impl Sched {
     /// Unwinds every task that has not returned.
     fn tear_down(&self) {
         self.tearing_down.set(true);
+        self.behind.set(false);
         // Before anything unwinds: destructors that wake must find nobody.
         let mut state = self.state.borrow_mut();
         state.waiters.clear();
@@ -433,7 +467,9 @@ struct Running<'a> {
 impl<'a> Running<'a> {
     fn new(sched: &'a Sched, scheduler: &'a mut dyn Scheduler) -> Running<'a> {
         sched.running.set(true);
-        Running { deciding: Deciding::new(sched, scheduler) }
+        let deciding = Deciding::new(sched, scheduler);
+        sched.begin_behind();
+        Running { deciding }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A task as the engine keeps it.
 
-use crate::{Context, Op, Woken};
+use crate::{Availability, Context, Op, Woken};
 use corosensei::{Coroutine, Yielder};
 use mm_types::{Name, ObjId, TaskId};
 
@@ -45,6 +45,8 @@ pub(crate) struct Task {
     pub(crate) state: TaskState,
     /// The operation the task stands before.
     pub(crate) op: Op,
+    /// Who had the object of `op` when the task came to stand before it, if it takes it.
+    pub(crate) found: Availability,
     /// What else it accesses; empty for most.
     pub(crate) more: Vec<Op>,
     /// How many steps there were when it was spawned: the last of them spawned it.
@@ -79,6 +81,7 @@ impl Task {
             name,
             state: TaskState::Runnable,
             op: Op::LOCAL,
+            found: Availability::FREE,
             more: Vec::new(),
             spawned_by: 0,
             woken_by: None,

@@ -71,6 +71,7 @@ impl Sched {
             self.name_gates();
         }
         let state = &mut *self.state.borrow_mut();
+        self.catch_up(state);
         let task = &mut state.tasks[me.0 as usize];
         task.state = TaskState::Blocked(on);
         task.op = Op::write(on);

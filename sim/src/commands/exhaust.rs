@@ -5,7 +5,7 @@ use crate::cli::{ExploreArgs, Format};
 use crate::clock::Clock;
 use crate::interrupts::Interrupts;
 use crate::{Exit, out};
-use harness::{Bounds, ExhaustPlan, ExhaustReport, ExploreEnd, Registry};
+use harness::{Bounds, ExhaustPlan, ExhaustReport, ExploreEnd, Registry, Remaining};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -27,8 +27,11 @@ pub(crate) fn exhaust(registry: &Registry, args: &ExploreArgs) -> Exit {
     let limit = args.time.map(Duration::from_secs);
     let bar = progress_bar();
     let mut report = experiment.exhaust(&plan, &|remaining| {
-        bar.set_length(remaining.estimate.max(remaining.tally.executions));
-        bar.set_position(remaining.tally.executions);
+        if !bar.is_hidden() {
+            let Remaining { tally, estimate } = remaining();
+            bar.set_length(estimate.max(tally.executions));
+            bar.set_position(tally.executions);
+        }
         let late = limit.is_some_and(|limit| clock.elapsed() >= limit);
         if late || interrupts.any() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });

@@ -512,10 +512,8 @@ impl Exhaustive {
         }
         self.begin_clock_of(end, at, step);
         if task != 0 || at == 0 {
-            // Races teach it what the step itself is yet to learn.
-            self.trace.save_clock();
+            // What races teach the clock is what the step itself would learn: it comes after what it races with.
             self.race_of_step(at, step, log);
-            self.trace.restore_clock();
         }
         self.trace.push(log, at);
         self.other_options(at, asked, taken);

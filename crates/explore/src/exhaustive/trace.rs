@@ -46,8 +46,6 @@ pub(super) struct Trace {
     last_of_task: Vec<u32>,
     /// The clock that is being made.
     clock: Vec<Lane>,
-    /// What it was when it was saved.
-    saved: Vec<Lane>,
 }
 
 /// Four tasks' part of a clock: what a processor copies and compares at once. Most programs have no more tasks.
@@ -61,6 +59,7 @@ fn copy(to: &mut [Lane], from: &[Lane]) {
     }
 }
 
+#[inline]
 fn of(clock: &[Lane], task: u32) -> u32 {
     clock[task as usize / 4][task as usize % 4]
 }
@@ -81,7 +80,6 @@ impl Trace {
         self.width = width;
         self.last_of_task.resize(tasks, NONE);
         self.clock.resize(width, Lane::default());
-        self.saved.resize(width, Lane::default());
     }
 
     /// Forgets the steps from `len` on.
@@ -190,17 +188,6 @@ impl Trace {
         if let Some(waker) = woken_by {
             self.learn(waker);
         }
-    }
-
-    /// Keeps the clock as it is now for [`Trace::restore_clock`].
-    #[inline]
-    pub(super) fn save_clock(&mut self) {
-        copy(&mut self.saved, &self.clock);
-    }
-
-    #[inline]
-    pub(super) fn restore_clock(&mut self) {
-        copy(&mut self.clock, &self.saved);
     }
 
     /// Takes up the clock of `event`.

@@ -4,5 +4,6 @@ mod common;
 mod daemons;
 mod ending;
 mod interrupts;
+mod kept;
 mod replay;
 mod tasks;
