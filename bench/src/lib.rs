@@ -89,6 +89,13 @@ impl Table {
         });
     }
 
+    /// Whether a figure of this name is to be measured: as criterion does it with its own, by the filters of the command line.
+    #[must_use]
+    pub fn wants(name: &str) -> bool {
+        let mut filters = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+        filters.peek().is_none() || filters.any(|filter| name.contains(filter.as_str()))
+    }
+
     /// Adds a figure that the caller measured itself.
     pub fn figure(&mut self, what: &str, measured: String, budget: &'static str) {
         self.figures.push(Figure { what: what.to_owned(), measured, budget });

@@ -130,8 +130,7 @@ fn cold(criterion: &mut Criterion, table: &mut Table, classes: usize) {
 
 /// Not timed by criterion; left out where a filter is given that does not ask for it.
 fn threads(table: &mut Table) {
-    let filters: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    if !filters.is_empty() && !filters.iter().any(|filter| "validator_threads".contains(filter.as_str())) {
+    if !Table::wants("validator_threads") {
         return;
     }
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);

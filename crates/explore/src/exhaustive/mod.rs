@@ -472,7 +472,7 @@ impl Exhaustive {
             self.trace.begin_world_clock();
         } else {
             let woken_by = step.woken_by.map(|by| by as usize);
-            self.trace.begin_clock(step.task.0, end.spawned_by(step.task), woken_by);
+            self.trace.begin_clock(step.task.0, || end.spawned_by(step.task), woken_by);
         }
     }
 
@@ -504,7 +504,7 @@ impl Exhaustive {
         let sleeps = |block: &Block| block.is(task, &self.nodes[at].taken);
         if self.nodes[at].sleep.iter().any(sleeps) {
             // With another option it may be one that does not.
-            self.trace.begin_clock(task, None, None);
+            self.trace.begin_clock(task, || None, None);
             self.trace.push(log, at);
             self.other_options(at, asked, taken);
             self.trace.truncate(at);
@@ -512,11 +512,17 @@ impl Exhaustive {
         }
         self.begin_clock_of(end, at, step);
         if task != 0 || at == 0 {
-            // What races teach the clock is what the step itself would learn: it comes after what it races with.
+            // What races teach the clock is what the step itself would learn: it comes after what it races with. With several
+            // objects something may be left out that it does not come after.
             self.race_of_step(at, step, log);
+            if !log.more(at).is_empty() {
+                self.begin_clock_of(end, at, step);
+            }
         }
         self.trace.push(log, at);
-        self.other_options(at, asked, taken);
+        if !taken.is_empty() {
+            self.other_options(at, asked, taken);
+        }
         self.sleep_after(at);
         true
     }

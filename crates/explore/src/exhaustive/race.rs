@@ -72,7 +72,7 @@ impl Exhaustive {
             None => return,
         };
         let woken_by = end.woken_by(task);
-        self.trace.begin_clock(task.0, end.spawned_by(task), woken_by);
+        self.trace.begin_clock(task.0, || end.spawned_by(task), woken_by);
         let last = Last::new(task.0, op, end.next_more(task), until);
         if last.takes_more() {
             return self.races_with_all_free(&last, now);
@@ -87,7 +87,7 @@ impl Exhaustive {
         let ender = self.block_of(at);
         let others: Vec<_> = end.runnable().filter(|(task, _)| task.0 != ender.task).collect();
         for (task, op) in others {
-            self.trace.begin_clock(task.0, end.spawned_by(task), None);
+            self.trace.begin_clock(task.0, || end.spawned_by(task), None);
             if !self.trace.known(at) {
                 // With the step that ends the run behind it: another option of that step may conflict with nothing.
                 let then = Some(ender.clone());
@@ -144,6 +144,7 @@ impl Exhaustive {
             let (event, conflicts, all) =
                 (record.event as usize, record.op.conflicts_with(last.op), conflicts_with_all(record.op));
             let gives_back = record.op.access == Access::DropExclusive;
+            let effect = record.effect;
             at = record.prev;
             if !conflicts {
                 continue;
@@ -158,7 +159,12 @@ impl Exhaustive {
                 }
                 roots.clear();
                 roots.push(event);
-                if !self.free_without(&mut roots, last, now) {
+                let free = match effect {
+                    // All that came later on the object is left out too: it is as it was before.
+                    Some(effect) if all => last.op.enabled(effect.from),
+                    _ => self.free_without(&mut roots, last, now),
+                };
+                if !free {
                     // Whoever had it before this step still had it after: look further back.
                     continue;
                 }

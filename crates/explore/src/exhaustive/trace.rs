@@ -167,9 +167,10 @@ impl Trace {
         &self.clocks[event * self.width..(event + 1) * self.width]
     }
 
-    /// Begins the clock of a step of `task`: what is before it whatever it accesses. `origin` is the step that spawned
-    /// the task, `woken_by` the one that woke it.
-    pub(super) fn begin_clock(&mut self, task: u32, origin: Option<usize>, woken_by: Option<usize>) {
+    /// Begins the clock of a step of `task`: what is before it whatever it accesses. `origin` says which step spawned the
+    /// task, and is asked at its first; `woken_by` is the one that woke it.
+    #[inline]
+    pub(super) fn begin_clock(&mut self, task: u32, origin: impl FnOnce() -> Option<usize>, woken_by: Option<usize>) {
         let last = self.last_of_task[task as usize];
         match last {
             NONE => self.clock.fill(Lane::default()),
@@ -181,7 +182,7 @@ impl Trace {
             self.learn(world as usize);
         }
         if last == NONE
-            && let Some(origin) = origin
+            && let Some(origin) = origin()
         {
             self.learn(origin);
         }
