@@ -16,6 +16,10 @@ ci:
 bench *ARGS:
     cargo bench --manifest-path bench/Cargo.toml -- {{ARGS}}
 
+# How the cost of announcing grows with subscribers, and that of reclaim with mappings: figures, and the picture of docs/growth.md.
+growth PICTURE="docs/notifier-growth.svg":
+    cargo run --release -p mm --example notifier_growth {{PICTURE}}
+
 # The notifier protocol on OS threads. `just stress ROUNDS THREADS SEED`.
 stress *ARGS:
     cargo run --release -p mmu-notifier --example stress -- {{ARGS}}

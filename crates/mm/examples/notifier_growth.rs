@@ -113,7 +113,10 @@ fn main() {
             }
             let cost = start_and_end(&mm, n, 1, 20_000);
             println!("  {n:>9} subscribers  {cost:>8.0} ns");
-            by_subscribers.push((n.max(1) as f64, cost));
+            // A logarithm has no place for none.
+            if n > 0 {
+                by_subscribers.push((n as f64, cost));
+            }
         }
         println!("start and end beside 1,000,000 subscribers, of which more are met");
         let mut by_met = Vec::new();
@@ -162,7 +165,8 @@ fn picture(curves: &[(String, Vec<(f64, f64)>)]) -> String {
             "<path d=\"M70 {y:.1}H710\" stroke=\"#ddd\"/><text x=\"62\" y=\"{:.1}\" text-anchor=\"end\">",
             y + 4.0
         ));
-        line(format!("{:.0} ns</text>\n", 10_f64.powi(decade)));
+        let (unit, scale) = [("ns", 0), ("us", 3), ("ms", 6)][(decade / 3).clamp(0, 2) as usize];
+        line(format!("{:.0} {unit}</text>\n", 10_f64.powi(decade - scale)));
     }
     for (at, ((name, points), colour)) in curves.iter().zip(["#06c", "#c40"]).enumerate() {
         let path = points.iter().fold(String::new(), |mut path, (x, y)| {
