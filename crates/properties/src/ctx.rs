@@ -1,5 +1,5 @@
-//! CTX: no task may sleep while it holds a spinlock, between `non_block_start` and `non_block_end`, or inside a
-//! callback that was told not to block.
+//! CTX: no task may sleep while it holds a spinlock, with interrupts or bottom halves disabled, between `non_block_start` and
+//! `non_block_end`, or inside a callback that was told not to block; the handler of an interrupt never may.
 //!
 //! | may sleep | unless |
 //! |---|---|
@@ -17,7 +17,7 @@ use crate::table::Table;
 use crate::{Code, Finding, Variant, Variants};
 use mm_types::TaskId;
 use smallvec::SmallVec;
-use trace::{Event, EventKind, LockRef};
+use trace::{Atomic, Event, EventKind, LockRef};
 
 #[derive(Debug, Default)]
 pub(crate) struct Ctx {
@@ -28,6 +28,8 @@ pub(crate) struct Ctx {
 struct Context {
     /// Atomic locks held, with the step each was taken at.
     locks: SmallVec<[(LockRef, u64); 4]>,
+    /// What else forbids it, with the step since when.
+    atomics: SmallVec<[(Atomic, u64); 2]>,
     /// Depth of `non_block_start`, and the step of the outermost.
     nonblock: u32,
     nonblock_step: u64,
@@ -38,7 +40,7 @@ struct Context {
 
 impl Context {
     fn is_atomic(&self) -> bool {
-        !self.locks.is_empty() || self.nonblock > 0 || self.callbacks > 0
+        !self.locks.is_empty() || !self.atomics.is_empty() || self.nonblock > 0 || self.callbacks > 0
     }
 
     fn left(&mut self) {
@@ -55,6 +57,8 @@ impl Ctx {
         Variant::MightSleep,
         Variant::NonBlockStart,
         Variant::NonBlockEnd,
+        Variant::AtomicEnter,
+        Variant::AtomicExit,
         Variant::Alloc,
         Variant::CallbackEnter,
         Variant::CallbackExit,
@@ -78,6 +82,13 @@ impl Ctx {
             EventKind::LockReleased { lock, .. } if lock.kind.is_atomic() => {
                 if let Some(i) = context.locks.iter().rposition(|(l, _)| l.obj == lock.obj) {
                     context.locks.remove(i);
+                    context.left();
+                }
+            }
+            EventKind::AtomicEnter { atomic, .. } => context.atomics.push((atomic, e.step)),
+            EventKind::AtomicExit { atomic } => {
+                if let Some(at) = context.atomics.iter().rposition(|(a, _)| *a == atomic) {
+                    context.atomics.remove(at);
                     context.left();
                 }
             }
@@ -119,9 +130,19 @@ fn sleeps(kind: &EventKind) -> Option<String> {
     }
 }
 
+const fn phrase(atomic: Atomic) -> &'static str {
+    match atomic {
+        Atomic::IrqsOff => "with interrupts disabled",
+        Atomic::BhOff => "with bottom halves disabled",
+        Atomic::Softirq => "in a softirq",
+        Atomic::Hardirq => "in a hardirq",
+    }
+}
+
 fn finding(book: &Book, e: &Event, context: &Context, what: &str) -> Finding {
     let mut why = Vec::new();
     why.extend(context.locks.iter().map(|(l, _)| format!("while holding {} {}", l.kind.word(), l.class)));
+    why.extend(context.atomics.iter().map(|(atomic, _)| phrase(*atomic).to_owned()));
     let frame = book.task(e.task).and_then(|t| t.callbacks.last());
     match frame {
         Some(f) if context.nonblock > 0 || context.callbacks > 0 => {
@@ -135,6 +156,9 @@ fn finding(book: &Book, e: &Event, context: &Context, what: &str) -> Finding {
     let name = book.task_name(e.task);
     for (lock, step) in &context.locks {
         details.push(format!("{step:>6} {name:<12} {} {} taken", lock.kind.word(), lock.class));
+    }
+    for (atomic, step) in &context.atomics {
+        details.push(format!("{step:>6} {name:<12} {}", atomic.word()));
     }
     if context.nonblock > 0 {
         details.push(format!("{:>6} {name:<12} non_block_start", context.nonblock_step));

@@ -40,6 +40,7 @@ variants! {
     ReadBegin, ReadRetry, SetSeq,
     DeviceCreated, SpteSet, SpteClear, DeviceAccess,
     ListReleased, SubscribeDeferred, LazyFreed, PudSet,
+    AtomicEnter, AtomicExit,
 }
 
 /// A set of kinds.

@@ -89,6 +89,32 @@ pub enum LockMode {
     Shared,
 }
 
+/// What forbids sleeping besides locks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Atomic {
+    /// Interrupts are disabled.
+    IrqsOff,
+    /// Bottom halves are disabled.
+    BhOff,
+    /// The handler of a softirq runs.
+    Softirq,
+    /// The handler of a hardware interrupt runs.
+    Hardirq,
+}
+
+impl Atomic {
+    /// A word for text.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::IrqsOff => "irqs_off",
+            Self::BhOff => "bh_off",
+            Self::Softirq => "softirq",
+            Self::Hardirq => "hardirq",
+        }
+    }
+}
+
 /// The closed vocabulary. Each variant names who emits it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EventKind {
@@ -440,5 +466,17 @@ pub enum EventKind {
         old: Pte,
         /// After.
         new: Pte,
+    },
+    /// Interrupts: a section begins in which the task must not sleep.
+    AtomicEnter {
+        /// What makes it one.
+        atomic: Atomic,
+        /// Of a handler: the task whose CPU it arrived at; 0 otherwise, and on an idle CPU.
+        on: TaskId,
+    },
+    /// Interrupts: it ends.
+    AtomicExit {
+        /// What made it one.
+        atomic: Atomic,
     },
 }

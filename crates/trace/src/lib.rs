@@ -14,7 +14,7 @@ mod notify;
 mod text;
 
 pub use end::{BlockedTask, HeldRef, RunEnd, WaitFor};
-pub use event::{DevId, Event, EventKind, LockKind, LockMode, LockRef, SubId};
+pub use event::{Atomic, DevId, Event, EventKind, LockKind, LockMode, LockRef, SubId};
 pub use hash::RunHash;
 pub use notify::{AccessModel, BracketId, Hook, NotifyEvent, NotifyRange, SubKind};
 pub use text::TextLog;

@@ -1,6 +1,7 @@
 //! The stable text form: one line an event.
 
 use crate::{Event, EventKind, LockMode, Observer, RunEnd};
+use mm_types::TaskId;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -34,6 +35,9 @@ impl fmt::Display for EventKind {
             Self::MightSleep { what } => write!(f, "might_sleep {what}"),
             Self::NonBlockStart => f.write_str("non_block_start"),
             Self::NonBlockEnd => f.write_str("non_block_end"),
+            Self::AtomicEnter { atomic, on } if *on == TaskId(0) => f.write_str(atomic.word()),
+            Self::AtomicEnter { atomic, on } => write!(f, "{} on {on}", atomic.word()),
+            Self::AtomicExit { atomic } => write!(f, "{} ends", atomic.word()),
             Self::Alloc { gfp, nr_pages, ok } => {
                 write!(f, "alloc {nr_pages} {gfp}{}", if *ok { "" } else { " failed" })
             }

@@ -155,6 +155,8 @@ fn goes_on(kind: &EventKind) -> bool {
         | EventKind::Wait { .. }
         | EventKind::WaitDone { .. }
         | EventKind::MightSleep { .. }
+        | EventKind::AtomicEnter { .. }
+        | EventKind::AtomicExit { .. }
         | EventKind::SyncPoint { .. }
         | EventKind::Alloc { .. } => false,
         _ => true,

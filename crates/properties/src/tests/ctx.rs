@@ -1,7 +1,7 @@
 use crate::Code;
 use crate::test_utils::*;
 use mm_types::{Gfp, ObjId};
-use trace::{EventKind, Hook, LockKind, LockMode};
+use trace::{Atomic, EventKind, Hook, LockKind, LockMode};
 
 fn mutex_contended() -> EventKind {
     EventKind::LockContended { lock: lock(9, "vm_lock", LockKind::Mutex), mode: LockMode::Exclusive }
@@ -37,13 +37,22 @@ fn sleeping_is_found_in_every_forbidding_context_and_in_no_other() {
     let mutex = lock(3, "outer", LockKind::Mutex);
     let rcu = lock(4, "rcu_read_lock", LockKind::Rcu);
     type Enter<'a> = &'a dyn for<'w> Fn(&'w mut World) -> &'w mut World;
-    let contexts: [(Enter<'_>, bool); 11] = [
+    let atomic = |atomic| EventKind::AtomicEnter { atomic, on: OTHER };
+    let ends = |atomic| EventKind::AtomicExit { atomic };
+    let contexts: [(Enter<'_>, bool); 17] = [
         (&|w| w.acquire(UNMAP, spin), true),
         (&|w| w.acquire(UNMAP, raw), true),
         (&|w| w.acquire(UNMAP, rcu), true),
         (&|w| w.acquire(UNMAP, spin).acquire(UNMAP, raw).release(UNMAP, spin), true),
         (&|w| w.ev(UNMAP, EventKind::NonBlockStart), true),
         (&|w| w.enter_callback(UNMAP, None, TOY, Hook::Invalidate, pages(1, 2), false), true),
+        (&|w| w.ev(UNMAP, atomic(Atomic::IrqsOff)), true),
+        (&|w| w.ev(UNMAP, atomic(Atomic::BhOff)), true),
+        (&|w| w.ev(UNMAP, atomic(Atomic::Softirq)), true),
+        (&|w| w.ev(UNMAP, atomic(Atomic::Hardirq)), true),
+        (&|w| w.ev(UNMAP, atomic(Atomic::Hardirq)).ev(UNMAP, ends(Atomic::Hardirq)), false),
+        // What a handler interrupts may go on sleeping.
+        (&|w| w.ev(OTHER, atomic(Atomic::Hardirq)), false),
         (&|w| w, false),
         (&|w| w.acquire(UNMAP, mutex), false),
         (&|w| w.acquire(UNMAP, rcu).release(UNMAP, rcu), false),
@@ -71,6 +80,13 @@ fn the_finding_names_the_lock_the_callback_and_the_call() {
     w.toy().ev(UNMAP, EventKind::NonBlockStart);
     w.enter_callback(UNMAP, None, TOY, Hook::Invalidate, pages(0x11, 0x12), false).ev(UNMAP, mutex_contended());
     w.expect_one(Code::Ctx, "acquiring mutex vm_lock may sleep in non-blockable invalidate of subscription toy");
+}
+
+#[test]
+fn the_finding_names_the_interrupt() {
+    let mut w = World::new();
+    w.ev(UNMAP, EventKind::AtomicEnter { atomic: Atomic::Hardirq, on: OTHER }).ev(UNMAP, mutex_contended());
+    w.expect_one(Code::Ctx, "acquiring mutex vm_lock may sleep in a hardirq");
 }
 
 #[test]
