@@ -4,6 +4,7 @@ use crate::kernel::Kernel;
 use crate::names::NAMES;
 use crate::task::{TaskCx, Waits};
 use mm_types::{Name, ObjId, TaskId};
+use sched::{Context, Gate};
 use trace::{BlockedTask, HeldRef, RunEnd, WaitFor};
 
 impl Kernel {
@@ -22,11 +23,25 @@ impl Kernel {
         }
     }
 
+    /// What one that waits for a gate waits for: that what interrupted it returns, or that it can arrive.
+    fn what_of_gate(&self, task: TaskId, gate: Option<Gate>) -> Name {
+        let Some(Gate { cpu, of, taken_by: Some(by) }) = gate else { return Name::new("interrupt") };
+        let (by, masked) = (self.task_name(by), self.sched.context(by) < of);
+        let kind = if of == Context::Hardirq { "interrupts" } else { "bottom halves" };
+        Name::new(&match (self.sched.arrives_at(task), masked) {
+            (None, _) => format!("return from interrupt {by}"),
+            (Some(_), true) => format!("{kind} to be enabled by {by}"),
+            (Some(_), false) => format!("the CPU of {}, where {by} is", self.task_name(cpu)),
+        })
+    }
+
     fn blocked_task(&self, task: TaskId, obj: ObjId) -> BlockedTask {
         let tasks = self.tasks.borrow();
         let cx = &tasks[task.0 as usize];
         let pin = self.pins.waiting(obj);
+        let gate = self.sched.gate(obj);
         let (what, site) = match (&cx.wait, pin) {
+            (_, None) if gate.is_some() => (self.what_of_gate(task, gate), String::new()),
             (_, Some(p)) => (Name::new(&format!("order {}@{}", p.before.0, p.before.1)), String::new()),
             (Some(w), None) if w.obj == obj => {
                 let site = w.location.to_string();
@@ -36,6 +51,7 @@ impl Kernel {
         };
         let mut holders: Vec<TaskId> =
             (0..).map(TaskId).zip(tasks.iter()).filter(|(_, t)| really_holds(t, obj)).map(|(id, _)| id).collect();
+        holders.extend(gate.and_then(|gate| gate.taken_by));
         holders.extend(self.debts.borrow().get(&obj).into_iter().flatten());
         if let Some(p) = pin {
             holders.extend((1..tasks.len() as u32).map(TaskId).filter(|t| self.task_name(*t) == p.before.0));
@@ -59,7 +75,8 @@ impl Kernel {
             })
             .collect();
         // The lock it waits for is the innermost entry: not held yet.
-        if holds.last().is_some_and(|h| h.obj == obj) {
+        let wanted = cx.wait.map_or(obj, |wait| wait.obj);
+        if holds.last().is_some_and(|h| h.obj == wanted) {
             holds.pop();
         }
         BlockedTask { task, name: self.task_name(task), waits_for: WaitFor { obj, what, site, holders }, holds }

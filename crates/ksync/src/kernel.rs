@@ -163,7 +163,7 @@ impl Kernel {
     }
 
     /// Bookkeeping of a task that was just spawned.
-    fn spawned(&self, task: TaskId, name: Name) -> TaskId {
+    pub(crate) fn spawned(&self, task: TaskId, name: Name) -> TaskId {
         let mut tasks = self.tasks.borrow_mut();
         debug_assert_eq!(tasks.len(), task.0 as usize);
         tasks.push(name);
@@ -337,6 +337,11 @@ impl Kernel {
     /// A task's name.
     pub fn task_name(&self, task: TaskId) -> Name {
         if task.0 == 0 { Name::new("setup") } else { self.sched.task_name(task) }
+    }
+
+    /// The names of all tasks and handlers, by id; that of task 0 is `setup`.
+    pub fn task_names(&self) -> Vec<Name> {
+        (0..=self.sched.tasks()).map(|task| self.task_name(TaskId(task))).collect()
     }
 
     /// Visible operations begun so far.
@@ -627,7 +632,7 @@ impl Kernel {
 }
 
 /// A task's body, what must hold when it returned, and the event that it did.
-fn task_body(body: impl FnOnce() + 'static, spawned: &'static Location<'static>) -> Box<dyn FnOnce()> {
+pub(crate) fn task_body(body: impl FnOnce() + 'static, spawned: &'static Location<'static>) -> Box<dyn FnOnce()> {
     Box::new(move || {
         body();
         current::current(|k| {

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`Mutex`], [`SpinLock`], [`RwSem`] | `raw.rs`, `raw_rw.rs`, guards are `lock_api`'s | `struct mutex`, `spinlock_t`, `struct rw_semaphore` |
 //! | [`LockNested`] | `nested.rs`, a lock taken under a subclass | `spin_lock_nested()`, `down_write_nested()` |
+//! | [`SpinLockIrq`], [`Interrupt`] | `irq.rs`, handlers and keeping them away | `spin_lock_irqsave()`, `request_irq()` |
 //! | [`LockMap`] | `map.rs` | `struct lockdep_map` without a lock |
 //! | [`WwMutex`], [`WwAcquireCtx`] | `ww.rs` | `struct ww_mutex`, `struct ww_acquire_ctx` |
 //! | [`rcu_read_lock`], [`synchronize_rcu`] | `rcu.rs`, `grace.rs` | the same, of three flavours |
@@ -43,6 +44,7 @@ mod current;
 mod deadlock;
 mod grace;
 mod held;
+mod irq;
 mod kernel;
 mod map;
 mod memory;
@@ -69,6 +71,7 @@ pub use class::{ClassIdx, LockClass};
 pub use context::NonBlock;
 pub use current::{current, with_current};
 pub use held::HeldLock;
+pub use irq::{Interrupt, IrqFlags, IrqGuard, SpinLockIrq};
 pub use kernel::{Kernel, KernelConfig, LockReport};
 pub use lockdep::Assertion;
 pub use map::{LockMap, MapGuard};
@@ -79,7 +82,7 @@ pub use raw::{Mutex, MutexGuard, RawMutex, RawSpinLock, SpinLock, SpinLockGuard}
 pub use raw_rw::{RawRwSem, RwSem, RwSemReadGuard, RwSemWriteGuard};
 pub use rcu::{RcuFlavour, RcuReadGuard, rcu_read_lock, synchronize_rcu};
 pub use rcu_section::RcuSection;
-pub use sched::{ChoiceKind, Scheduler};
+pub use sched::{ChoiceKind, Context, Scheduler};
 pub use srcu::{Srcu, SrcuReadGuard};
 pub use stance::Stance;
 pub use steer::{PageOptions, PagePick, Place, Steer, Takes};

@@ -23,4 +23,5 @@ names! {
     ww_mutex_lock = "ww_mutex_lock",
     order = "order",
     msleep = "msleep",
+    interrupt_arrive = "interrupt.arrive",
 }

@@ -28,6 +28,8 @@ pub enum Takes {
     Option(u32),
     /// Of pages ([`Kernel::choose_page`]): the one that is mapped there.
     Page(Place),
+    /// Of CPUs: that of the task of this name.
+    Cpu(Name),
 }
 
 /// Where a page is mapped: the name of an mm, and the page's number there.
@@ -91,6 +93,7 @@ impl Kernel {
         let steered = nth.and_then(|nth| match self.steer_of(kind, nth)? {
             Takes::Option(option) => Some(option),
             Takes::Page(place) => pages.option_at(place),
+            Takes::Cpu(_) => None,
         });
         let taken = steered.filter(|option| *option < options).unwrap_or_else(|| self.sched.choose(kind, options));
         if let (Some(nth), true) = (nth, self.traces_points())
@@ -112,6 +115,7 @@ impl Kernel {
         let nth = self.count_choice(kind, options)?;
         match self.steer_of(kind, nth)? {
             Takes::Option(option) if option < options => Some(option),
+            Takes::Cpu(task) => (1..=self.sched.cpus()).find(|cpu| self.task_name(TaskId(*cpu)) == task),
             Takes::Option(_) | Takes::Page(_) => None,
         }
     }

@@ -1,6 +1,7 @@
 //! What a kernel keeps for each task.
 
 use crate::class::ClassIdx;
+use crate::irq::Masked;
 use lockdep::Held;
 use mm_types::{Name, ObjId, TaskId};
 use std::ops::{Deref, DerefMut};
@@ -17,6 +18,7 @@ pub(crate) struct TaskCx {
     pub(crate) memalloc: u32,
     /// `memalloc_nofs_save()` depth.
     pub(crate) nofs: u32,
+    pub(crate) masked: Masked,
     /// What it waits for, while it waits.
     pub(crate) wait: Option<WaitSite>,
 }
@@ -40,13 +42,14 @@ pub(crate) enum Waits {
 
 impl TaskCx {
     pub(crate) fn new(comm: &str, pid: u32) -> TaskCx {
-        TaskCx { held: Held::new(comm, pid), frame: None, memalloc: 0, nofs: 0, wait: None }
+        TaskCx { held: Held::new(comm, pid), frame: None, memalloc: 0, nofs: 0, masked: Masked::default(), wait: None }
     }
 
     /// As new, keeping name and storage.
     pub(crate) fn renew(&mut self) {
         self.held.reset();
         (self.frame, self.memalloc, self.nofs, self.wait) = (None, 0, 0, None);
+        self.masked = Masked::default();
     }
 }
 

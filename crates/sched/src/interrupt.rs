@@ -142,6 +142,13 @@ impl Sched {
         self.state.borrow().tasks[task.0 as usize].context
     }
 
+    /// Of a handler that stands before its arrival: at whose CPU.
+    #[must_use]
+    pub fn arrives_at(&self, task: TaskId) -> Option<TaskId> {
+        let state = self.state.borrow();
+        state.tasks.get(task.0 as usize).map(|task| task.arrives_at).filter(|cpu| *cpu != SETUP)
+    }
+
     /// The current handler arrives at the CPU of task `cpu`, once it can; at one that is idle if that is 0, which is no step.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! The interface between the engine and what decides.
 
-use crate::engine::State;
+use crate::engine::{SETUP, State};
 use crate::log::{RunId, RunLog};
 use crate::task::Task;
 use crate::{ChoiceKind, Op, Outcome, TaskState};
@@ -83,6 +83,17 @@ impl SchedView<'_> {
     #[must_use]
     pub fn next_more(&self, index: usize) -> &[Op] {
         &self.tasks[self.runnable[index].0 as usize].more
+    }
+
+    /// Of a handler that stands before its arrival: the task at whose CPU.
+    #[must_use]
+    pub fn arrives_at(&self, task: TaskId) -> Option<TaskId> {
+        Some(self.tasks[task.0 as usize].arrives_at).filter(|cpu| *cpu != SETUP)
+    }
+
+    /// The tasks and handlers that are on the CPU of task `cpu`.
+    pub fn on_cpu(&self, cpu: TaskId) -> impl Iterator<Item = TaskId> + '_ {
+        (0..).map(TaskId).zip(self.tasks).filter(move |(_, task)| task.cpu == cpu).map(|(id, _)| id)
     }
 
     /// The steps so far, for a scheduler that wants them; else empty. The step to be decided now is the next.

@@ -82,7 +82,7 @@ fn a_divided_tree_has_the_same_traces_each_once() {
     let seeds: u32 = 24;
     let kinds =
         [Kind::Locks, Kind::Tries, Kind::Words, Kind::Waits, Kind::Sems, Kind::Choices, Kind::Events, Kind::Ends];
-    for kind in kinds.into_iter().chain([Kind::All]) {
+    for kind in kinds.into_iter().chain([Kind::All, Kind::Hardirqs, Kind::Interrupts]) {
         let checked = (0..seeds).filter(|&seed| check(&draw(kind, seed))).count();
         assert!(checked > seeds as usize / 3, "{kind:?}: only {checked} are small enough");
     }
