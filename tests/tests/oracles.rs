@@ -266,6 +266,14 @@ const ROWS: &[Row] = &[
         twin: &[Edit("    spinlock table_lock\n", "    mutex table_lock\n")],
     },
     Row {
+        code: "LD-IRQ",
+        proof: "irq-lock-inversion.mms",
+        wrong: Shipped("irq-lock-inversion.mms"),
+        run: &["LD-IRQ"],
+        also: &["PROG-DEADLOCK"],
+        twin: &[Edit("task send { with queue_lock", "task send { with irqsave queue_lock")],
+    },
+    Row {
         code: "CHECK",
         proof: "lost-invalidation.mms",
         wrong: Shipped("lost-invalidation.mms"),
@@ -289,7 +297,6 @@ const ROWS: &[Row] = &[
 /// Codes that no scenario can bring about, and where they are seen to fail.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("LD-UNLOCK", "crates/lockdep/tests/rules.rs"),
-    ("LD-IRQ", "crates/lockdep/tests/recorded.rs"),
     ("LD-HELD", "crates/ksync/tests/ww_rcu.rs"),
     ("LD-RCU", "crates/ksync/tests/ww_rcu.rs"),
     ("LD-MISUSE", "crates/lockdep/tests/checks.rs"),

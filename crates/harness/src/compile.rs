@@ -1,11 +1,12 @@
 //! A scenario's tasks and inline drivers as operations: names resolved to indices, each step with the line it came from.
 
 use crate::globals::{GlobalSpec, GlobalStep, Registers};
-use ksync::{ChoiceKind, Pin, Steer, Takes};
+use ksync::{ChoiceKind, Interrupt, Pin, Steer, Takes};
 use mm_types::{Gfp, Name, PageRange, Pgoff, Prot, VirtAddr};
 use scenario::ast::{
-    Argument, Backing, Callback, Device, DeviceBody, DriverStatement, GlobalStatement, InlineDriver, InlineKind, Lock,
-    LockKind, LockMode, Mapping, Operand, OptionValue, RangeExpr, Sharing, Statement, SteeredChoice, Taken,
+    Argument, Backing, Callback, Device, DeviceBody, DriverStatement, GlobalStatement, InlineDriver, InlineKind,
+    InterruptSource, Lock, LockKind, LockMode, Mapping, Operand, OptionValue, RangeExpr, Sharing, Statement,
+    SteeredChoice, Taken,
 };
 use scenario::{MmOp, Scenario, Span, Spanned, Word};
 
@@ -94,6 +95,8 @@ pub(crate) struct InlineSpec {
 #[derive(Debug)]
 pub(crate) struct TaskSpec {
     pub(crate) name: Name,
+    /// What makes it run and how often, if it is the handler of an interrupt.
+    pub(crate) interrupt: Option<(Interrupt, u32)>,
     pub(crate) registers: usize,
     pub(crate) body: Vec<Step<TaskStep>>,
 }
@@ -112,7 +115,7 @@ pub(crate) enum TaskStep {
     ReclaimRange { mm: usize, pages: PageRange },
     ReclaimPages { nr_pages: u64 },
     Compact { mm: usize, pages: PageRange },
-    With { device: usize, lock: String, write: bool, body: Vec<Step<TaskStep>> },
+    With { device: usize, lock: String, mode: Option<LockMode>, body: Vec<Step<TaskStep>> },
     Repeat { times: u32, body: Vec<Step<TaskStep>> },
     Call { device: usize, operation: Name, arguments: Vec<Argument> },
     Register { device: usize },
@@ -139,7 +142,7 @@ pub(crate) enum OpOperand {
 
 #[derive(Debug)]
 pub(crate) enum DriverStep {
-    With { lock: usize, write: bool, body: Vec<Step<DriverStep>> },
+    With { lock: usize, mode: Option<LockMode>, body: Vec<Step<DriverStep>> },
     Zap(RangeExpr),
     Map(RangeExpr),
     Alloc { nr_pages: u32, gfp: Gfp },
@@ -176,7 +179,8 @@ pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
                 let label = &t.name.node;
                 let registers = Registers::default();
                 let body = names.task_steps(&t.body, label, &registers)?;
-                Ok(TaskSpec { name: Name::new(label), registers: registers.len(), body })
+                let interrupt = t.interrupt.as_ref().map(interrupt);
+                Ok(TaskSpec { name: Name::new(label), interrupt, registers: registers.len(), body })
             })
             .collect::<Result<_, String>>()?,
         pins: scenario
@@ -201,12 +205,24 @@ fn steer(steer: &scenario::ast::Steer) -> Steer {
         SteeredChoice::Victim => ChoiceKind::Victim,
         SteeredChoice::Load => ChoiceKind::Load,
         SteeredChoice::Store => ChoiceKind::Store,
+        SteeredChoice::Interrupt => ChoiceKind::Interrupt,
+        SteeredChoice::Timer => ChoiceKind::Timer,
     };
     let takes = match &steer.takes.node {
         Taken::Option(option) => Takes::Option(*option),
         Taken::Page { mm, addr } => Takes::Page((Name::new(&mm.node), addr.vpn())),
+        Taken::Cpu(task) => Takes::Cpu(Name::new(&task.node)),
     };
     Steer { task: Name::new(&steer.task.node), kind, nth: steer.nth.node, takes }
+}
+
+fn interrupt(interrupt: &scenario::ast::Interrupt) -> (Interrupt, u32) {
+    let what = match &interrupt.source {
+        InterruptSource::Irq => Interrupt::Hardirq,
+        InterruptSource::Softirq => Interrupt::Softirq,
+        InterruptSource::Timer { after } => Interrupt::Timer { after_ns: after.node.saturating_mul(1_000_000) },
+    };
+    (what, interrupt.times.map_or(1, |times| times.node))
 }
 
 fn mm_spec(mm: &scenario::ast::Mm) -> MmSpec {
@@ -250,10 +266,11 @@ fn registered_in(body: &[Spanned<Statement>]) -> Vec<&str> {
 }
 
 impl Code {
-    /// Whether no oracle relates what happens to locks: there are no pages, devices and callbacks, and no lock under which
-    /// sleeping is forbidden (what CTX is about). How the run ends is all there is to judge.
+    /// Whether no oracle relates what happens to locks: there are no pages, devices and callbacks, and no lock or
+    /// handler in which sleeping is forbidden (what CTX is about). How the run ends is all there is to judge.
     pub(crate) fn only_its_end_matters(&self) -> bool {
-        !self.needs_machine && !self.globals.has_spinlocks()
+        let handlers = self.tasks.iter().any(|task| task.interrupt.is_some());
+        !self.needs_machine && !self.globals.has_spinlocks() && !handlers
     }
 }
 
@@ -381,7 +398,7 @@ impl Names<'_> {
             Statement::With { device, lock, mode, body } => TaskStep::With {
                 device: self.device(&device.node)?,
                 lock: lock.node.clone(),
-                write: is_write(mode.as_ref()),
+                mode: mode.map(|m| m.node),
                 body: self.task_steps(body, task, registers)?,
             },
             Statement::Repeat { times, body } => {
@@ -452,7 +469,7 @@ impl Names<'_> {
                     .iter()
                     .position(|(name, ..)| *name == lock.node)
                     .ok_or_else(|| format!("{who}: there is no lock `{}`", lock.node))?,
-                write: is_write(mode.as_ref()),
+                mode: mode.map(|m| m.node),
                 body: steps(body)?,
             },
             DriverStatement::Zap(range) => DriverStep::Zap(range.node),
@@ -501,11 +518,6 @@ fn sync_point(scenario: &Scenario, point: &str) -> Name {
 
 fn user_point(name: &str) -> Name {
     Name::new(&format!("user.{name}"))
-}
-
-/// A mutex and a spinlock have no mode: they are exclusive.
-fn is_write(mode: Option<&Spanned<LockMode>>) -> bool {
-    mode.is_none_or(|m| m.node == LockMode::Write)
 }
 
 fn option_text(value: &OptionValue) -> String {

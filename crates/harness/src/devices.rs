@@ -4,10 +4,10 @@ use crate::compile::{DeviceSpec, DriverSpec};
 use crate::inline::InlineDriver;
 use crate::registry::Registry;
 use driver_model::{Args, Config, Driver};
-use ksync::{Kernel, LockClass, Mutex, RwSem, SpinLock};
+use ksync::{Kernel, LockClass, Mutex, RwSem, SpinLock, SpinLockIrq};
 use mm::Mm;
 use mm_types::{Name, PageRange, VirtAddr};
-use scenario::ast::{Argument, LockKind};
+use scenario::ast::{Argument, LockKind, LockMode};
 use std::sync::Arc;
 use trace::DevId;
 
@@ -37,23 +37,33 @@ impl DeviceLock {
         }
     }
 
-    /// Runs `f` under the lock; `write` matters to a rwsem only.
-    pub(crate) fn with<R>(&self, write: bool, f: impl FnOnce() -> R) -> R {
+    /// Runs `f` under the lock, taken as `mode` says: a rwsem to write unless it says to read.
+    pub(crate) fn with<R>(&self, mode: Option<LockMode>, f: impl FnOnce() -> R) -> R {
         match self {
             DeviceLock::Mutex(lock) => {
                 let _guard = lock.lock();
                 f()
             }
-            DeviceLock::Spin(lock) => {
-                let _guard = lock.lock();
-                f()
-            }
-            DeviceLock::RwSem(lock) if write => {
-                let _guard = lock.write();
+            DeviceLock::Spin(lock) => match mode {
+                Some(LockMode::Irqsave) => {
+                    let _guard = lock.lock_irqsave();
+                    f()
+                }
+                Some(LockMode::Bh) => {
+                    let _guard = lock.lock_bh();
+                    f()
+                }
+                _ => {
+                    let _guard = lock.lock();
+                    f()
+                }
+            },
+            DeviceLock::RwSem(lock) if mode == Some(LockMode::Read) => {
+                let _guard = lock.read();
                 f()
             }
             DeviceLock::RwSem(lock) => {
-                let _guard = lock.read();
+                let _guard = lock.write();
                 f()
             }
         }
@@ -85,10 +95,10 @@ pub(crate) fn build_device(k: &Kernel, registry: &Registry, index: usize, mm: &A
 ///
 /// # Errors
 /// When the device has no such lock: only inline drivers have locks that a task can take.
-pub(crate) fn with_lock(device: &Attached, lock: &str, write: bool, f: impl FnOnce()) -> Result<(), String> {
+pub(crate) fn with_lock(device: &Attached, lock: &str, mode: Option<LockMode>, f: impl FnOnce()) -> Result<(), String> {
     match device.locks.iter().find(|(name, _)| name == lock) {
         Some((_, found)) => {
-            found.with(write, f);
+            found.with(mode, f);
             Ok(())
         }
         None => Err(format!("{} has no lock `{lock}` that a task can take", device.driver.name())),

@@ -4,7 +4,7 @@ use crate::compile::{Step, TaskStep};
 use crate::devices::DeviceLock;
 use ksync::{Kernel, MemoryModel, TrackedU64};
 use mm_types::Name;
-use scenario::ast::{self, GlobalStatement, LockKind, Relation};
+use scenario::ast::{self, GlobalStatement, LockKind, LockMode, Relation};
 use scenario::{Scenario, Spanned};
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ pub(crate) struct GlobalSpec {
 /// A statement about globals, its names resolved to indices.
 #[derive(Debug)]
 pub(crate) enum GlobalStep {
-    With { lock: usize, write: bool, body: Vec<Step<TaskStep>> },
+    With { lock: usize, mode: Option<LockMode>, body: Vec<Step<TaskStep>> },
     Load { register: usize, word: usize, acquire: bool },
     Store { word: usize, value: Value, release: bool },
     Barrier(ksync::Barrier),
@@ -76,11 +76,9 @@ impl GlobalSpec {
         body: impl Fn(&[Spanned<ast::Statement>]) -> Result<Vec<Step<TaskStep>>, String>,
     ) -> Result<GlobalStep, String> {
         Ok(match statement {
-            GlobalStatement::With { lock, mode, body: under } => GlobalStep::With {
-                lock: self.lock(&lock.node)?,
-                write: mode.is_none_or(|m| m.node == ast::LockMode::Write),
-                body: body(under)?,
-            },
+            GlobalStatement::With { lock, mode, body: under } => {
+                GlobalStep::With { lock: self.lock(&lock.node)?, mode: mode.map(|m| m.node), body: body(under)? }
+            }
             GlobalStatement::Load { register, word, acquire } => GlobalStep::Load {
                 register: registers.index(&register.node),
                 word: self.word(&word.node)?,

@@ -250,7 +250,7 @@ impl Callbacks {
 
     fn step(&self, cx: &mut Cx<'_>, step: &DriverStep) -> Result<Flow, Errno> {
         match step {
-            DriverStep::With { lock, write, body } => return self.locks[*lock].with(*write, || self.run(cx, body)),
+            DriverStep::With { lock, mode, body } => return self.locks[*lock].with(*mode, || self.run(cx, body)),
             DriverStep::Zap(range) => {
                 self.device.zap(cx.mm, pages(cx, *range));
             }

@@ -1,6 +1,6 @@
 //! Executing a scenario's tasks.
 
-use crate::compile::{Map, Step, TaskStep};
+use crate::compile::{Map, Step, TaskSpec, TaskStep};
 use crate::devices::{call_args, with_lock};
 use crate::globals::{GlobalStep, Held};
 use crate::operations;
@@ -14,12 +14,17 @@ use trace::{NotifyEvent, NotifyRange};
 
 /// Adds task `index` of the scenario.
 pub(crate) fn spawn(k: &Kernel, live: &Rc<Live>, index: usize) {
+    let TaskSpec { name, interrupt, .. } = live.code.tasks[index];
     let live = live.clone();
-    k.spawn(live.code.tasks[index].name, move || {
+    let body = move || {
         let task = &live.code.tasks[index];
         let held = vec![Cell::new(0); task.registers];
         run(&live, &held, &task.body);
-    });
+    };
+    match interrupt {
+        None => k.spawn(name, body),
+        Some((what, times)) => k.spawn_interrupt(name, what, times, body),
+    };
 }
 
 /// Whether a task goes on after a statement.
@@ -59,9 +64,9 @@ fn run_step(live: &Live, held: &Held, step: &Step<TaskStep>) -> Flow {
     let done = match &step.what {
         TaskStep::Global(global) => return execute_global(live, held, step.frame, global),
         TaskStep::Repeat { times, body } => return run_times(live, held, body, *times),
-        TaskStep::With { device, lock, write, body } => {
+        TaskStep::With { device, lock, mode, body } => {
             let device = live.device(*device);
-            device.and_then(|device| with_lock(&device, lock, *write, || flow = run(live, held, body)))
+            device.and_then(|device| with_lock(&device, lock, *mode, || flow = run(live, held, body)))
         }
         TaskStep::FileWrite { shared, body } => {
             live.machine().file_write(*shared, || flow = run(live, held, body));
@@ -80,8 +85,8 @@ fn run_step(live: &Live, held: &Held, step: &Step<TaskStep>) -> Flow {
 
 fn execute_global(live: &Live, held: &Held, frame: Name, step: &GlobalStep) -> Flow {
     match step {
-        GlobalStep::With { lock, write, body } => {
-            return live.globals.locks[*lock].with(*write, || run(live, held, body));
+        GlobalStep::With { lock, mode, body } => {
+            return live.globals.locks[*lock].with(*mode, || run(live, held, body));
         }
         GlobalStep::If { condition, then, otherwise } => {
             return run(live, held, if condition.holds(held) { then } else { otherwise });

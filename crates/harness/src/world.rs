@@ -317,6 +317,11 @@ impl World {
         self.kernel.traced_page_picks()
     }
 
+    /// The names of the tasks of the last run, by id.
+    pub(crate) fn task_names(&self) -> Vec<Name> {
+        self.kernel.task_names()
+    }
+
     /// Lets `witness` look on during the runs to come.
     pub(crate) fn let_witness(&mut self, witness: Option<Witness>) {
         self.judge.borrow_mut().witness = witness;

@@ -3,8 +3,8 @@
 
 use crate::ast::{
     Annotations, Argument, Assertion, Backing, Condition, Counted, Device, DeviceBody, DriverStatement, Global,
-    GlobalStatement, InlineDriver, LockMode, Machine, Mapping, Mm, NamedDriver, Operand, OptionValue, Pin, RangeExpr,
-    Scenario, Sharing, Statement, Steer, Taken, Task, Value,
+    GlobalStatement, InlineDriver, Interrupt, InterruptSource, LockMode, Machine, Mapping, Mm, NamedDriver, Operand,
+    OptionValue, Pin, RangeExpr, Scenario, Sharing, Statement, Steer, Taken, Task, Value,
 };
 use crate::parser::PROTS;
 use crate::span::Spanned;
@@ -18,6 +18,7 @@ impl fmt::Display for Taken {
         match self {
             Taken::Option(option) => write!(f, "{option}"),
             Taken::Page { mm, addr } => write!(f, "{} {addr}", mm.node),
+            Taken::Cpu(task) => f.write_str(&task.node),
         }
     }
 }
@@ -309,7 +310,16 @@ impl Printer {
     }
 
     fn task(&mut self, task: &Task) {
-        self.task_block(format_args!("task {}", task.name.node), &task.body);
+        let Some(Interrupt { source, times }) = &task.interrupt else {
+            return self.task_block(format_args!("task {}", task.name.node), &task.body);
+        };
+        let after = match source {
+            InterruptSource::Timer { after } => format!(" after {}", after.node),
+            InterruptSource::Irq | InterruptSource::Softirq => String::new(),
+        };
+        let times = times.map_or_else(String::new, |times| format!(" times {}", times.node));
+        let word = source.word();
+        self.task_block(format_args!("{word} {}{after}{times}", task.name.node), &task.body);
     }
 
     fn task_block(&mut self, head: fmt::Arguments<'_>, body: &[Spanned<Statement>]) {
@@ -552,6 +562,8 @@ fn mode_word(mode: Option<Spanned<LockMode>>) -> &'static str {
     match mode.map(|m| m.node) {
         Some(LockMode::Read) => "read ",
         Some(LockMode::Write) => "write ",
+        Some(LockMode::Irqsave) => "irqsave ",
+        Some(LockMode::Bh) => "bh ",
         None => "",
     }
 }

@@ -5,7 +5,7 @@ use crate::words::{DriverWord, MmOp, TaskWord, Word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The sync points every world has, whatever its devices.
-pub const SYNC_POINTS: [&str; 17] = [
+pub const SYNC_POINTS: [&str; 18] = [
     "notifier.range_start",
     "notifier.range_end",
     "notifier.callback",
@@ -23,6 +23,7 @@ pub const SYNC_POINTS: [&str; 17] = [
     "mm.migrate",
     "mm.free",
     "alloc",
+    "interrupt.arrive",
 ];
 
 /// The open words of the language, as one caller knows them.

@@ -570,3 +570,43 @@ fn a_span_leads_back_to_its_line() {
     assert!(line[position.column - 1..].starts_with("munmap A"), "{line}");
     assert_eq!(scenario.source.name(), "t.mms");
 }
+
+#[test]
+fn handlers_and_locks_against_them() {
+    let check = |body: &str, expect: &[&str]| {
+        let text = format!(
+            "scenario \"t\"\nglobals {{ mutex big  rwsem tree  spinlock slock }} mm A {{ vma 0x10000..0x50000 rw anon }}\n\
+             task t {{ with irqsave slock {{ }} with bh slock {{ }} with slock {{ }} }}\n{body}\n"
+        );
+        check(&text, expect);
+    };
+    check("irq eth0 times 3 { with slock { alloc 1 GFP_ATOMIC } }  timer tick after 5 { return }", &[]);
+    check("steer { eth0 interrupt 1 takes t }  softirq eth0 { }  order { t@slock < eth0@interrupt.arrive }", &[]);
+    check(
+        "irq a { munmap A 0x10000..0x11000  with slock { read A 0x10000 } }",
+        &[
+            "4:9 munmap A 0x10000..0x11000: the handler of an interrupt, `a`, cannot do this [it takes locks, uses words, allocates and calls devices]",
+            "4:49 read A 0x10000: the handler of an interrupt, `a`, cannot do this [it takes locks, uses words, allocates and calls devices]",
+        ],
+    );
+    check("timer t2 { }", &["4:10 {: expected `after` and a number of milliseconds, found `{`"]);
+    check("irq a times 0 { }", &["4:13 0: 0 is not possible as a number of times [at least 1]"]);
+    check("irq t { }", &["4:5 t: task `t` appears twice"]);
+    check("machine { memory_model sc }  irq a { }", &[]);
+    check(
+        "machine { memory_model tso }  irq a { }",
+        &["4:24 tso: a scenario with interrupts has no weak memory [leave out `memory_model`]"],
+    );
+    check(
+        "irq a { } steer { a interrupt 1 takes b  a interrupt 2 takes a }",
+        &["4:39 b: there is no task `b` [did you mean `t`?]", "4:62 a: there is no task `a` [did you mean `t`?]"],
+    );
+    check(
+        "softirq s { with bh big { } with irqsave tree { } with read slock { } }",
+        &[
+            "4:18 bh: `big` is a mutex: `bh` is for spinlocks [leave out `bh`]",
+            "4:34 irqsave: `tree` is an rwsem: no handler may take it [`with read ..` or `with write ..`]",
+            "4:56 read: `slock` is a spinlock, which is not taken to read [leave out `read`]",
+        ],
+    );
+}

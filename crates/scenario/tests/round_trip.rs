@@ -119,8 +119,11 @@ fn range_expr() -> impl Strategy<Value = Spanned<RangeExpr>> {
 fn own_lock() -> impl Strategy<Value = (Name, Option<Spanned<LockMode>>)> {
     prop_oneof![
         Just((Spanned::from("m".to_owned()), None)),
+        spanned(select(&[LockMode::Irqsave, LockMode::Bh][..]))
+            .prop_map(|mode| (Spanned::from("s".to_owned()), Some(mode))),
         Just((Spanned::from("s".to_owned()), None)),
-        spanned(word::<LockMode>()).prop_map(|mode| (Spanned::from("read".to_owned()), Some(mode))),
+        spanned(select(&[LockMode::Read, LockMode::Write][..]))
+            .prop_map(|mode| (Spanned::from("read".to_owned()), Some(mode))),
     ]
 }
 
@@ -284,6 +287,7 @@ fn globals() -> impl Strategy<Value = Vec<Spanned<Global>>> {
         let globals = [
             lock("big", LockKind::Mutex),
             lock("tree", LockKind::Rwsem),
+            lock("slock", LockKind::Spinlock),
             Global::Word { name: named("pte"), value: pte },
             Global::Word { name: named("seq"), value: seq },
         ];
@@ -354,7 +358,7 @@ fn statement() -> impl Strategy<Value = Spanned<Statement>> {
                 let lock = Spanned::from("big".to_owned());
                 Statement::Global(GlobalStatement::With { lock, mode: None, body })
             }),
-            (word::<LockMode>(), body()).prop_map(|(mode, body)| {
+            (select(&[LockMode::Read, LockMode::Write][..]), body()).prop_map(|(mode, body)| {
                 let lock = Spanned::from("tree".to_owned());
                 Statement::Global(GlobalStatement::With { lock, mode: Some(Spanned::from(mode)), body })
             }),
@@ -395,6 +399,10 @@ fn steer() -> impl Strategy<Value = Spanned<Steer>> {
     let takes = prop_oneof![
         (spanned(word::<SteeredChoice>()), spanned(option)),
         (Just(Spanned::from(SteeredChoice::Victim)), spanned(page)),
+        (
+            Just(Spanned::from(SteeredChoice::Interrupt)),
+            Just(Spanned::from(Taken::Cpu(Spanned::from("second".to_owned()))))
+        ),
     ];
     (name(&["first", "second"]), spanned(1..=u32::MAX), takes)
         .prop_map(|(task, nth, (choice, takes))| Spanned::from(Steer { task, choice, nth, takes }))
@@ -454,6 +462,32 @@ fn annotations() -> impl Strategy<Value = Annotations> {
         })
 }
 
+/// A handler that does what handlers may.
+fn handler(name: &'static str) -> impl Strategy<Value = Spanned<Task>> {
+    let after = spanned(1..=u64::from(u32::MAX));
+    let source = prop_oneof![
+        Just(InterruptSource::Irq),
+        Just(InterruptSource::Softirq),
+        after.prop_map(|after| InterruptSource::Timer { after }),
+    ];
+    let leaf = prop_oneof![
+        Just(Statement::Yield),
+        (pages(), gfp()).prop_map(|(nr_pages, gfp)| Statement::Alloc { nr_pages, gfp }),
+        call(),
+        global_statement(),
+    ];
+    let held =
+        (select(&[LockMode::Irqsave, LockMode::Bh][..]), vec(spanned(leaf.clone()), 0..3)).prop_map(|(mode, body)| {
+            let lock = Spanned::from("slock".to_owned());
+            Statement::Global(GlobalStatement::With { lock, mode: Some(Spanned::from(mode)), body })
+        });
+    let body = vec(spanned(prop_oneof![leaf, held]), 0..4);
+    (source, option::of(spanned(1..=u32::MAX)), body).prop_map(|(source, times, body)| {
+        let interrupt = Some(Interrupt { source, times });
+        Spanned::from(Task { name: Spanned::from(name.to_owned()), interrupt, body })
+    })
+}
+
 fn scenario() -> impl Strategy<Value = Scenario> {
     let body = || vec(statement(), 0..6);
     let codes = prop_oneof![Just(vec![]), Just(vec!["LD-CIRCULAR"]), Just(vec!["STALE", "LD-CIRCULAR"])];
@@ -461,14 +495,14 @@ fn scenario() -> impl Strategy<Value = Scenario> {
         (text(), option::of(spanned(word())), machine(), annotations()),
         (mm("A"), mm("b-2"), gpu0(), toy(), ear()),
         (body(), body(), vec(pin(), 0..4), vec(steer(), 0..3)),
-        (codes, any::<bool>(), vec(assertion(), 0..5), globals()),
+        (codes, any::<bool>(), vec(assertion(), 0..5), globals(), (handler("eth0"), handler("tick"))),
     )
         .prop_map(|(head, (a, b, gpu0, toy, ear), (first, second, order, steer), tail)| {
-            let (codes, never, asserts, globals) = tail;
+            let (codes, never, asserts, globals, (eth0, tick)) = tail;
             let (title, kernel, machine, annotations) = head;
             let task = |name: &str, body| {
                 let name = Spanned::from(name.to_owned());
-                Spanned::from(Task { name, body })
+                Spanned::from(Task { name, interrupt: None, body })
             };
             let words = |words: &[&str]| -> Vec<Name> { words.iter().map(|&w| Spanned::from(w.to_owned())).collect() };
             Scenario {
@@ -479,7 +513,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
                 mms: vec![a, b],
                 globals,
                 devices: vec![gpu0, toy, ear],
-                tasks: vec![task("first", first), task("second", second)],
+                tasks: vec![task("first", first), task("second", second), eth0, tick],
                 order,
                 steer,
                 expect: words(&codes),

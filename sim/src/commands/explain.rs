@@ -29,7 +29,7 @@ scenarios! {
     "userptr-reclaim.mms", "unmap-under-callback-lock.mms", "quirk-clears-before-start.mms", "quirk-unpaired-end.mms",
     "quirk-callback-after-unregister.mms", "mirror-ignores-protection.mms", "mirror-ignores-unmap.mms",
     "mirror-skips-retry.mms", "mirror-keeps-old-frame.mms", "mirror-keeps-subscription.mms", "alloc-under-spinlock.mms", "mutex-under-spinlock.mms",
-    "retry-without-read-begin.mms", "lost-invalidation.mms", "reclaim-pinned.mms",
+    "retry-without-read-begin.mms", "lost-invalidation.mms", "reclaim-pinned.mms", "irq-lock-inversion.mms",
 }
 
 /// What a page's line begins with that names the scenario to run.
@@ -121,9 +121,9 @@ mod tests {
             assert!(!found.is_empty() && (found.contains(code) || code.starts_with("LD-")), "{code}: {file}");
             assert!(shown(&Registry::builtin(), code, page).contains(found.trim()), "{code}: {file}");
         }
-        // What no shipped scenario can do: simulated tasks are not interrupted, guards keep the rules of locks, and only a
-        // driver in Rust panics, errs, idles, hangs and dies.
-        let locks = ["LD-UNLOCK", "LD-IRQ", "LD-HELD", "LD-RCU", "LD-MISUSE"];
+        // What no shipped scenario can do: guards keep the rules of locks, and only a driver in Rust panics, errs, idles,
+        // hangs and dies.
+        let locks = ["LD-UNLOCK", "LD-HELD", "LD-RCU", "LD-MISUSE"];
         let drivers = ["PANIC", "CONFORM-ERROR", "CONFORM-IDLE", "CONFORM-HANG", "CONFORM-CRASH"];
         assert_eq!(without, [&locks[..], &drivers].concat());
     }

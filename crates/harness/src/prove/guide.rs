@@ -1,5 +1,5 @@
 //! A scheduler that steers into a cycle: a task that holds one of its locks and stands before the next waits there until no
-//! other can go on.
+//! other can go on. So does a handler that is to interrupt a task, until that task holds one, and then the task.
 //!
 //! The idea is that of active testing (Joshi, Park, Sen, Naik, "A randomized dynamic program analysis technique for detecting
 //! real deadlocks", PLDI 2009), with the other choices steered too: whoever holds a lock of a cycle that goes through
@@ -64,16 +64,39 @@ impl<'r> Guide<'r> {
         stance.holds.iter().any(|(lock, _)| real(lock.kind) && self.ring.has(lock.class))
     }
 
-    fn at_the_brink(&self, task: TaskId) -> bool {
-        let stance = ksync::current(|k| k.stance(task));
-        stance.wants.is_some_and(|(lock, _)| self.ring.has(lock.class)) && self.holds_one(&stance)
+    /// Whether it would only lead away from the cycle if it went on now.
+    fn at_the_brink(&self, task: TaskId, now: &SchedView<'_>) -> bool {
+        if now.arrives_at(task).is_some() {
+            return true;
+        }
+        let stance = stance(task);
+        let wants_one = stance.wants.is_some_and(|(lock, _)| self.ring.has(lock.class));
+        self.holds_one(&stance) && (wants_one || is_awaited(task, now))
     }
+
+    /// Whether a handler stands before its arrival where somebody holds a lock of the cycle.
+    fn would_interrupt(&self, handler: TaskId, now: &SchedView<'_>) -> bool {
+        let cpu = now.arrives_at(handler);
+        cpu.is_some_and(|cpu| now.on_cpu(cpu).any(|task| self.holds_one(&stance(task))))
+    }
+}
+
+fn stance(task: TaskId) -> Stance {
+    ksync::current(|k| k.stance(task))
+}
+
+/// Whether a handler is about to arrive where `task` is.
+fn is_awaited(task: TaskId, now: &SchedView<'_>) -> bool {
+    let cpus = now.runnable.iter().filter_map(|handler| now.arrives_at(*handler));
+    cpus.into_iter().any(|cpu| now.on_cpu(cpu).any(|there| there == task))
 }
 
 impl Scheduler for Guide<'_> {
     fn next_task(&mut self, now: &SchedView<'_>) -> usize {
-        let free: Vec<usize> = (0..now.runnable.len()).filter(|&at| !self.at_the_brink(now.runnable[at])).collect();
-        let among = if free.is_empty() { (0..now.runnable.len()).collect() } else { free };
+        let all = || 0..now.runnable.len();
+        let free: Vec<usize> = all().filter(|&at| !self.at_the_brink(now.runnable[at], now)).collect();
+        let handlers = || all().filter(|&at| self.would_interrupt(now.runnable[at], now)).collect::<Vec<_>>();
+        let among = [free, handlers()].into_iter().find(|some| !some.is_empty()).unwrap_or_else(|| all().collect());
         match self.style {
             Style::Steady if now.current_index().is_some_and(|at| among.contains(&at)) => {
                 now.current_index().unwrap_or(0)
@@ -93,6 +116,8 @@ impl Scheduler for Guide<'_> {
                 u32::from(called_for || (!self.sober && self.below(4) == 0))
             }
             ChoiceKind::Victim => self.below(options),
+            // It may as well come in where it does harm.
+            ChoiceKind::Interrupt | ChoiceKind::Timer => 1 + self.below(options - 1),
             _ if self.sober => 0,
             _ => {
                 if self.below(4) == 0 {

@@ -1,7 +1,7 @@
 //! The cycle of lock classes that a report names, and whether a deadlock is that cycle.
 
 use ksync::LockReport;
-use lockdep::ReportKind;
+use lockdep::{Detail, ReportKind};
 use mm_types::Name;
 use trace::{BlockedTask, RunEnd};
 
@@ -10,11 +10,21 @@ use trace::{BlockedTask, RunEnd};
 pub(crate) struct Ring(pub(crate) Vec<Name>);
 
 impl Ring {
-    /// The cycle of a report that is about one.
+    /// The cycle of a report that is about one; that of an inversion with a handler is closed by the interrupt.
     pub(crate) fn of(found: &LockReport) -> Option<Ring> {
-        let about_one = matches!(found.report.kind, ReportKind::Recursive | ReportKind::Circular);
-        let classes = found.report.cycle().iter().map(|step| Name::new(&step.from)).collect();
-        about_one.then_some(Ring(classes))
+        let cycle = found.report.cycle();
+        let from = cycle.iter().map(|step| step.from.as_str());
+        let classes: Vec<&str> = match (&found.report.kind, &found.report.detail) {
+            (ReportKind::Recursive | ReportKind::Circular, _) => from.collect(),
+            // A handler wants what it interrupts.
+            (_, Detail::InconsistentState { lock, .. }) => vec![lock.class.name.as_str()],
+            // From the lock that the handler wants to the one that its CPU was interrupted with: the handler closes it.
+            (ReportKind::IrqInversion | ReportKind::IrqUnsafe, _) => {
+                from.chain(cycle.last().map(|step| step.to.as_str())).collect()
+            }
+            _ => return None,
+        };
+        Some(Ring(classes.into_iter().map(Name::new).collect()))
     }
 
     /// The cycle of a deadlock: the locks that its tasks wait for, and what they hold between them.
@@ -96,6 +106,16 @@ mod tests {
         check(&["a"], own(), true);
         check(&["map", "srcu", "a"], own(), true);
         check(&["srcu", "map", "a"], own(), false);
+        // A handler wants what the task that it interrupts holds, or what another one holds that wants it.
+        let interrupted = |holds: &[(u64, &str)], by| {
+            let mut task = task(1, holds, 99);
+            task.waits_for.holders = vec![TaskId(by)];
+            task
+        };
+        check(&["a"], vec![interrupted(&[(1, "a")], 2), task(2, &[], 1)], true);
+        check(&["b"], vec![interrupted(&[(1, "a")], 2), task(2, &[], 1)], false);
+        // Task 1 waits for the handler, that for task 3, that for task 1.
+        check(&["a", "b"], vec![interrupted(&[(2, "b")], 2), task(2, &[], 1), task(3, &[(1, "a")], 2)], true);
         // A wait for something that nobody holds as a lock.
         check(&["a"], vec![task(1, &[(1, "a")], 7)], false);
         // The same, if it is known who is waited for: the other must let it go on.

@@ -24,7 +24,7 @@ pub(super) const SEEDS: u64 = 24;
 /// suffice.
 pub(super) fn pinned(search: &mut Search<'_>, scenario: &Scenario, course: &Course) -> Option<Scenario> {
     let mut steered = scenario.clone();
-    steered.steer.extend(steers(scenario, course, &page_picks(search, scenario, course)?)?);
+    steered.steer.extend(steers(scenario, course, &picked(search, scenario, course)?)?);
     if always(search, &steered) {
         return Some(steered);
     }
@@ -66,7 +66,12 @@ pub(super) fn always(search: &mut Search<'_>, scenario: &Scenario) -> bool {
 
 /// The choices of the course as clauses, pages by where they are mapped: then a page more or less makes no difference. None
 /// if one is of a kind that no clause can name, or of no task of the file.
-fn steers(scenario: &Scenario, course: &Course, pages: &[PagePick]) -> Option<Vec<Spanned<Steer>>> {
+fn steers(scenario: &Scenario, course: &Course, picked: &Picked) -> Option<Vec<Spanned<Steer>>> {
+    let Picked { pages, names } = picked;
+    let of_the_file = |id: u32| {
+        let name = names.get(id as usize)?;
+        scenario.tasks.iter().find(|task| task.name.as_str() == name.as_str())
+    };
     let page = |(task, kind, nth): (mm_types::TaskId, ChoiceKind, u32)| {
         let pick = pages.iter().find(|pick| (pick.task, pick.kind, pick.nth) == (task, kind, nth))?;
         let (mm, vpn) = pick.place;
@@ -76,15 +81,23 @@ fn steers(scenario: &Scenario, course: &Course, pages: &[PagePick]) -> Option<Ve
             .any(|known| known.name.as_str() == mm.as_str())
             .then(|| Taken::Page { mm: Spanned::from(mm.as_str().to_owned()), addr: vpn.addr() })
     };
+    // That of a task bears its name: then a task more or less makes no difference.
+    let cpu = |kind, option: u32| {
+        let task = of_the_file(option)?;
+        let of_cpus = matches!(kind, ChoiceKind::Interrupt | ChoiceKind::Timer) && task.interrupt.is_none();
+        of_cpus.then(|| Taken::Cpu(Spanned::from(task.name.node.clone())))
+    };
     let one = |((task, kind, nth), option): (&(mm_types::TaskId, ChoiceKind, u32), &u32)| {
-        let takes = page((*task, *kind, *nth)).unwrap_or(Taken::Option(*option));
-        let task = scenario.tasks.get((task.0 as usize).checked_sub(1)?)?;
+        let takes = page((*task, *kind, *nth)).or_else(|| cpu(*kind, *option)).unwrap_or(Taken::Option(*option));
+        let task = of_the_file(task.0)?;
         let choice = match kind {
             ChoiceKind::EntersReclaim => SteeredChoice::Reclaim,
             ChoiceKind::AllocFails => SteeredChoice::Fail,
             ChoiceKind::Victim => SteeredChoice::Victim,
             ChoiceKind::Load => SteeredChoice::Load,
             ChoiceKind::Store => SteeredChoice::Store,
+            ChoiceKind::Interrupt => SteeredChoice::Interrupt,
+            ChoiceKind::Timer => SteeredChoice::Timer,
             _ => return None,
         };
         let name = Spanned::from(task.name.node.clone());
@@ -99,9 +112,21 @@ fn points(search: &mut Search<'_>, scenario: &Scenario, course: &Course) -> Opti
     traced(search, scenario, course, World::points)
 }
 
-/// The choices among pages in the run that `course` gives.
-fn page_picks(search: &mut Search<'_>, scenario: &Scenario, course: &Course) -> Option<Vec<PagePick>> {
-    if course.picks.is_empty() { Some(Vec::new()) } else { traced(search, scenario, course, World::page_picks) }
+/// What the numbers in a course mean.
+#[derive(Default)]
+struct Picked {
+    /// The choices among pages.
+    pages: Vec<PagePick>,
+    /// The names of tasks, by id.
+    names: Vec<Name>,
+}
+
+/// The same of the run that `course` gives.
+fn picked(search: &mut Search<'_>, scenario: &Scenario, course: &Course) -> Option<Picked> {
+    if course.picks.is_empty() {
+        return Some(Picked::default());
+    }
+    traced(search, scenario, course, |world| Picked { pages: world.page_picks(), names: world.task_names() })
 }
 
 fn traced<T>(search: &mut Search<'_>, scenario: &Scenario, course: &Course, what: fn(&World) -> T) -> Option<T> {
@@ -158,12 +183,13 @@ fn pin(before: (Name, Name), after: (Name, Name)) -> Spanned<Pin> {
     Spanned::from(Pin { before: point(before), after: point(after) })
 }
 
-/// Whether a scenario can name the point: one of the language's, a `sync`, or a lock or an operation of a device. Locks of
-/// the kernel have classes for names, which no pin can spell.
+/// Whether a scenario can name the point: one of the language's, a `sync`, a lock of `globals`, or a lock or an operation of a
+/// device. Locks of the kernel have classes for names, which no pin can spell.
 fn can_be_named(scenario: &Scenario, point: &str) -> bool {
     let of_device = || {
         let device = point.split_once('.').map_or("", |(device, _)| device);
         scenario.devices.iter().any(|d| d.name.as_str() == device)
     };
-    SYNC_POINTS.contains(&point) || point.starts_with("user.") || of_device()
+    let global = || scenario.globals.iter().any(|global| global.name().as_str() == point);
+    SYNC_POINTS.contains(&point) || point.starts_with("user.") || global() || of_device()
 }

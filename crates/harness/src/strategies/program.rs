@@ -139,7 +139,7 @@ impl Program {
         };
         let task = |(i, steps): (usize, &Vec<Step>)| {
             let body = steps.iter().map(|step| statement(step, subject).into()).collect();
-            Spanned::from(Task { name: name(&format!("t{i}")), body })
+            Spanned::from(Task { name: name(&format!("t{i}")), interrupt: None, body })
         };
         Scenario {
             title: name("a random program"),

@@ -48,6 +48,8 @@ pub enum Taken {
         /// Where: any byte of the page.
         addr: VirtAddr,
     },
+    /// Of CPUs: that of this task. For [`SteeredChoice::Interrupt`] and [`SteeredChoice::Timer`] only.
+    Cpu(Name),
 }
 
 /// What must be true of a run.
@@ -112,6 +114,10 @@ words! {
         Load = "load",
         /// Which place among the stores to a word a store takes, the last first.
         Store = "store",
+        /// Whose CPU an interrupt arrives at.
+        Interrupt = "interrupt",
+        /// When a timer expires, and whose CPU it interrupts.
+        Timer = "timer",
     }
 
     /// How a count is compared.

@@ -77,12 +77,16 @@ words! {
         Rwsem = "rwsem",
     }
 
-    /// How an rwsem is taken.
+    /// How an rwsem is taken, or a spinlock other than plainly.
     pub enum LockMode {
-        /// Shared.
+        /// An rwsem: shared.
         Read = "read",
-        /// Exclusive.
+        /// An rwsem: exclusive.
         Write = "write",
+        /// A spinlock: with interrupts disabled.
+        Irqsave = "irqsave",
+        /// A spinlock: with bottom halves disabled.
+        Bh = "bh",
     }
 
     /// The callbacks an inline driver may have.

@@ -20,7 +20,7 @@ pub use setup::{
     Annotations, Backing, KernelPreset, Machine, Mapping, MemoryModel, Mm, OtherMaps, Prime, RangeEndMap,
     RangeStartMap, Sharing, SrcuChecking, Switch, TouchPoint, Vma, Wrap,
 };
-pub use statement::{Argument, Operand, Statement, Task};
+pub use statement::{Argument, Interrupt, InterruptSource, Operand, Statement, Task};
 
 use crate::span::{Source, Spanned};
 
@@ -52,7 +52,7 @@ pub struct Scenario {
     pub globals: Vec<Spanned<Global>>,
     /// Devices, registered in this order before the tasks start.
     pub devices: Vec<Spanned<Device>>,
-    /// Tasks, all runnable at the start.
+    /// Tasks, all runnable at the start; behind them the handlers of interrupts.
     pub tasks: Vec<Spanned<Task>>,
     /// Pins: what has to happen before what.
     pub order: Vec<Spanned<Pin>>,

@@ -5,13 +5,50 @@ use crate::span::Spanned;
 use crate::words::MmOp;
 use mm_types::{Gfp, PageRange, Prot, VirtAddr};
 
-/// `task NAME { .. }`.
+/// `task NAME { .. }`, or the handler of an interrupt.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Task {
     /// Its name.
     pub name: Name,
+    /// What makes it run, if it is no task.
+    pub interrupt: Option<Interrupt>,
     /// What it does, in order.
     pub body: Vec<Spanned<Statement>>,
+}
+
+/// What makes a handler run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Interrupt {
+    /// Its sort.
+    pub source: InterruptSource,
+    /// How often it arrives; absent: once.
+    pub times: Option<Spanned<u32>>,
+}
+
+/// The sorts of interrupt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum InterruptSource {
+    /// `irq NAME [times N] { .. }`: a device's.
+    Irq,
+    /// `softirq NAME [times N] { .. }`
+    Softirq,
+    /// `timer NAME after MS [times N] { .. }`: expires in softirq context.
+    Timer {
+        /// Milliseconds of virtual time.
+        after: Spanned<u64>,
+    },
+}
+
+impl InterruptSource {
+    /// The word of its section.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            InterruptSource::Irq => "irq",
+            InterruptSource::Softirq => "softirq",
+            InterruptSource::Timer { .. } => "timer",
+        }
+    }
 }
 
 /// One step of a task.

@@ -78,11 +78,23 @@ impl Checker<'_> {
             if let Taken::Page { mm, .. } = &steer.takes.node {
                 self.mm_exists(mm);
             }
+            if let Taken::Cpu(task) = &steer.takes.node {
+                self.has_a_cpu(task);
+            }
             let which = (task.as_str(), steer.choice.node, steer.nth.node);
             if let Some(earlier) = first.insert(which, steer.span) {
                 let message = "this choice is steered twice";
                 self.report(Diagnostic::new(steer.span, message).secondary(earlier, "first here"));
             }
+        }
+    }
+
+    /// Handlers come to the CPUs of tasks; they have none.
+    fn has_a_cpu(&mut self, task: &Name) {
+        let tasks = self.scenario.tasks.iter().filter(|t| t.interrupt.is_none());
+        let tasks: Vec<&str> = tasks.map(|t| t.name.as_str()).collect();
+        if !tasks.contains(&task.as_str()) {
+            self.undefined(task, task.span, "there is no task", Namespace::Task, tasks);
         }
     }
 

@@ -234,13 +234,22 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// An rwsem is taken to read or to write; the others just are.
+    /// An rwsem is taken to read or to write, a spinlock plainly or with handlers kept away; a mutex just is.
     pub(super) fn lock_mode(&mut self, lock: &Name, kind: LockKind, mode: Option<Spanned<LockMode>>) {
         match (kind, mode) {
             (LockKind::Rwsem, None) => {
                 let message = format!("`{}` is an rwsem: taken to read or to write?", lock.node);
                 let help = "`with read ..` or `with write ..`".to_owned();
                 self.report(Diagnostic::new(lock.span, message).help(help));
+            }
+            (LockKind::Rwsem, Some(Spanned { node: LockMode::Irqsave | LockMode::Bh, span })) => {
+                let message = format!("`{}` is an rwsem: no handler may take it", lock.node);
+                self.report(Diagnostic::new(span, message).help("`with read ..` or `with write ..`".to_owned()));
+            }
+            (LockKind::Spinlock, Some(Spanned { node: LockMode::Irqsave | LockMode::Bh, .. })) => {}
+            (LockKind::Mutex, Some(mode)) if matches!(*mode, LockMode::Irqsave | LockMode::Bh) => {
+                let message = format!("`{}` is a mutex: `{}` is for spinlocks", lock.node, *mode);
+                self.report(Diagnostic::new(mode.span, message).help(format!("leave out `{}`", *mode)));
             }
             (LockKind::Mutex | LockKind::Spinlock, Some(mode)) => {
                 let message = format!("`{}` is a {kind}, which is not taken to {}", lock.node, *mode);

@@ -2,7 +2,7 @@
 
 use super::Checker;
 use super::names::offer;
-use crate::ast::{Argument, Device, LockMode, Name, Operand, Statement};
+use crate::ast::{Argument, Device, GlobalStatement, LockMode, MemoryModel, Name, Operand, Statement, Task};
 use crate::diagnostic::Diagnostic;
 use crate::lost::Namespace;
 use crate::span::{Span, Spanned};
@@ -11,8 +11,55 @@ use crate::words::MmOp;
 
 impl<'a> Checker<'a> {
     pub(super) fn tasks(&mut self) {
-        for task in &self.scenario.tasks {
+        let scenario = self.scenario;
+        for task in &scenario.tasks {
             self.task_body(&task.body);
+            if task.interrupt.is_some() {
+                self.handler(task);
+            }
+        }
+        self.strong_memory();
+    }
+
+    /// A handler sees what its CPU has stored, whatever others see: no model of memory here knows of CPUs.
+    fn strong_memory(&mut self) {
+        let handlers = self.scenario.tasks.iter().any(|task| task.interrupt.is_some());
+        let weak = self.scenario.machine.memory_model.filter(|model| model.node != MemoryModel::Sc);
+        if let Some(model) = weak.filter(|_| handlers) {
+            let message = "a scenario with interrupts has no weak memory";
+            self.report(Diagnostic::new(model.span, message).help("leave out `memory_model`".to_owned()));
+        }
+    }
+
+    /// A handler interrupts whatever there is: it has no mm, and makes no system calls. What it does to sleep is for the run
+    /// to find.
+    fn handler(&mut self, task: &Task) {
+        for statement in &task.body {
+            self.of_a_handler(statement, &task.name);
+        }
+    }
+
+    fn of_a_handler(&mut self, statement: &Spanned<Statement>, name: &Name) {
+        match &statement.node {
+            Statement::With { body, .. }
+            | Statement::Repeat { body, .. }
+            | Statement::Global(GlobalStatement::With { body, .. }) => {
+                body.iter().for_each(|statement| self.of_a_handler(statement, name));
+            }
+            Statement::Global(GlobalStatement::If { then, otherwise, .. }) => {
+                then.iter().chain(otherwise).for_each(|statement| self.of_a_handler(statement, name));
+            }
+            Statement::Global(_)
+            | Statement::Call { .. }
+            | Statement::Alloc { .. }
+            | Statement::Sync { .. }
+            | Statement::Sleep { .. }
+            | Statement::Yield => {}
+            _ => {
+                let message = format!("the handler of an interrupt, `{}`, cannot do this", name.node);
+                let help = "it takes locks, uses words, allocates and calls devices".to_owned();
+                self.report(Diagnostic::new(statement.span, message).help(help));
+            }
         }
     }
 

@@ -54,7 +54,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `{ TASK CHOICE NTH takes (OPTION | MM ADDR) .. }`
+    /// `{ TASK CHOICE NTH takes (OPTION | MM ADDR | TASK) .. }`
     pub(super) fn steers(&mut self) -> Parsed<Vec<Spanned<Steer>>> {
         self.block(&[], |p| {
             let start = p.pos;
@@ -70,11 +70,13 @@ impl Parser<'_> {
         })
     }
 
-    /// What a steered choice takes; a page has a place, the other options have only numbers.
+    /// What a steered choice takes; a page has a place, a CPU a task, the other options have only numbers.
     fn taken(&mut self, choice: SteeredChoice) -> Parsed<Spanned<Taken>> {
         let start = self.pos;
         let taken = if choice == SteeredChoice::Victim && self.word().is_some() {
             Taken::Page { mm: self.mm_name()?, addr: self.addr()?.node }
+        } else if matches!(choice, SteeredChoice::Interrupt | SteeredChoice::Timer) && self.word().is_some() {
+            Taken::Cpu(self.name("a task's name")?)
         } else {
             Taken::Option(self.small("the number of an option", 0)?.node)
         };

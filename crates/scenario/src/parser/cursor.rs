@@ -302,7 +302,9 @@ impl<'t> Parser<'t> {
         match section {
             Section::Scenario => matches!(next, TokenKind::Text(_)),
             Section::Kernel => matches!(next, TokenKind::Version | TokenKind::Number(_)),
-            Section::Mm | Section::Device | Section::Task => *next == TokenKind::Word,
+            Section::Mm | Section::Device | Section::Task | Section::Irq | Section::Softirq | Section::Timer => {
+                *next == TokenKind::Word
+            }
             Section::Expect
             | Section::Machine
             | Section::Annotations

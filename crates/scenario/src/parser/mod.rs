@@ -113,7 +113,13 @@ impl Parser<'_> {
             Section::Mm => scenario.mms.push(self.mm()?),
             Section::Globals => scenario.globals.extend(self.globals()?),
             Section::Device => scenario.devices.push(self.device()?),
-            Section::Task => scenario.tasks.push(self.task()?),
+            Section::Task => {
+                // Before all handlers: their places are no business of the file's.
+                let task = self.task()?;
+                let at = scenario.tasks.partition_point(|other| other.interrupt.is_none());
+                scenario.tasks.insert(at, task);
+            }
+            Section::Irq | Section::Softirq | Section::Timer => scenario.tasks.push(self.interrupt(word)?),
             Section::Order => self.order(&mut scenario.order)?,
             Section::Steer => scenario.steer.extend(self.steers()?),
             Section::Quirks => scenario.quirks.extend(self.name_list("a quirk")?),
@@ -126,7 +132,10 @@ impl Parser<'_> {
 
     /// Reports a second section of a kind that makes sense once.
     fn once(&mut self, word: Section, span: Span, seen: &mut BTreeMap<Section, Span>) {
-        let many = matches!(word, Section::Mm | Section::Device | Section::Task);
+        let many = matches!(
+            word,
+            Section::Mm | Section::Device | Section::Task | Section::Irq | Section::Softirq | Section::Timer
+        );
         if let (Some(&first), false) = (seen.get(&word), many) {
             self.report(
                 Diagnostic::new(span, format!("`{word}` appears twice"))

@@ -1,12 +1,12 @@
-//! `task` and its statements.
+//! `task` and its statements; handlers of interrupts, which have the same.
 
 use super::{Parsed, Parser, Reported};
-use crate::ast::{Argument, GlobalStatement, LockMode, Name, Operand, Statement, Task};
+use crate::ast::{Argument, GlobalStatement, Interrupt, InterruptSource, LockMode, Name, Operand, Statement, Task};
 use crate::lexer::TokenKind;
 use crate::lost::Namespace;
 use crate::span::Spanned;
 use crate::suggest;
-use crate::words::{MmOp, OperandKind, TaskWord, Word};
+use crate::words::{MmOp, OperandKind, Section, TaskWord, Word};
 
 impl Parser<'_> {
     /// `task NAME { .. }`, after `task`.
@@ -14,8 +14,37 @@ impl Parser<'_> {
         let start = self.pos - 1;
         let name = self.header(|p| p.declared("a task's name", Namespace::Task))?;
         let body = self.task_block()?;
-        let task = Task { name: name.ok_or(Reported)?, body };
+        let task = Task { name: name.ok_or(Reported)?, interrupt: None, body };
         Ok(Spanned::new(task, self.span_since(start)))
+    }
+
+    /// `irq NAME [times N] { .. }`, `softirq ..` and `timer NAME after MS [times N] { .. }`, after the first word.
+    pub(super) fn interrupt(&mut self, section: Section) -> Parsed<Spanned<Task>> {
+        let start = self.pos - 1;
+        let header = self.header(|p| {
+            let name = p.declared("a handler's name", Namespace::Task)?;
+            let source = match section {
+                Section::Timer => InterruptSource::Timer { after: p.delay()? },
+                Section::Softirq => InterruptSource::Softirq,
+                _ => InterruptSource::Irq,
+            };
+            let times = match p.eat_word("times") {
+                Some(_) => Some(p.count("a number of times", u64::from(u32::MAX))?),
+                None => None,
+            };
+            let times = times.map(|times| Spanned::new(*times as u32, times.span));
+            Ok((name, Interrupt { source, times }))
+        })?;
+        let body = self.task_block()?;
+        let (name, interrupt) = header.ok_or(Reported)?;
+        Ok(Spanned::new(Task { name, interrupt: Some(interrupt), body }, self.span_since(start)))
+    }
+
+    fn delay(&mut self) -> Parsed<Spanned<u64>> {
+        if self.eat_word("after").is_none() {
+            return Err(self.expected("`after` and a number of milliseconds"));
+        }
+        self.count("a number of milliseconds", u64::from(u32::MAX))
     }
 
     pub(super) fn task_block(&mut self) -> Parsed<Vec<Spanned<Statement>>> {
@@ -170,7 +199,7 @@ impl Parser<'_> {
         Ok(Statement::ReclaimPages { nr_pages })
     }
 
-    /// `with [read|write] DEVICE.LOCK { .. }` or `with [read|write] LOCK { .. }`, after `with`.
+    /// `with [MODE] DEVICE.LOCK { .. }` or `with [MODE] LOCK { .. }`, after `with`.
     fn with_lock(&mut self) -> Parsed<Statement> {
         let header = self.header(|p| {
             let mode = p.lock_mode();
@@ -188,7 +217,7 @@ impl Parser<'_> {
         })
     }
 
-    /// `read` or `write`, if a name follows it (else it is the name).
+    /// `read`, `write`, `irqsave` or `bh`, if a name follows it (else it is the name).
     pub(super) fn lock_mode(&mut self) -> Option<Spanned<LockMode>> {
         let mode = self.word().and_then(LockMode::from_word)?;
         (*self.kind_ahead(1) == TokenKind::Word).then(|| Spanned::new(mode, self.bump()))

@@ -13,7 +13,7 @@ annotations { range_start global  range_end shared  wrap_start always  wrap_end 
               other_callbacks own  srcu checked }
 mm A { vma 0x10000..0x50000 rw anon  vma 0x60000..0x70000 r file "libc.so" offset 0x1000 shared   touch 0x10000..0x20000 }
 mm B { forked }
-globals { mutex big  rwsem tree  word pte 2  word seq }
+globals { mutex big  rwsem tree  spinlock slock  word pte 2  word seq }
 device gpu0 : i915_userptr(A, 0x10000..0x50000) { mutant "some-name"  batch 8  flavour old }
 device toy  : interval(A, 0x10000..0x50000) {      # an inline driver
     mutex vm_lock
@@ -49,6 +49,9 @@ task rest {
     madvise A 0x80000..0x81000 MADV_DONTNEED   mremap A 0x80000..0x81000 0xb0000..0xb1000 dontunmap
     mremap A 0x80000..0x81000 0x2000   mremap A 0x80000 0xc0000..0xc1000   truncate "a b" 100
 }
+irq eth0 times 2 { with slock { add seq 1  toy.kick } }
+softirq net { with bh slock { if s is 0 { alloc 1 GFP_ATOMIC } } }
+timer tick after 10 { with irqsave slock { yield } }
 order { unmap@notifier.range_start < ioctl@toy.vm_lock < rest@user.done }
 never { deadlock, stale }
 assert { callbacks gpu0.start == 1   acquired mmu_notifier_invalidate_range_start >= 3
