@@ -277,6 +277,7 @@ pub(crate) mod tests {
         check(&[1, 0, 0], Trailing(2));
         check(&[1, 0x23], UnknownKind { at: 1, byte: 0x23 });
         check(&[1, 0x7f], UnknownKind { at: 1, byte: 0x7f });
+        check(&[1, 0x49, 2, 2], OutOfRange(4));
         check(&[1, 0x41, 2, 2], OutOfRange(4));
         check(&[1, 0x41, 1, 0], OutOfRange(4));
         check(&[1, 0x47, 0xff, 0xff, 0x04, 2, 0], Overflow(5));
