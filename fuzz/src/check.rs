@@ -85,7 +85,7 @@ fn load(maps: &Maps) {
     };
     let fresh = || {
         anons += 1;
-        AnonVmaId(anons)
+        AnonVmaId::new(anons)
     };
     if tree.load_maps(&maps.lines, file, fresh).is_err() {
         return;

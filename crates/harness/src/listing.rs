@@ -60,6 +60,7 @@ fn sync_point_doc(point: &str) -> &'static str {
         "notifier.deferred" => "between an even sequence and what waited for it: with quirk fix-interval-remove-race",
         "notifier.unlinked" => "a subscriber is off the list and not released: with quirk wait-for-release",
         "mm.cow" => "a copy on write after its start; with `lock-vmas-at-registration` only",
+        "mm.flush" => "pages were freed and the TLBs were not flushed: with quirk flush-before-free",
         "mm.moved" => "entries moved and were not flushed: with quirk flush-before-unlock-in-mremap",
         "mm.zap" => "entries of a range are cleared",
         "mm.fault" => "a page fault",

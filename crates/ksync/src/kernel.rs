@@ -292,6 +292,22 @@ impl Kernel {
         }
     }
 
+    /// Scheduling point before one operation that accesses several objects. The first counts as its own.
+    ///
+    /// # Panics
+    /// If `ops` is empty.
+    pub fn visible_all(&self, ops: &[Op]) {
+        if !self.quiet() {
+            self.sched.visible_all(ops);
+        }
+    }
+
+    /// Whether nobody would hear of an operation now ([`Sched::is_alone`]).
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.sched.is_alone()
+    }
+
     /// Scheduling point before an operation that reads `object`.
     #[inline]
     pub fn visible_read(&self, object: ObjId) {

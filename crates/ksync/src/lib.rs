@@ -82,7 +82,7 @@ pub use raw::{Mutex, MutexGuard, RawMutex, RawSpinLock, SpinLock, SpinLockGuard}
 pub use raw_rw::{RawRwSem, RwSem, RwSemReadGuard, RwSemWriteGuard};
 pub use rcu::{RcuFlavour, RcuReadGuard, rcu_read_lock, synchronize_rcu};
 pub use rcu_section::RcuSection;
-pub use sched::{ChoiceKind, Context, Scheduler};
+pub use sched::{ChoiceKind, Context, Op, Scheduler};
 pub use srcu::{Srcu, SrcuReadGuard};
 pub use stance::Stance;
 pub use steer::{PageOptions, PagePick, Place, Steer, Takes};

@@ -77,7 +77,7 @@ impl Mm {
         self.with_pmd(vpn, |pmd| {
             if pmd.huge().is_some_and(Pte::is_present) {
                 self.flush_tlb_range(k, pmd_range(vpn));
-                pmd.update(k, |pmd| pmd.with_write(false));
+                pmd.update_flushed(k, |pmd| pmd.with_write(false));
             }
         });
     }

@@ -108,7 +108,9 @@ impl Mm {
                 return Err(Failed::Here(Errno::EINVAL));
             };
             drop(leaf);
-            self.take_empty_table(k, pages);
+            if !self.take_empty_table(k, pages) {
+                self.flush_tlb_range(k, pages);
+            }
             bracket.into_iter().for_each(Bracket::end);
             (0..cleared).for_each(|_| self.machine.put_page(k, head));
         }
@@ -120,14 +122,14 @@ impl Mm {
 
     /// The table of the region goes, under the PMD table's lock and its own, and is flushed. Not one that another task is about
     /// to use: walkers do not look twice here.
-    fn take_empty_table(&self, k: &Kernel, pages: PageRange) {
-        let Pmd::Table(leaf) = self.tables.pmd(pages.start()) else { return };
+    /// Whether it went.
+    fn take_empty_table(&self, k: &Kernel, pages: PageRange) -> bool {
+        let Pmd::Table(leaf) = self.tables.pmd(pages.start()) else { return false };
         self.with_pmd(pages.start(), |pmd| {
             let _ptl = leaf.lock_unmapped_nested(self.machine.classes.ptl_nested);
-            if Arc::strong_count(&leaf) == 2 && leaf.is_empty() {
-                pmd.detach_table(k);
-            }
-        });
+            let goes = Arc::strong_count(&leaf) == 2 && leaf.is_empty();
+            goes && pmd.detach_table(k).is_some()
+        })
     }
 
     /// `retract_page_tables()`, one mapping: nothing of a VMA that had private pages, or that userfaultfd write-protects.

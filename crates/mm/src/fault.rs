@@ -21,6 +21,7 @@ use crate::frames::{Block, FrameFlags, ZERO_PAGE};
 use crate::huge_fault::HugeFault;
 use crate::mm::Mm;
 use crate::names::NAMES;
+use crate::obj::cached_page_obj;
 use crate::page_table::{Leaf, PMD_PAGES, PteGuard};
 use crate::quirks::Quirks;
 use crate::vma::{AnonVmaId, FileId, Vma, VmaKind};
@@ -378,14 +379,21 @@ impl Fault<'_> {
         Ok(())
     }
 
-    /// `set_pte_range()`: maps a page of the page cache.
+    /// `set_pte_range()`: maps a page of the page cache, if it is there still. A truncation that takes it out unmaps it
+    /// afterwards. In the kernel that waits for the folio lock, which the fault has.
     fn map_cached(&self, ptes: &PteGuard<'_>, vpn: Vpn, file: FileId, cached: Pfn) {
         let machine = &self.mm.machine;
         machine.get_page(self.k, cached);
-        machine.add_rmap(cached, self.mm.id);
         // A shared page that needs no notice before a write is writable at once (`vma_wants_writenotify()`).
         let shared = self.vma.flags().contains(VmFlags::SHARED | VmFlags::WRITE) && machine.is_shmem(file);
-        ptes.set(self.k, vpn, Pte::present(cached).with_write(self.write || shared).with_dirty(self.write));
+        let entry = Pte::present(cached).with_write(self.write || shared).with_dirty(self.write);
+        let (inode, pgoff) = (machine.inode(file), self.vma.pgoff_at(vpn));
+        let still = || machine.is_cached_now(inode, pgoff, cached);
+        if !ptes.set_if(self.k, vpn, entry, cached_page_obj(inode, pgoff), still) {
+            machine.put_page(self.k, cached);
+            return;
+        }
+        machine.add_rmap(cached, self.mm.id);
         if self.write {
             // `fault_dirty_shared_page()`
             machine.with_frame(cached, |f| f.flags |= FrameFlags::DIRTY);
@@ -555,14 +563,14 @@ impl Fault<'_> {
         let lock = machine.folio_lock(pfn);
         let Some(_folio) = lock.try_lock() else { return Handled::WaitFolio(pfn) };
         let frame = machine.frame(pfn);
-        if !frame.flags.contains(FrameFlags::SWAPCACHE) || frame.slot != slot {
+        if !frame.flags.contains(FrameFlags::SWAPCACHE) || frame.slot() != slot {
             return Handled::Done;
         }
         let ptes = self.leaf.lock();
         if ptes.get(self.vpn) != seen {
             return Handled::Done;
         }
-        machine.get_page(self.k, pfn);
+        machine.get_mapped_page(self.k, pfn);
         machine.add_rmap(pfn, self.mm.id);
         machine.with_frame(pfn, |f| f.flags |= FrameFlags::LRU);
         let still_swapped = machine.swap_free(self.k, slot);

@@ -13,7 +13,7 @@ use crate::obj::{MachineObj, frame_obj, machine_obj};
 use crate::per_task::PerTask;
 use crate::vma::AnonVmaId;
 use bitflags::bitflags;
-use ksync::Kernel;
+use ksync::{Kernel, Op};
 use mm_types::{MmId, Pfn, Pgoff, TaskId};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -81,10 +81,21 @@ pub(crate) struct Frame {
     /// Its contents.
     pub(crate) tag: u64,
     /// Its swap slot while it is in the swap cache.
-    pub(crate) slot: u64,
+    pub(crate) slot: u32,
 }
 
-const _: () = assert!(size_of::<Frame>() <= 56);
+// With its entry, what CPUs have of that, and its part of the tables, a touched page is to take 64 bytes.
+const _: () = assert!(size_of::<Frame>() <= 48);
+
+impl Frame {
+    pub(crate) fn slot(&self) -> u64 {
+        self.slot.into()
+    }
+
+    pub(crate) fn set_slot(&mut self, slot: u64) {
+        self.slot = u32::try_from(slot).unwrap_or_else(|_| panic!("no swap device has a slot {slot}"));
+    }
+}
 
 /// Frames of a block: what one entry of a PMD table maps.
 pub(crate) const BLOCK_FRAMES: u64 = 512;
@@ -318,6 +329,13 @@ impl Machine {
             k.visible_write(frame_obj(pfn));
             self.with_frame(pfn, |f| f.refcount += 1);
         }
+    }
+
+    /// The same for an entry that maps the page from now on, in a step that says so to reclaim, which looks at all pages.
+    pub(crate) fn get_mapped_page(&self, k: &Kernel, pfn: Pfn) {
+        let pfn = self.head(pfn);
+        k.visible_all(&[Op::write(frame_obj(pfn)), Op::read(machine_obj(MachineObj::Lru))]);
+        self.with_frame(pfn, |f| f.refcount += 1);
     }
 
     /// `folio_try_get()`: a reference unless the frame is free.
@@ -556,6 +574,13 @@ impl Machine {
     /// Reads a frame's contents; without a reference that is a use after free, which the oracles judge by the events.
     pub(crate) fn read_tag(&self, pfn: Pfn) -> u64 {
         self.frame(pfn).tag
+    }
+
+    /// A CPU writes a frame's contents. It may be one that is free, through a stale translation.
+    pub(crate) fn write_tag(&self, pfn: Pfn, tag: u64) {
+        if let Some(frame) = self.frames.lock().get_mut(pfn) {
+            frame.tag = tag;
+        }
     }
 
     /// How many entries map a page, or a huge page by any part of it (`folio_mapcount()`).

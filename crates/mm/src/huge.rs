@@ -15,7 +15,7 @@ use crate::mm::Mm;
 use crate::obj::pmd_obj;
 use crate::page_table::{Leaf, PMD_PAGES, Pmd};
 use ksync::{Kernel, LockNested, SpinLock};
-use mm_types::{PageRange, Pfn, Pte, Vpn};
+use mm_types::{MmId, PageRange, Pfn, Pte, Vpn};
 use std::sync::Arc;
 use trace::EventKind;
 
@@ -99,9 +99,9 @@ impl Mm {
 
     /// Reads the entry of a huge page without its lock: a visible operation. `None` when there is no huge page.
     pub(crate) fn peek_huge(&self, k: &Kernel, vpn: Vpn) -> Option<Pte> {
-        match self.tables.pmd(vpn) {
-            Pmd::Huge(_) => {}
-            _ => return None,
+        // Where a CPU may still have the translation of one, the order against its flush matters.
+        if !matches!(self.tables.pmd(vpn), Pmd::Huge(_)) && !self.tlb.knows_huge(vpn) {
+            return None;
         }
         k.visible_read(pmd_obj(self.id, pmd_base(vpn)));
         self.peek_huge_now(vpn)
@@ -116,28 +116,42 @@ impl Mm {
     }
 
     /// The CPU sets accessed and dirty bits of a huge page's entry by itself if it is still `seen`.
-    pub(crate) fn hardware_mark_huge(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) {
+    /// Gives the entry as it is then.
+    pub(crate) fn hardware_mark_huge(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) -> Pte {
         let marked = seen.with_young(true).with_dirty(seen.is_dirty() || write);
         if marked != seen && self.peek_huge_now(vpn) == Some(seen) {
             self.store_huge_now(k, pmd_base(vpn), marked);
         }
+        marked
     }
 
     /// Replaces the entry of a huge page, or nothing, at a scheduling point that was made for it.
     fn store_huge_now(&self, k: &Kernel, base: Vpn, new: Pte) -> Pte {
         let old = self.tables.set_huge(base, (!new.is_none()).then_some(new)).unwrap_or(Pte::NONE);
-        if old != new && k.observing() {
+        if old != new {
             // A table of hugetlb may be others' as well: what changes, changes for all.
             for (mm, base) in self.tables.sharers(self.id, base) {
-                for i in 0..PMD_PAGES {
-                    let (old, new) = (subpage(old, i), subpage(new, i));
-                    if old != new {
-                        k.emit(EventKind::PteSet { mm, vpn: base + i, old, new });
-                    }
-                }
+                self.huge_changed(k, mm, base, old, new);
             }
         }
         old
+    }
+
+    /// What follows from a change of a huge page's entry for an address space that has it.
+    fn huge_changed(&self, k: &Kernel, mm: MmId, base: Vpn, old: Pte, new: Pte) {
+        if mm == self.id {
+            self.tlb.huge_changed(base, old, new);
+        } else if let Some(mm) = self.machine.mm(mm) {
+            mm.tlb.huge_changed(base, old, new);
+        }
+        if k.observing() {
+            for i in 0..PMD_PAGES {
+                let (old, new) = (subpage(old, i), subpage(new, i));
+                if old != new {
+                    k.emit(EventKind::PteSet { mm, vpn: base + i, old, new });
+                }
+            }
+        }
     }
 }
 
@@ -163,6 +177,14 @@ impl PmdGuard<'_> {
         k.visible_write(pmd_obj(self.mm.id, self.base));
         let now = self.huge().unwrap_or(Pte::NONE);
         self.mm.store_huge_now(k, self.base, change(now))
+    }
+
+    /// The same of an entry that was flushed just now. The kernel makes it invalid before the flush (`pmdp_invalidate()`), so
+    /// that no CPU has its translation.
+    pub(crate) fn update_flushed(&self, k: &Kernel, change: impl FnOnce(Pte) -> Pte) -> Pte {
+        let before = self.update(k, change);
+        self.mm.tlb.forget_huge(self.base);
+        before
     }
 
     /// `pmdp_huge_get_and_clear()`.
@@ -202,11 +224,13 @@ impl PmdGuard<'_> {
             mm.machine.split_rmap(head, mm.id);
         }
         mm.tables.set_huge(self.base, None);
+        // The kernel makes the entry invalid before it flushes.
+        mm.tlb.forget_huge(self.base);
         mm.tables.install(self.leaf_of(old));
     }
 
     fn leaf_of(&self, old: Pte) -> Leaf {
-        let leaf = Leaf::new(&self.mm.machine, self.mm.id, self.base);
+        let leaf = Leaf::new(self.mm, self.base);
         for i in 0..PMD_PAGES {
             leaf.fill(self.base + i, subpage(old, i));
         }
@@ -226,6 +250,7 @@ impl PmdGuard<'_> {
             mm.machine.folio_mark_dirty(head);
         }
         mm.store_huge_now(k, self.base, old.to_migration());
+        mm.tlb.forget_huge(self.base);
         mm.tables.set_huge(self.base, None);
         mm.tables.install(self.leaf_of(old.to_migration()));
         mm.machine.remove_rmap_pmd(head, mm.id);
@@ -243,7 +268,7 @@ impl PmdGuard<'_> {
         if mm.machine.frame(head).pins > 0 {
             return;
         }
-        if self.update(k, Pte::to_migration).is_dirty() {
+        if self.update_flushed(k, Pte::to_migration).is_dirty() {
             mm.machine.folio_mark_dirty(head);
         }
         mm.machine.remove_rmap_pmd(head, mm.id);
@@ -255,6 +280,7 @@ impl PmdGuard<'_> {
     pub(crate) fn detach_table(&self, k: &Kernel) -> Option<Arc<Leaf>> {
         k.visible_write(pmd_obj(self.mm.id, self.base));
         let leaf = self.mm.tables.detach(self.base)?;
+        leaf.retire();
         self.tell_of(k, &leaf, |pte| (pte, Pte::NONE));
         self.mm.flush_tlb_range(k, pmd_range(self.base));
         Some(leaf)

@@ -54,6 +54,7 @@ mod clear_refs;
 mod collapse;
 mod collapse_file;
 mod compaction;
+mod cpu_tlb;
 pub mod device;
 mod dirty_helpers;
 mod exclusive;

@@ -396,7 +396,7 @@ impl Mm {
         self.with_pmd(part.start(), |pmd| {
             if pmd.huge().is_some_and(|pmd| pmd.is_young() || pmd.is_dirty()) {
                 self.flush_tlb_range(k, part);
-                pmd.update(k, |pmd| pmd.with_young(false).with_dirty(false));
+                pmd.update_flushed(k, |pmd| pmd.with_young(false).with_dirty(false));
             }
         });
         let lazy = |f: &mut Frame| f.flags = f.flags.difference(FrameFlags::DIRTY) | FrameFlags::LAZYFREE;
@@ -485,7 +485,7 @@ impl Mm {
         if frame.flags.contains(FrameFlags::SWAPCACHE) {
             let lock = machine.folio_lock(pfn);
             let Some(_folio) = lock.try_lock() else { return false };
-            if machine.swap_in_use(frame.slot) {
+            if machine.swap_in_use(frame.slot()) {
                 return false;
             }
             machine.delete_from_swap_cache(k, pfn);

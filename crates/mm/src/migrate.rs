@@ -18,11 +18,11 @@ use crate::huge::PmdGuard;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::obj::{cached_page_obj, frame_obj, slot_obj};
+use crate::obj::{MachineObj, cached_page_obj, frame_obj, machine_obj, slot_obj};
 use crate::page_table::{Pmd, PteGuard};
 use crate::quirks::Quirks;
 use crate::rmap::{FolioPlace, RmapLock};
-use ksync::Kernel;
+use ksync::{Kernel, Op};
 use mm_types::{Errno, PageRange, Pfn, Pgoff, Pte, PteKind, VmFlags, Vpn};
 use std::sync::atomic::Ordering;
 use trace::{NotifyEvent, NotifyRange};
@@ -67,7 +67,7 @@ impl Machine {
             }
             false => Err(Errno::EBUSY),
         };
-        self.settle_swap_cache(k, pfn, self.frame(pfn).slot);
+        self.settle_swap_cache(k, pfn, self.frame(pfn).slot());
         self.put_page(k, pfn);
         moved
     }
@@ -96,7 +96,7 @@ impl Machine {
                 None => false,
             }
         };
-        self.settle_swap_cache(k, new, self.frame(new).slot);
+        self.settle_swap_cache(k, new, self.frame(new).slot());
         self.put_page(k, new);
         if moved { Ok(new) } else { Err(Errno::EAGAIN) }
     }
@@ -140,7 +140,7 @@ impl Machine {
         let slots: Vec<(u64, u64)> = (0..BLOCK_FRAMES)
             .filter_map(|i| {
                 let page = self.frame(Pfn(head.0 + i));
-                page.flags.contains(FrameFlags::SWAPCACHE).then_some((i, page.slot))
+                page.flags.contains(FrameFlags::SWAPCACHE).then_some((i, page.slot()))
             })
             .collect();
         let in_file: Vec<(u64, Pgoff)> = (0..BLOCK_FRAMES)
@@ -165,11 +165,12 @@ impl Machine {
         let frame = self.frame(pfn);
         match frame.mapping {
             Some(inode) => k.visible_write(cached_page_obj(inode, frame.index)),
-            None if frame.flags.contains(FrameFlags::SWAPCACHE) => k.visible_write(slot_obj(frame.slot)),
+            None if frame.flags.contains(FrameFlags::SWAPCACHE) => k.visible_write(slot_obj(frame.slot())),
             None => {}
         }
         k.visible_write(frame_obj(new));
-        k.visible_write(frame_obj(pfn));
+        // Reclaim looks at all pages for those that it may take: now it is another one.
+        k.visible_all(&[Op::write(frame_obj(pfn)), Op::read(machine_obj(MachineObj::Lru))]);
         let frame = self.frame(pfn);
         let cached = u32::from(frame.flags.intersects(FrameFlags::FILE | FrameFlags::SWAPCACHE));
         if frame.refcount != 1 + cached || frame.mapcount > 0 || frame.pins > 0 {
@@ -186,7 +187,7 @@ impl Machine {
         if let Some(inode) = frame.mapping {
             self.files.lock().pages(inode).cached.insert(frame.index, new);
         } else if frame.flags.contains(FrameFlags::SWAPCACHE) {
-            self.replace_in_swap_cache(frame.slot, new);
+            self.replace_in_swap_cache(frame.slot(), new);
         }
         true
     }
@@ -246,7 +247,7 @@ impl Mm {
                 if old.is_dirty() {
                     self.machine.folio_mark_dirty(pfn);
                 }
-                ptes.set(k, vpn, old.to_migration());
+                ptes.unmap(k, vpn, old.to_migration());
                 self.machine.remove_rmap(pfn, self.id);
                 self.machine.put_page(k, pfn);
             }
@@ -312,7 +313,7 @@ impl Mm {
             return;
         }
         let Some(vma) = self.find_vma(vpn) else { return };
-        self.machine.get_page(k, new);
+        self.machine.get_mapped_page(k, new);
         self.machine.add_rmap(new, self.id);
         let writable = pte.from_migration(new).is_writable() && vma.flags().contains(VmFlags::WRITE);
         let mapped = if self.machine.frame(new).flags.contains(FrameFlags::DEVICE) {

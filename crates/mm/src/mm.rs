@@ -9,6 +9,7 @@
 //! reading only: the first anonymous page of a VMA, and the reverse map's book-keeping.
 
 use crate::behaviour::Behaviour;
+use crate::cpu_tlb::Tlb;
 use crate::hugetlb::HugetlbLock;
 use crate::machine::Machine;
 use crate::names::NAMES;
@@ -43,6 +44,8 @@ pub struct Mm {
     /// `&mm->page_table_lock`: adding page tables, and the first `anon_vma` of a VMA.
     pub(crate) page_table_lock: SpinLock<()>,
     pub(crate) tables: PageTables,
+    /// What CPUs have of its translations.
+    pub(crate) tlb: Arc<Tlb>,
     /// Gathers that are open (`mm->tlb_flush_pending`).
     pub(crate) tlb_flush_pending: AtomicU32,
     pub(crate) subs: Subscriptions,
@@ -97,6 +100,7 @@ impl Machine {
                     (),
                 ),
                 tables: PageTables::default(),
+                tlb: Arc::default(),
                 tlb_flush_pending: AtomicU32::new(0),
                 subs: Subscriptions::new(k, self.framework(), id),
                 users: TrackedU64::new(mm_obj(id, MmObj::Users), 1),

@@ -57,5 +57,6 @@ names! {
     mm_reclaim = "mm.reclaim",
     mm_migrate = "mm.migrate",
     mm_free = "mm.free",
+    mm_flush = "mm.flush",
     swap = "swap",
 }

@@ -130,6 +130,11 @@ impl Machine {
     pub(crate) fn is_cached(&self, k: &Kernel, id: FileId, pgoff: Pgoff, pfn: Pfn) -> bool {
         let inode = self.inode(id);
         k.visible_read(cached_page_obj(inode, pgoff));
+        self.is_cached_now(inode, pgoff, pfn)
+    }
+
+    /// The same at a scheduling point that the caller made for it.
+    pub(crate) fn is_cached_now(&self, inode: Inode, pgoff: Pgoff, pfn: Pfn) -> bool {
         self.cached(inode, pgoff) == Some(pfn)
     }
 

@@ -19,12 +19,13 @@
 //! The storage lock around the upper levels protects memory only. A walker that holds an `Arc<Leaf>` of a table that was
 //! taken away finds it empty, as the kernel's walker would by RCU.
 
+use crate::cpu_tlb::{Cached, Cpu, Tlb};
 use crate::huge;
 use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::obj::{pmd_lock_obj, pte_obj, ptl_obj};
-use ksync::{ClassIdx, Kernel, LockNested, NestedGuard, RawSpinLock, RcuSection, SpinLock, SpinLockGuard, current};
-use mm_types::{Errno, Gfp, MmId, PageRange, Pte, Vpn};
+use crate::obj::{MachineObj, machine_obj, pmd_lock_obj, pte_obj, ptl_obj};
+use ksync::{ClassIdx, Kernel, LockNested, NestedGuard, Op, RawSpinLock, RcuSection, SpinLock, SpinLockGuard, current};
+use mm_types::{Errno, Gfp, MmId, ObjId, PageRange, Pte, Vpn};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -42,28 +43,48 @@ const PMD: u32 = 9;
 const PUD: u32 = 18;
 const PGD: u32 = 27;
 
-pub(crate) type LeafEntries = [AtomicU64; ENTRIES];
+/// What a leaf table holds.
+pub(crate) struct LeafEntries {
+    ptes: [AtomicU64; ENTRIES],
+    /// Which CPUs have translated by each of them, as it is. Nobody by one that maps nothing.
+    cached: [Cached; ENTRIES],
+}
+
+impl LeafEntries {
+    const fn empty() -> LeafEntries {
+        LeafEntries { ptes: [const { AtomicU64::new(0) }; ENTRIES], cached: [const { Cached::by_nobody() }; ENTRIES] }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ptes.iter().all(|p| p.load(Ordering::Relaxed) == 0)
+    }
+}
 
 /// One table of leaf entries.
 pub(crate) struct Leaf {
     mm: MmId,
     /// The page of entry 0.
     base: Vpn,
-    ptes: Box<LeafEntries>,
+    entries: Box<LeafEntries>,
     ptl: SpinLock<()>,
+    tlb: Arc<Tlb>,
 }
 
 impl Leaf {
-    pub(crate) fn new(machine: &Machine, mm: MmId, base: Vpn) -> Leaf {
-        let pooled = machine.leaf_pool.lock().pop();
-        let ptes = pooled.unwrap_or_else(|| Box::new([const { AtomicU64::new(0) }; ENTRIES]));
-        let ptl = SpinLock::from_raw(RawSpinLock::new(machine.classes.ptl, ptl_obj(mm, base)), ());
-        Leaf { mm, base, ptes, ptl }
+    pub(crate) fn new(mm: &Mm, base: Vpn) -> Leaf {
+        let pooled = mm.machine.leaf_pool.lock().pop();
+        let entries = pooled.unwrap_or_else(|| Box::new(LeafEntries::empty()));
+        let ptl = SpinLock::from_raw(RawSpinLock::new(mm.machine.classes.ptl, ptl_obj(mm.id, base)), ());
+        Leaf { mm: mm.id, base, entries, ptl, tlb: Arc::clone(&mm.tlb) }
     }
 
     fn slot(&self, vpn: Vpn) -> &AtomicU64 {
         debug_assert_eq!(vpn.0 >> PMD, self.base.0 >> PMD);
-        &self.ptes[vpn.0 as usize % ENTRIES]
+        &self.entries.ptes[vpn.0 as usize % ENTRIES]
+    }
+
+    fn cached(&self, vpn: Vpn) -> &Cached {
+        &self.entries.cached[vpn.0 as usize % ENTRIES]
     }
 
     fn load(&self, vpn: Vpn) -> Pte {
@@ -81,14 +102,36 @@ impl Leaf {
         self.slot(vpn).store(pte.0, Ordering::Relaxed);
     }
 
-    /// Empties a table that was taken away: a late walker finds nothing.
+    /// Empties a table that was [retired](Leaf::retire): a late walker finds nothing.
     pub(crate) fn wipe(&self) {
-        self.ptes.iter().for_each(|p| p.store(0, Ordering::Relaxed));
+        self.entries.ptes.iter().for_each(|p| p.store(0, Ordering::Relaxed));
+    }
+
+    /// The table was taken away with what it holds: what CPUs have of it is stale.
+    pub(crate) fn retire(&self) {
+        for vpn in (0..PMD_PAGES).map(|i| self.base + i) {
+            self.outdate(vpn, self.load(vpn), Pte::NONE);
+        }
+    }
+
+    /// A CPU has translated by the entry, which is `pte`.
+    pub(crate) fn cache(&self, cpu: Option<Cpu>, vpn: Vpn, pte: Pte) {
+        if let Some(cpu) = cpu {
+            self.cached(vpn).add(cpu, pte);
+        }
+    }
+
+    /// An entry changes: what CPUs have of it may be stale.
+    fn outdate(&self, vpn: Vpn, old: Pte, new: Pte) {
+        let stale = self.cached(vpn).change(old, new);
+        if stale != 0 {
+            self.tlb.add_stale(vpn, stale, old);
+        }
     }
 
     /// Whether no entry is used. Its lock held.
     pub(crate) fn is_empty(&self) -> bool {
-        self.ptes.iter().all(|p| p.load(Ordering::Relaxed) == 0)
+        self.entries.is_empty()
     }
 
     /// Reads an entry at a scheduling point that the caller made for it.
@@ -145,20 +188,22 @@ impl Leaf {
     fn store_now(&self, k: &Kernel, vpn: Vpn, new: Pte) -> Pte {
         let old = Pte(self.slot(vpn).swap(new.0, Ordering::Relaxed));
         if old != new {
+            self.outdate(vpn, old, new);
             k.emit(EventKind::PteSet { mm: self.mm, vpn, old, new });
         }
         old
     }
 
     /// The CPU sets accessed and dirty bits by itself, without any lock, if the entry is still `seen`. The scheduling
-    /// point is the access that causes it.
-    pub(crate) fn hardware_mark(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) {
+    /// point is the access that causes it. Gives the entry as it is then.
+    pub(crate) fn hardware_mark(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) -> Pte {
         let marked = seen.with_young(true).with_dirty(seen.is_dirty() || write);
         if marked != seen
             && self.slot(vpn).compare_exchange(seen.0, marked.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             k.emit(EventKind::PteSet { mm: self.mm, vpn, old: seen, new: marked });
         }
+        marked
     }
 }
 
@@ -185,6 +230,28 @@ impl PteGuard<'_> {
     /// `set_pte_at()`.
     pub(crate) fn set(&self, k: &Kernel, vpn: Vpn, new: Pte) {
         self.leaf.store(k, vpn, new);
+    }
+
+    /// Replaces an entry of a page that stops being mapped by it, in a step that says so to reclaim: it looks at all pages to
+    /// find those that are mapped. Gives the entry before.
+    pub(crate) fn unmap(&self, k: &Kernel, vpn: Vpn, new: Pte) -> Pte {
+        let entry = pte_obj(self.leaf.mm, vpn);
+        if k.is_alone() {
+            k.visible_write(entry);
+        } else {
+            k.visible_all(&[Op::write(entry), Op::read(machine_obj(MachineObj::Lru))]);
+        }
+        self.leaf.store_now(k, vpn, new)
+    }
+
+    /// Fills an entry if `still` holds when it does, which reads `object`: one step, so nothing comes between. Whether it did.
+    pub(crate) fn set_if(&self, k: &Kernel, vpn: Vpn, new: Pte, object: ObjId, still: impl FnOnce() -> bool) -> bool {
+        k.visible_all(&[Op::write(pte_obj(self.leaf.mm, vpn)), Op::read(object)]);
+        let set = still();
+        if set {
+            self.leaf.store_now(k, vpn, new);
+        }
+        set
     }
 
     /// Replaces an entry by what `change` makes of it, accessed and dirty bits included that a CPU has set since it was
@@ -640,7 +707,7 @@ impl Mm {
             // Another task was faster while this one allocated.
             Pmd::Table(leaf) => Ok(leaf),
             Pmd::Huge(_) => Err(Errno::EAGAIN),
-            Pmd::None => Ok(self.tables.install(Leaf::new(&self.machine, self.id, Vpn(vpn.0 >> PMD << PMD)))),
+            Pmd::None => Ok(self.tables.install(Leaf::new(self, Vpn(vpn.0 >> PMD << PMD)))),
         }
     }
 
@@ -656,7 +723,7 @@ impl Mm {
     pub(crate) fn free_moved_table(&self, base: Vpn) {
         let leaf = self.tables.upper.lock().remove_leaf(base);
         if let Some(Ok(leaf)) = leaf.map(Arc::try_unwrap) {
-            self.machine.leaf_pool.lock().push(leaf.ptes);
+            self.machine.leaf_pool.lock().push(leaf.entries);
         }
     }
 
@@ -666,8 +733,8 @@ impl Mm {
         for leaf in leaves {
             // A late walker may still look at it; then its memory is not for the pool.
             if let Ok(leaf) = Arc::try_unwrap(leaf) {
-                debug_assert!(leaf.ptes.iter().all(|p| p.load(Ordering::Relaxed) == 0), "a table is freed in use");
-                self.machine.leaf_pool.lock().push(leaf.ptes);
+                debug_assert!(leaf.entries.is_empty(), "a table is freed in use");
+                self.machine.leaf_pool.lock().push(leaf.entries);
             }
         }
         any

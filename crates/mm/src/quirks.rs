@@ -30,12 +30,18 @@ bitflags! {
         const REUSE_BY_EXCLUSIVITY = 1 << 10;
         /// Reclaim drops a lazily freed page that a device has written since it was chosen. Fixed by 6c8e2a256915, 2022.
         const RESTORE_LAZYFREE = 1 << 11;
+        /// What is unmapped is freed before the TLBs are flushed.
+        const FLUSH_BEFORE_FREE = 1 << 12;
+        /// A flush reaches the CPU that asks for it only.
+        const FLUSH_OTHER_CPUS = 1 << 13;
+        /// Whoever finds entries cleared by another returns before that one has flushed. Fixed by 99baac21e458, 2017.
+        const FLUSH_WHEN_NESTED = 1 << 14;
     }
 }
 
 impl Quirks {
     /// Each by the name a scenario writes, with one line of what it does wrong.
-    pub const ALL: [(&'static str, Quirks, &'static str); 12] = [
+    pub const ALL: [(&'static str, Quirks, &'static str); 15] = [
         (
             "munmap-clears-before-start",
             Quirks::MUNMAP_CLEARS_BEFORE_START,
@@ -91,6 +97,13 @@ impl Quirks {
             "restore-lazyfree",
             Quirks::RESTORE_LAZYFREE,
             "reclaim drops a lazily freed page that a device has written since it was chosen (fixed by 6c8e2a256915, 2022)",
+        ),
+        ("flush-before-free", Quirks::FLUSH_BEFORE_FREE, "what is unmapped is freed before the TLBs are flushed"),
+        ("flush-other-cpus", Quirks::FLUSH_OTHER_CPUS, "a flush of the TLBs reaches only the CPU that asks for it"),
+        (
+            "flush-when-nested",
+            Quirks::FLUSH_WHEN_NESTED,
+            "whoever finds entries cleared by another returns before that one has flushed (fixed by 99baac21e458, 2017)",
         ),
     ];
 

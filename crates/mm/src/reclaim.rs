@@ -12,9 +12,10 @@ use crate::frames::{Frame, FrameFlags};
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
+use crate::obj::{MachineObj, frame_obj, machine_obj};
 use crate::page_table::{Pmd, PteGuard};
 use crate::quirks::Quirks;
-use ksync::{FsReclaim, Kernel, current};
+use ksync::{FsReclaim, Kernel, Op, current};
 use mm_types::{Gfp, PageRange, Pfn, Pte, VmFlags, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
 
@@ -110,7 +111,7 @@ impl Machine {
             folio.is_some() && self.shrink_folio(k, pfn, gfp)
         };
         if !freed {
-            self.settle_swap_cache(k, pfn, self.frame(pfn).slot);
+            self.settle_swap_cache(k, pfn, self.frame(pfn).slot());
             self.put_page(k, pfn);
         }
         freed
@@ -131,7 +132,7 @@ impl Machine {
             return self.discard_lazyfree(k, pfn);
         }
         let slot = if frame.flags.contains(FrameFlags::SWAPCACHE) {
-            frame.slot
+            frame.slot()
         } else {
             // Without __GFP_IO nothing may be written out.
             match gfp.contains(Gfp::IO).then(|| self.add_to_swap(k, pfn)).flatten() {
@@ -158,7 +159,7 @@ impl Machine {
     /// A page that `MADV_FREE` was said of: unmapped and freed without a copy, if it is not written or held meanwhile.
     fn discard_lazyfree(&self, k: &Kernel, pfn: Pfn) -> bool {
         self.try_to_unmap(k, pfn, Unmap::Drop);
-        k.visible_write(crate::obj::frame_obj(pfn));
+        k.visible_write(frame_obj(pfn));
         let frozen = self.with_frame(pfn, |f| {
             let ours = f.mapcount == 0 && f.refcount == 1;
             if ours {
@@ -182,7 +183,8 @@ impl Machine {
 
     /// `__remove_mapping()`: frees the page if only this caller and the swap cache hold it.
     fn remove_mapping(&self, k: &Kernel, pfn: Pfn) -> bool {
-        k.visible_write(crate::obj::frame_obj(pfn));
+        // Reclaim looks at all pages for those that it may take.
+        k.visible_all(&[Op::write(frame_obj(pfn)), Op::read(machine_obj(MachineObj::Lru))]);
         let frozen = self.with_frame(pfn, |f| {
             let ours = f.refcount == 2;
             if ours {
@@ -315,7 +317,7 @@ impl Mm {
         match how {
             Unmap::Swap(slot) => {
                 self.machine.swap_duplicate(slot);
-                ptes.set(k, vpn, Pte::swap(slot));
+                ptes.unmap(k, vpn, Pte::swap(slot));
             }
             Unmap::Poison => ptes.set(k, vpn, Pte::hwpoison(pfn)),
             Unmap::Drop => {}

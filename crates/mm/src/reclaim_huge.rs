@@ -62,13 +62,13 @@ impl Machine {
             let split = gfp.contains(Gfp::IO) && self.split_locked(k, head);
             return if split { Shrunk::Split } else { Shrunk::Kept };
         }
-        self.unmap_huge(k, head, Unmap::Swap(frame.slot));
+        self.unmap_huge(k, head, Unmap::Swap(frame.slot()));
         if self.folio_mapcount(head) > 0 {
             self.leave_swap_cache(k, head);
             return Shrunk::Kept;
         }
         for pfn in (head.0..head.0 + BLOCK_FRAMES).map(Pfn) {
-            self.swap_writepage(k, pfn, self.frame(pfn).slot);
+            self.swap_writepage(k, pfn, self.frame(pfn).slot());
         }
         // This caller's reference, and one of the cache for each page.
         if !self.freeze(k, head, 1 + BLOCK_FRAMES as u32) {
@@ -96,7 +96,7 @@ impl Machine {
     fn leave_swap_cache(&self, k: &Kernel, head: Pfn) {
         for pfn in (head.0..head.0 + BLOCK_FRAMES).map(Pfn) {
             let frame = self.frame(pfn);
-            if frame.flags.contains(FrameFlags::SWAPCACHE) && !self.swap_in_use(frame.slot) {
+            if frame.flags.contains(FrameFlags::SWAPCACHE) && !self.swap_in_use(frame.slot()) {
                 self.delete_from_swap_cache(k, pfn);
                 self.put_page(k, head);
             }
@@ -151,7 +151,7 @@ impl Mm {
             }
             for (vpn, pfn) in pages.iter().filter(|_| !lazyfree) {
                 let how = match how {
-                    Unmap::Swap(_) => Unmap::Swap(self.machine.frame(*pfn).slot),
+                    Unmap::Swap(_) => Unmap::Swap(self.machine.frame(*pfn).slot()),
                     other => other,
                 };
                 self.unmap_pte(k, &ptes, *vpn, *pfn, how);

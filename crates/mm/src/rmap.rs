@@ -169,13 +169,13 @@ type Edits = SmallVec<[Edit; 4]>;
 impl Machine {
     /// The `anon_vma` with this id. Somebody who has a VMA or a mapped page of it keeps it.
     pub(crate) fn anon_vma(&self, id: AnonVmaId) -> Option<AnonVma> {
-        self.anon_vmas.lock().get(u64::from(id.0))?.clone()
+        self.anon_vmas.lock().get(u64::from(id.get()))?.clone()
     }
 
     /// An `anon_vma` of a family of its own (`anon_vma_alloc()`).
     pub(crate) fn new_anon_vma(&self, k: &Kernel) -> AnonVmaId {
         self.add_anon_vma(k, |id| {
-            let raw = RawRwSem::new(self.classes.anon_vma, anon_vma_obj(id.0));
+            let raw = RawRwSem::new(self.classes.anon_vma, anon_vma_obj(id.get()));
             AnonVma { id, root: id, rwsem: Arc::new(RwSem::from_raw(raw, Family::default())) }
         })
     }
@@ -183,7 +183,7 @@ impl Machine {
     fn add_anon_vma(&self, k: &Kernel, make: impl FnOnce(AnonVmaId) -> AnonVma) -> AnonVmaId {
         let mut all = self.anon_vmas.lock();
         let key = all.take(k.current_task());
-        let id = AnonVmaId(u32::try_from(key).unwrap_or_else(|_| panic!("too many anon_vmas")));
+        let id = AnonVmaId::new(u32::try_from(key).unwrap_or_else(|_| panic!("too many anon_vmas")));
         if let Some(slot) = all.get_mut(key) {
             *slot = Some(make(id));
         }
@@ -198,10 +198,10 @@ impl Machine {
 
     fn free_anon_vma(&self, k: &Kernel, id: AnonVmaId) {
         let mut all = self.anon_vmas.lock();
-        if let Some(slot) = all.get_mut(u64::from(id.0)) {
+        if let Some(slot) = all.get_mut(u64::from(id.get())) {
             *slot = None;
         }
-        all.give(k.current_task(), u64::from(id.0));
+        all.give(k.current_task(), u64::from(id.get()));
     }
 
     /// `rmap_walk()`: calls `f` for each place where the page of `frame` may be mapped, with the reverse map's lock held for
@@ -290,7 +290,7 @@ impl Machine {
     }
 
     fn anon_vma_in_use(&self, id: AnonVmaId) -> AnonVma {
-        self.anon_vma(id).unwrap_or_else(|| panic!("anon_vma {} went while it was in use", id.0))
+        self.anon_vma(id).unwrap_or_else(|| panic!("anon_vma {} went while it was in use", id.get()))
     }
 
     /// Applies edits, one family after the other, each under its write lock. An `anon_vma` without VMAs goes: whoever is

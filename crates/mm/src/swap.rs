@@ -80,7 +80,7 @@ impl Machine {
         self.get_page(k, pfn);
         self.with_frame(pfn, |f| {
             f.flags |= FrameFlags::SWAPCACHE;
-            f.slot = slot;
+            f.set_slot(slot);
         });
         Some(slot)
     }
@@ -90,7 +90,7 @@ impl Machine {
     pub(crate) fn delete_from_swap_cache(&self, k: &Kernel, pfn: Pfn) {
         let slot = self.with_frame(pfn, |f| {
             f.flags -= FrameFlags::SWAPCACHE;
-            f.slot
+            f.slot()
         });
         k.visible_write(slot_obj(slot));
         let mut swap = self.swap.lock();
@@ -155,7 +155,7 @@ impl Machine {
     pub(crate) fn free_page_and_swap_cache(&self, k: &Kernel, pfn: Pfn) {
         let frame = self.frame(pfn);
         if frame.flags.contains(FrameFlags::SWAPCACHE) {
-            self.settle_swap_cache(k, pfn, frame.slot);
+            self.settle_swap_cache(k, pfn, frame.slot());
         }
         self.put_page(k, pfn);
     }
@@ -163,7 +163,7 @@ impl Machine {
     /// Waits until nobody has the lock of a folio (`folio_wait_locked()`).
     pub(crate) fn wait_folio(&self, k: &Kernel, pfn: Pfn) {
         drop(self.folio_lock(pfn).lock());
-        self.settle_swap_cache(k, pfn, self.frame(pfn).slot);
+        self.settle_swap_cache(k, pfn, self.frame(pfn).slot());
     }
 
     /// Drops a page of the swap cache with its slot if nothing names the slot or maps the page. Folio lock held.
@@ -177,7 +177,7 @@ impl Machine {
     fn is_orphan(&self, pfn: Pfn, slot: u64) -> bool {
         let frame = self.frame(pfn);
         frame.flags.contains(FrameFlags::SWAPCACHE)
-            && frame.slot == slot
+            && frame.slot() == slot
             && frame.mapcount == 0
             && !self.swap_in_use(slot)
     }

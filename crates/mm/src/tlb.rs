@@ -1,15 +1,15 @@
 //! Flushing translations, and the batch that frees pages after it (`struct mmu_gather`).
 //!
-//! CPUs keep no stale translations here: a flush is the event and the secondary hook. Its order against clearing, the
-//! bracket's end and freeing is the kernel's, since that is what subscribers and oracles see.
+//! A flush drops what the CPUs have (`cpu_tlb.rs`), then comes the secondary hook. Its order against clearing, the bracket's
+//! end and freeing is the kernel's, since that is what subscribers, oracles and other CPUs see.
 //!
 //! Sources: mm/mmu_gather.c; `flush_tlb_mm_range()`, arch/x86/mm/tlb.c, 6.12.
 
 use crate::behaviour::Behaviour;
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::obj::tlb_obj;
 use crate::page_table::PMD_PAGES;
+use crate::quirks::Quirks;
 use ksync::Kernel;
 use mm_types::{PageRange, Pfn, Vpn};
 use smallvec::SmallVec;
@@ -32,7 +32,7 @@ impl Mm {
     /// The same of entries that map `stride` pages each: more than 33 entries flush everything (`flush_tlb_mm_range()`).
     pub(crate) fn flush_tlb_entries(&self, k: &Kernel, pages: PageRange, stride: u64) {
         let pages = if pages.nr_pages() / stride > FLUSH_CEILING { PageRange::ALL } else { pages };
-        k.visible_write(tlb_obj(self.id));
+        self.drop_translations(k, pages);
         k.emit(EventKind::TlbFlush { mm: self.id, pages });
         if !self.is(Behaviour::SECONDARY_AT_RANGE_END) {
             self.subs.arch_invalidate_secondary_tlbs(pages);
@@ -45,6 +45,11 @@ impl Mm {
         if self.is(Behaviour::SECONDARY_AT_RANGE_END) {
             self.subs.arch_invalidate_secondary_tlbs(pages);
         }
+    }
+
+    /// Whether this bug is switched on.
+    fn is_wrong(&self, quirk: Quirks) -> bool {
+        self.machine.config.quirks.contains(quirk)
     }
 
     /// Whether this version behaves so.
@@ -127,7 +132,18 @@ impl<'m> MmuGather<'m> {
 
     /// `tlb_flush_mmu()`: flushes, then frees. Sync point `mm.free`.
     pub(crate) fn flush(&mut self, k: &Kernel) {
-        self.flush_tlb_only(k);
+        let late = self.mm.is_wrong(Quirks::FLUSH_BEFORE_FREE);
+        if !late {
+            self.flush_tlb_only(k);
+        }
+        self.free_pages(k);
+        if late {
+            k.sync_point(NAMES.mm_flush);
+            self.flush_tlb_only(k);
+        }
+    }
+
+    fn free_pages(&mut self, k: &Kernel) {
         if self.pages.is_empty() {
             return;
         }
@@ -141,7 +157,8 @@ impl<'m> MmuGather<'m> {
     /// `tlb_finish_mmu()`. While another gather of the address space is open, that one may have cleared entries which
     /// this one found empty: everything is flushed, whether or not this one cleared any (`mm_tlb_flush_nested()`).
     pub(crate) fn finish(mut self, k: &Kernel) {
-        if self.mm.tlb_flush_pending.load(Ordering::Relaxed) > 1 {
+        let nested = self.mm.tlb_flush_pending.load(Ordering::Relaxed) > 1;
+        if nested && !self.mm.is_wrong(Quirks::FLUSH_WHEN_NESTED) {
             self.full_mm = true;
         }
         self.flush(k);

@@ -66,7 +66,8 @@ impl Machine {
     }
 
     /// `truncate_inode_pages_range()`: the pages leave the page cache, each under its folio lock; who holds one keeps it. They
-    /// are holes of zeros from now on.
+    /// are holes of zeros from now on. A fault may have mapped one since all were unmapped: then its entries go
+    /// (`truncate_cleanup_folio()`), private copies stay.
     pub(crate) fn truncate_pages(&self, k: &Kernel, inode: Inode, first: Pgoff, end: Pgoff) {
         for (at, pfn) in self.cached_in(inode, first, end) {
             let removed = {
@@ -79,6 +80,9 @@ impl Machine {
                         f.flags -= FrameFlags::FILE | FrameFlags::LRU | FrameFlags::DIRTY;
                         f.mapping = None;
                     });
+                    if self.folio_mapcount(pfn) > 0 {
+                        self.unmap_mapping_range(k, inode, at, at + 1, Zap::HOLE);
+                    }
                 }
                 removed
             };

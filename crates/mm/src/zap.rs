@@ -209,7 +209,7 @@ impl Mm {
 
     /// Clears one entry. True when the gather is full.
     fn zap_pte(&self, k: &Kernel, tlb: &mut MmuGather<'_>, ptes: &PteGuard<'_>, vpn: Vpn, old: Pte) -> bool {
-        ptes.clear(k, vpn);
+        ptes.unmap(k, vpn, Pte::NONE);
         match old.kind() {
             PteKind::Present | PteKind::ProtNone { .. } => {
                 tlb.note(vpn);

@@ -13,6 +13,10 @@
 //! writable is a store to every page that maps the frame. One through a translation that the entry does not allow (any
 //! more) is meant for that page alone: where it lands is what there is to find.
 //!
+//! A CPU may use what its TLB has until the flush. A store through it goes to whoever maps the frame, and to the page itself
+//! while that is being cleared. What a load finds there is nothing of the page if the entry was cleared; if it maps
+//! something else by then, it must be what that holds.
+//!
 //! A subscriber that declares *SecondaryTlb* may store through what its TLB has until the flush, after the entry was cleared
 //! or write-protected: such a store counts as one through the entry as it was. So does one of a *LongTermPin*, which never
 //! lets go: a page that is pinned keeps its frame, and an entry that was cleared to take it away is set again.
@@ -130,10 +134,11 @@ impl Coh {
             EventKind::CpuAccess { mm, vpn, pfn, write, value } => {
                 let by = if write { By::Store } else { By::Load };
                 let now = Known { value, at: book.stamp(e), by };
-                if write {
-                    self.store(mm, vpn, pfn, now);
-                } else {
-                    self.load(book, e, (mm, vpn), now, sink);
+                match (write, self.translates(mm, vpn, pfn)) {
+                    (true, true) => self.store(mm, vpn, pfn, now),
+                    (true, false) => self.late_store(book, (mm, vpn), pfn, now),
+                    (false, true) => self.load(book, e, (mm, vpn), now, sink),
+                    (false, false) => self.late_load(book, e, (mm, vpn), now, sink),
                 }
             }
             EventKind::DeviceAccess { .. } => self.device_access(book, e, sink),
@@ -257,14 +262,42 @@ impl Coh {
         }
     }
 
+    /// Whether the page's entry maps the frame: the CPU's translation is true. Of a page never heard of it is.
+    fn translates(&self, mm: MmId, vpn: Vpn, pfn: Pfn) -> bool {
+        self.pages.get((mm, vpn)).is_none_or(|page| page.pte.mapped_pfn() == Some(pfn))
+    }
+
     /// A store through a writable entry: to each page that maps the frame.
     fn store(&mut self, mm: MmId, vpn: Vpn, pfn: Pfn, now: Known) {
         let row = self.row((mm, vpn));
         self.pages.row_mut(row).known = Some(now);
+        self.store_to_frame(pfn, now);
+    }
+
+    fn store_to_frame(&mut self, pfn: Pfn, now: Known) {
         let frame = self.frames.entry(pfn).or_default();
         frame.known = Some(now);
         for &other in &frame.mapped {
             self.pages.row_mut(other).known = Some(now);
+        }
+    }
+
+    /// A store through a translation that the entry has taken back.
+    fn late_store(&mut self, book: &Book, key: (MmId, Vpn), pfn: Pfn, now: Known) {
+        if let Some(page) = self.pages.get_mut(key)
+            && page.pte.is_none()
+            && being_cleared(book, page)
+        {
+            page.known = Some(now);
+        }
+        self.store_to_frame(pfn, now);
+    }
+
+    /// A load through such a translation.
+    fn late_load(&mut self, book: &Book, e: &Event, key: (MmId, Vpn), now: Known, sink: &mut Sink) {
+        let shown = self.pages.get(key).filter(|page| !page.pte.is_none()).and_then(|page| page.known);
+        if let Some(expected) = shown.filter(|k| k.value != now.value) {
+            wrong_load(book, e, key, (expected, now), sink);
         }
     }
 
@@ -273,12 +306,7 @@ impl Coh {
         let page = self.pages.row_mut(row);
         let expected = page.known.replace(page.known.filter(|k| k.value == now.value).unwrap_or(now));
         if let Some(expected) = expected.filter(|k| k.value != now.value) {
-            if sink.first_of(Code::Coh, (e.task, key, book.call_serial(e.task))) {
-                let (by, page) = (book.task_name(e.task), book.page(key.0, key.1));
-                let title = format!("task {by} reads {page} and does not get what was last written to it");
-                let seen = Line::mm(now.at, format!("cpu reads {:#x} from {page}", now.value));
-                sink.push(finding(book, title, &page, expected, vec![seen], now.at));
-            }
+            wrong_load(book, e, key, (expected, now), sink);
             return;
         }
         if let Some(frame) = frame_of(page.pte).and_then(|pfn| self.frames.get_mut(&pfn)) {
@@ -313,6 +341,16 @@ impl Coh {
             let seen = Line::device(now.at, format!("device {dev} reads {value:#x} from {page}, frame {pfn}"));
             sink.push(finding(book, title, &page, expected, vec![seen], now.at));
         }
+    }
+}
+
+/// A task reads another value than the one that was expected.
+fn wrong_load(book: &Book, e: &Event, key: (MmId, Vpn), (expected, now): (Known, Known), sink: &mut Sink) {
+    if sink.first_of(Code::Coh, (e.task, key, book.call_serial(e.task))) {
+        let (by, page) = (book.task_name(e.task), book.page(key.0, key.1));
+        let title = format!("task {by} reads {page} and does not get what was last written to it");
+        let seen = Line::mm(now.at, format!("cpu reads {:#x} from {page}", now.value));
+        sink.push(finding(book, title, &page, expected, vec![seen], now.at));
     }
 }
 

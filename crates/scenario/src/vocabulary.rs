@@ -5,7 +5,7 @@ use crate::words::{DriverWord, MmOp, TaskWord, Word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The sync points every world has, whatever its devices.
-pub const SYNC_POINTS: [&str; 18] = [
+pub const SYNC_POINTS: [&str; 19] = [
     "notifier.range_start",
     "notifier.range_end",
     "notifier.callback",
@@ -18,6 +18,7 @@ pub const SYNC_POINTS: [&str; 18] = [
     "mm.zap",
     "mm.cow",
     "mm.moved",
+    "mm.flush",
     "mm.fault",
     "mm.reclaim",
     "mm.migrate",

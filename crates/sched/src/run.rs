@@ -102,6 +102,13 @@ impl Sched {
         self.state.borrow_mut().tasks[me.0 as usize].more.clear();
     }
 
+    /// Whether nobody would hear of an operation now: no other task can run, and steps are not logged. What it would say of
+    /// the objects that it accesses need not be put together then.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.current.get() == SETUP || !self.logging.get() && self.state.borrow().runnable.len() == 1
+    }
+
     #[inline]
     fn decide_visible(&self, op: Op) -> Option<*const TaskYielder> {
         if self.behind.get() { self.decide_behind(op, Availability::FREE) } else { self.decide(op) }

@@ -2,6 +2,7 @@
 
 use super::stack::STACK_GUARD_GAP;
 use mm_types::{Errno, Name, PageRange, Pgoff, VmFlags, Vpn};
+use std::num::NonZeroU32;
 
 /// A VMA of one tree, as the kernel's `struct vm_area_struct` has an address: never reused within the tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -13,7 +14,24 @@ pub struct FileId(pub u32);
 
 /// An `anon_vma`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct AnonVmaId(pub u32);
+pub struct AnonVmaId(NonZeroU32);
+
+impl AnonVmaId {
+    /// Number `n`, from 1 on.
+    ///
+    /// # Panics
+    /// For 0.
+    #[must_use]
+    pub fn new(n: u32) -> AnonVmaId {
+        AnonVmaId(NonZeroU32::new(n).unwrap_or_else(|| panic!("an anon_vma is number 0")))
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+}
 
 /// What a VMA knows of its anonymous pages once it has had any.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -11,6 +11,8 @@ use std::cell::{Cell, RefCell};
 
 /// VMAs of a block at most; one more and it is halved.
 const BLOCK_VMAS: usize = 32;
+/// VMAs by which the room of a block grows: the memory of an address space with many lies in their blocks.
+const GROWTH: usize = 4;
 
 /// Where a VMA is: its block, its place there. One past the last is (number of blocks, 0).
 type At = (usize, usize);
@@ -235,7 +237,11 @@ impl VmaMap {
         };
         let gap = vma.start() - self.end_before(place);
         let (block, at) = self.room_at(place);
-        self.blocks[block].insert(at, vma);
+        let vmas = &mut self.blocks[block];
+        if vmas.len() == vmas.capacity() {
+            vmas.reserve_exact(GROWTH);
+        }
+        vmas.insert(at, vma);
         if at == 0 {
             self.firsts[block] = vma.start();
         }
@@ -256,6 +262,7 @@ impl VmaMap {
             _ => len / 2,
         };
         let moved = self.blocks[block].split_off(from);
+        self.blocks[block].shrink_to_fit();
         let before = self.blocks.len();
         self.firsts.insert(block + 1, moved[0].start());
         self.blocks.insert(block + 1, moved);

@@ -26,7 +26,7 @@ impl Replay {
             |line| file_id(&mut files, &line.name),
             || {
                 next += 1;
-                AnonVmaId(next)
+                AnonVmaId::new(next)
             },
         );
         Replay { tree, names: loaded.expect("a snapshot of Linux").names, files }

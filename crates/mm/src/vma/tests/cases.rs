@@ -188,7 +188,7 @@ fn identities_follow_the_kernels_objects() {
 fn a_vma_that_grows_over_pages_takes_over_their_link() {
     let mut world = World::new(VmaTree::default());
     world.run("mmap 10+2 rw\n mmap 14+2 rw\n touch 14");
-    let link = AnonLink::own(AnonVmaId(1));
+    let link = AnonLink::own(AnonVmaId::new(1));
     world.run("mmap 12+2 rw");
     let vma = world.tree.iter().next().unwrap();
     assert_eq!((vma.range().nr_pages(), vma.anon()), (6, Some(link)));

@@ -23,7 +23,7 @@ fn load(lines: &[MapsLine]) -> (VmaTree, MapsNames) {
         |_| FileId(1),
         || {
             next += 1;
-            AnonVmaId(next)
+            AnonVmaId::new(next)
         },
     );
     (tree, loaded.expect("lines in order").names)
@@ -95,8 +95,8 @@ fn the_heap_is_named_by_its_bounds_and_grows() {
 fn lines_out_of_order_are_refused() {
     let mut tree = VmaTree::default();
     let lines = [line(0x10, 0x12, RW, 0, ""), line(0x11, 0x13, RW, 0, "")];
-    assert_eq!(tree.load_maps(&lines, |_| FileId(1), || AnonVmaId(1)), Err(LoadError::Disorder(2)));
+    assert_eq!(tree.load_maps(&lines, |_| FileId(1), || AnonVmaId::new(1)), Err(LoadError::Disorder(2)));
     assert!(tree.is_empty());
     let high = [line(0x8_0000_0000, 0x8_0000_0001, RW, 0, "")];
-    assert_eq!(tree.load_maps(&high, |_| FileId(1), || AnonVmaId(1)), Err(LoadError::BeyondUserSpace(1)));
+    assert_eq!(tree.load_maps(&high, |_| FileId(1), || AnonVmaId::new(1)), Err(LoadError::BeyondUserSpace(1)));
 }

@@ -146,7 +146,7 @@ impl World {
         self.tree
             .anon_vma_prepare(vpn, || {
                 *next += 1;
-                AnonVmaId(*next)
+                AnonVmaId::new(*next)
             })
             .expect("the page is mapped");
     }
@@ -156,7 +156,7 @@ impl World {
         let linked: Vec<Vpn> = self.tree.iter().filter(|v| v.anon().is_some()).map(|v| v.start()).collect();
         for start in linked {
             self.next_anon += 1;
-            self.tree.set_anon(start, Some(AnonLink::inherited(AnonVmaId(self.next_anon))));
+            self.tree.set_anon(start, Some(AnonLink::inherited(AnonVmaId::new(self.next_anon))));
         }
     }
 

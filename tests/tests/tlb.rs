@@ -1,0 +1,57 @@
+//! The TLBs of the CPUs: each operation that takes a page away from its place flushes before somebody else may have the page.
+//! With flushes that do not reach the other CPU each is found out; as it is, nothing is.
+
+use harness::ExplorePlan;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use system_tests::parse;
+
+/// What one task does while another one writes and reads the page at 0x10000.
+const OPERATIONS: &[(&str, &str)] = &[
+    ("munmap", "munmap A 0x10000..0x12000  write A 0x18000 9"),
+    ("discard", "madvise A 0x10000..0x12000 MADV_DONTNEED  write A 0x18000 9"),
+    ("move", "mremap A 0x10000..0x12000 0x40000..0x42000  madvise A 0x40000..0x42000 MADV_DONTNEED  write A 0x18000 9"),
+    ("copy on write", "fork A B  write A 0x10000 7  read B 0x10000  exit B  write A 0x18000 9"),
+    ("reclaim", "reclaim A 0x10000..0x12000  write A 0x18000 9  read A 0x10000"),
+    ("compaction", "compact A 0x10000..0x12000  write A 0x18000 9  read A 0x10000"),
+    ("hole", "madvise A 0x20000..0x22000 MADV_REMOVE  write A 0x18000 9"),
+];
+
+fn text(operation: &str) -> String {
+    format!(
+        "scenario \"tlb\"
+         machine {{ cpus 2  memory 16M  swap 4M }}
+         mm A {{ vma 0x10000..0x18000 rw anon  vma 0x18000..0x1c000 rw anon  vma 0x20000..0x24000 rw shmem \"f\"
+                touch 0x10000..0x12000  touch 0x20000..0x22000 }}
+         mm B {{ forked }}
+         task op {{ {operation} }}
+         task user {{
+             write A 0x10000 1  write A 0x20000 1
+             repeat 4 {{ read A 0x10000  read A 0x20000  write A 0x10000 2  write A 0x20000 2 }}
+         }}
+         never {{ deadlock }}"
+    )
+}
+
+fn found(operation: &str, settings: &[&str], runs: u64) -> BTreeSet<String> {
+    let mut experiment = parse("tlb.mms", &text(operation));
+    for setting in settings {
+        experiment = experiment.with_setting(setting).expect("a setting");
+    }
+    let plan = ExplorePlan { seed: 3, runs, jobs: 1, stop_at_first: false };
+    let report = experiment.explore(&plan, &|_| ControlFlow::Continue(()));
+    report.findings.iter().map(|f| f.found.code.as_str().to_owned()).collect()
+}
+
+#[test]
+fn correct_flushes_leave_nothing_to_find_and_lost_ones_are_found_after_every_operation() {
+    let mut wrong = Vec::new();
+    for (name, operation) in OPERATIONS {
+        let silent = found(operation, &[], 200);
+        let lost = found(operation, &["quirks=flush-other-cpus"], 200);
+        if !silent.is_empty() || !lost.iter().any(|code| code == "STALE-HARM" || code == "COH") {
+            wrong.push(format!("{name}: {silent:?}; flushes lost: {lost:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
