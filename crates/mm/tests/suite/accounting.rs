@@ -52,6 +52,8 @@ fn advice() -> impl Strategy<Value = Advice> {
         1 => Just(Advice::WipeOnFork),
         1 => Just(Advice::KeepOnFork),
         1 => Just(Advice::Sequential),
+        3 => Just(Advice::GuardInstall),
+        2 => Just(Advice::GuardRemove),
     ]
 }
 
@@ -84,6 +86,7 @@ struct Page {
     lazy: bool,
     dont_fork: bool,
     wipe_on_fork: bool,
+    guard: bool,
 }
 
 /// What one process must see.
@@ -99,7 +102,7 @@ impl Process {
         match op {
             Op::Map(start, len, prot) => {
                 mm.mmap_anon(pages(start, len), prot).expect("mapped");
-                let page = Page { prot, tag: 0, lazy: false, dont_fork: false, wipe_on_fork: false };
+                let page = Page { prot, tag: 0, lazy: false, dont_fork: false, wipe_on_fork: false, guard: false };
                 self.pages.extend((start..start + len).map(|n| (n, page)));
             }
             Op::Unmap(start, len) => {
@@ -167,7 +170,7 @@ impl Process {
             let Some(page) = self.pages.remove(&n) else { continue };
             self.pages.insert(to + n - start, page);
             if keep {
-                self.pages.insert(n, Page { tag: 0, lazy: false, ..page });
+                self.pages.insert(n, Page { tag: 0, lazy: false, guard: false, ..page });
             }
         }
     }
@@ -188,7 +191,7 @@ impl Process {
         assert_eq!(done, expected);
         if let (Ok(_), Some(first)) = (done, first) {
             self.forget(start + new..start + old);
-            let page = Page { tag: 0, lazy: false, ..first };
+            let page = Page { tag: 0, lazy: false, guard: false, ..first };
             self.pages.extend((start + old..start + new).map(|n| (n, page)));
         }
     }
@@ -204,6 +207,8 @@ impl Process {
                 Advice::DoFork => page.dont_fork = false,
                 Advice::WipeOnFork => page.wipe_on_fork = true,
                 Advice::KeepOnFork => page.wipe_on_fork = false,
+                Advice::GuardInstall => (page.tag, page.lazy, page.guard) = (0, false, true),
+                Advice::GuardRemove => page.guard = false,
                 _ => {}
             }
         }
@@ -212,7 +217,7 @@ impl Process {
     fn fork(&self) -> Process {
         let mm = ksync::current(|k| self.mm.fork(k, Name::new("child"))).expect("forked");
         let inherited = self.pages.iter().filter(|(_, page)| !page.dont_fork).map(|(n, page)| {
-            let wiped = Page { tag: 0, lazy: false, ..*page };
+            let wiped = Page { tag: 0, lazy: false, guard: false, ..*page };
             (*n, if page.wipe_on_fork { wiped } else { *page })
         });
         Process { mm, pages: inherited.collect() }
@@ -245,8 +250,9 @@ impl Process {
         let vpn = pages(n, 1).start();
         match self.pages.get(&n) {
             None => Err(FaultError::NotMapped(vpn)),
-            Some(page) if page.prot.contains(needs) => Ok(vpn),
-            Some(_) => Err(FaultError::NotAllowed(vpn)),
+            Some(page) if !page.prot.contains(needs) => Err(FaultError::NotAllowed(vpn)),
+            Some(page) if page.guard => Err(FaultError::Guard(vpn)),
+            Some(_) => Ok(vpn),
         }
     }
 }
