@@ -599,7 +599,10 @@ fn handlers_and_locks_against_them() {
     );
     check(
         "irq a { } steer { a interrupt 1 takes b  a interrupt 2 takes a }",
-        &["4:39 b: there is no task `b` [did you mean `t`?]", "4:62 a: there is no task `a` [did you mean `t`?]"],
+        &[
+            "4:39 b: there is no task `b` [only `t` is possible here]",
+            "4:62 a: there is no task `a` [only `t` is possible here]",
+        ],
     );
     check(
         "softirq s { with bh big { } with irqsave tree { } with read slock { } }",
