@@ -186,7 +186,7 @@ fn change_pte_is_called_by_each_of_its_callers_under_6_1_and_by_none_under_6_12(
         let told = told(&["kernel=6.1"]);
         assert_eq!(told.len(), calls, "{caller}: {told:#?}");
         for callback in told {
-            assert!(callback.locks.iter().any(|lock| lock.starts_with("ptlock_ptr(ptdesc)")), "{caller}: {callback}");
+            assert!(callback.locks.iter().any(|lock| lock.starts_with("pte_ptl")), "{caller}: {callback}");
             assert!(callback.pages.starts_with('.'), "{caller}: {callback}");
         }
     }
