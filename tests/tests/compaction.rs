@@ -88,5 +88,8 @@ fn a_pinned_page_stays_and_the_run_says_so() {
                 task t { gpu0.get_pages 0x10000..0x11000  compact A 0x10000..0x12000 }\n";
     let report = system_tests::run(&parse("pinned.mms", text));
     assert!(report.findings.is_empty(), "{:?}", report.findings);
-    assert_eq!(report.notes, ["pinned.mms:5 (t): compact: 1 pages moved, 1 busy"]);
+    assert_eq!(
+        report.notes,
+        ["pinned.mms:5 (t): compact: 1 pages moved, 1 busy; page 0x10000 is pinned by gpu0 (frame 256)"]
+    );
 }

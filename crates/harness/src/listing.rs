@@ -68,6 +68,7 @@ fn sync_point_doc(point: &str) -> &'static str {
         "mm.migrate" => "a page is moved to another frame",
         "mm.free" => "pages go back to the free lists",
         "alloc" => "a kernel allocation",
+        "interrupt.arrive" => "an interrupt handler or timer arrives at a CPU",
         _ => "",
     }
 }

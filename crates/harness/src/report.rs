@@ -50,6 +50,11 @@ impl Found {
         Code::parse(&self.code)
     }
 
+    /// Whether it says only that the scenario asked for pressure that it did not get.
+    pub(crate) fn is_of_a_request(&self) -> bool {
+        self.code() == Some(Code::ProgRequest)
+    }
+
     /// The report with what is known of its deadlock and the command that shows it again, which is the last line.
     #[must_use]
     pub fn to_text(&self) -> String {
