@@ -52,6 +52,20 @@ fn a_lost_invalidation_takes_ten_runs_at_most_and_the_corrected_protocol_is_prov
 }
 
 #[test]
+fn a_lock_report_of_a_complete_exploration_is_proven_or_says_why_not() {
+    for (scenario, says) in [("abba", "proven: deadlock: "), ("gated-inversion", "predicted: gated by toy.outer")] {
+        let text = String::from_utf8_lossy(&explore(scenario, &[]).stdout).into_owned();
+        assert!(text.lines().any(|line| line.starts_with(says)), "{text}");
+        assert_eq!(text.lines().any(|line| line.starts_with("proof: ")), scenario == "abba", "{text}");
+        assert!(!String::from_utf8_lossy(&explore(scenario, &["--prove", "0"]).stdout).contains(says));
+    }
+    let report = object(&explore("abba", &["--format", "json"]));
+    let of = |code: &str| report["findings"].as_array().and_then(|all| all.iter().find(|f| f["code"] == code));
+    assert!(of("LD-CIRCULAR").is_some_and(|found| found["proof"].is_object()), "{report}");
+    assert!(of("PROG-DEADLOCK").is_some_and(|found| found["proof"].is_null()), "{report}");
+}
+
+#[test]
 fn a_bound_that_is_reached_is_said_and_is_no_proof() {
     for (options, why) in [
         (["--executions", "100"], "the bound of executions was reached"),

@@ -123,7 +123,7 @@ impl ExhaustReport {
             let _ = writeln!(text, "  predicted from several runs together: {line}");
         }
         for f in &self.findings {
-            let _ = writeln!(text, "\n{}\nreplay: {}", f.found.text.trim_end(), f.found.replay);
+            let _ = write!(text, "\n{}", f.found.to_text());
         }
         text.push('\n');
         text.push_str(&conclusion(&self.verdict, self.findings.len()));
@@ -137,7 +137,7 @@ impl ExhaustReport {
             serde_json::json!({
                 "code": f.found.code, "title": f.found.title, "key": format!("{:016x}", f.found.key), "text": f.found.text,
                 "traces": f.traces, "token": f.token.to_string(), "run_hash": format!("{:016x}", f.token.hash),
-                "replay": f.found.replay,
+                "replay": f.found.replay, "proof": f.found.proof,
             })
         };
         let findings: Vec<_> = self.findings.iter().map(finding).collect();

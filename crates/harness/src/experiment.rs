@@ -1,7 +1,7 @@
 //! A scenario ready to run: parsed, checked against a registry, bound to its drivers.
 
 use crate::compile::{Code, compile};
-use crate::exhaust::ExhaustReport;
+use crate::exhaust::{ExhaustReport, ExhaustedFinding};
 use crate::explore::{ExplorePlan, ExploreReport, ExploredFinding, Progress};
 use crate::prove::{Effort, prove};
 use crate::recorded::Played;
@@ -172,6 +172,16 @@ impl Experiment {
         let ended_badly = |f: &&ExploredFinding| f.found.code() == Some(properties::Code::ProgDeadlock);
         let hints: Vec<Origin> = report.findings.iter().filter(ended_badly).map(|f| f.token.origin.clone()).collect();
         let effort = Effort { seed: report.seed, tries, hints: &hints, stop };
+        for finding in &mut report.findings {
+            finding.found.proof = prove(self, &finding.found, &effort);
+        }
+    }
+
+    /// The same for what an exploration of every schedule found.
+    pub fn prove_exhausted(&self, report: &mut ExhaustReport, tries: u64, stop: &dyn Fn() -> bool) {
+        let ended_badly = |f: &&ExhaustedFinding| f.found.code() == Some(properties::Code::ProgDeadlock);
+        let hints: Vec<Origin> = report.findings.iter().filter(ended_badly).map(|f| f.token.origin.clone()).collect();
+        let effort = Effort { seed: self.seed(), tries, hints: &hints, stop };
         for finding in &mut report.findings {
             finding.found.proof = prove(self, &finding.found, &effort);
         }

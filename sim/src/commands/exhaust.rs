@@ -35,6 +35,10 @@ pub(crate) fn exhaust(registry: &Registry, args: &ExploreArgs) -> Exit {
         let late = limit.is_some_and(|limit| clock.elapsed() >= limit);
         if late || interrupts.any() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
+    if !interrupts.any() {
+        bar.set_message("driving lock reports into their deadlocks");
+        experiment.prove_exhausted(&mut report, args.proofs.prove, &|| interrupts.any());
+    }
     bar.finish_and_clear();
     let took = clock.elapsed().as_secs_f64();
     for finding in &mut report.findings {
