@@ -1,12 +1,12 @@
 //! A scenario ready to run: parsed, checked against a registry, bound to its drivers.
 
 use crate::compile::{Code, compile};
-use crate::exhaust::{ExhaustReport, ExhaustedFinding};
-use crate::explore::{ExplorePlan, ExploreReport, ExploredFinding, Progress};
+use crate::exhaust::ExhaustReport;
+use crate::explore::{ExplorePlan, ExploreReport, Progress};
 use crate::prove::{Effort, prove};
 use crate::recorded::Played;
 use crate::registry::Registry;
-use crate::report::RunReport;
+use crate::report::{Found, RunReport};
 use crate::schedulers::scheduler_of;
 use crate::settings;
 use crate::token::{Mode, Origin, Recipe, Token};
@@ -169,21 +169,22 @@ impl Experiment {
 
     /// The same for the findings of an exploration, whose deadlocks are tried first.
     pub fn prove_explored(&self, report: &mut ExploreReport, tries: u64, stop: &dyn Fn() -> bool) {
-        let ended_badly = |f: &&ExploredFinding| f.found.code() == Some(properties::Code::ProgDeadlock);
-        let hints: Vec<Origin> = report.findings.iter().filter(ended_badly).map(|f| f.token.origin.clone()).collect();
-        let effort = Effort { seed: report.seed, tries, hints: &hints, stop };
-        for finding in &mut report.findings {
-            finding.found.proof = prove(self, &finding.found, &effort);
-        }
+        let found = report.findings.iter_mut().map(|f| (&mut f.found, &f.token));
+        self.prove_each(report.seed, tries, stop, found.collect());
     }
 
     /// The same for what an exploration of every schedule found.
     pub fn prove_exhausted(&self, report: &mut ExhaustReport, tries: u64, stop: &dyn Fn() -> bool) {
-        let ended_badly = |f: &&ExhaustedFinding| f.found.code() == Some(properties::Code::ProgDeadlock);
-        let hints: Vec<Origin> = report.findings.iter().filter(ended_badly).map(|f| f.token.origin.clone()).collect();
-        let effort = Effort { seed: self.seed(), tries, hints: &hints, stop };
-        for finding in &mut report.findings {
-            finding.found.proof = prove(self, &finding.found, &effort);
+        let found = report.findings.iter_mut().map(|f| (&mut f.found, &f.token));
+        self.prove_each(self.seed(), tries, stop, found.collect());
+    }
+
+    fn prove_each(&self, seed: u64, tries: u64, stop: &dyn Fn() -> bool, all: Vec<(&mut Found, &Token)>) {
+        let ended_badly = all.iter().filter(|(found, _)| found.code() == Some(properties::Code::ProgDeadlock));
+        let hints: Vec<Origin> = ended_badly.map(|(_, token)| token.origin.clone()).collect();
+        let effort = Effort { seed, tries, hints: &hints, stop };
+        for (found, _) in all {
+            found.proof = prove(self, found, &effort);
         }
     }
 

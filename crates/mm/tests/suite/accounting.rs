@@ -1,14 +1,13 @@
 //! Random programs of several processes: what each wrote it reads back, and after the last exit nothing is left.
 
-use crate::common::{Context, World, addr, bytes, pages};
+use crate::common::{Context, World, addr, bytes, check_frame_events, pages};
 use mm::vma::MremapFlags;
 use mm::{Advice, FaultError, MachineConfig, Mm, device};
 use mm_types::{Errno, Name, Pfn, Prot, Vpn};
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-use trace::EventKind;
 
 const PAGES: u64 = 48;
 
@@ -304,19 +303,6 @@ impl System {
             }
         }
     }
-}
-
-/// Every frame is allocated before it is freed, and freed once.
-fn check_frame_events(world: &World) {
-    let mut live = BTreeSet::new();
-    for event in world.events() {
-        match event.kind {
-            EventKind::FrameAlloc { pfn } => assert!(live.insert(pfn), "{pfn} was given out twice"),
-            EventKind::FrameFree { pfn } => assert!(live.remove(&pfn), "{pfn} was freed twice"),
-            _ => {}
-        }
-    }
-    assert!(live.is_empty(), "leaked: {live:?}");
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use mmu_notifier::{
 };
 use sched::FirstScheduler;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use trace::{AccessModel, BracketId, Event, EventKind, Hook, LockMode, NotifyRange, Observer, RunEnd};
@@ -271,4 +271,17 @@ fn relative(vpn: Vpn, unbounded: &str) -> String {
         Vpn(0) | Vpn::MAX => unbounded.to_owned(),
         vpn => (vpn.0 as i64 - ARENA.0 as i64).to_string(),
     }
+}
+
+/// Every frame is allocated before it is freed, and freed once.
+pub(crate) fn check_frame_events(world: &World) {
+    let mut live = BTreeSet::new();
+    for event in world.events() {
+        match event.kind {
+            EventKind::FrameAlloc { pfn } => assert!(live.insert(pfn), "{pfn} was given out twice"),
+            EventKind::FrameFree { pfn } => assert!(live.remove(&pfn), "{pfn} was freed twice"),
+            _ => {}
+        }
+    }
+    assert!(live.is_empty(), "leaked: {live:?}");
 }

@@ -2,18 +2,17 @@
 //! ranges), which are guards (a set of ranges), what each holds. After every operation coverage and permissions are compared;
 //! then and when, what each page shows, how often each frame is mapped, and at the end that no frame is left.
 
-use crate::common::{Context, World, addr, bytes, pages};
+use crate::common::{Context, World, addr, bytes, check_frame_events, pages};
 use mm::vma::MremapFlags;
 use mm::{Advice, FaultError, Machine, MachineConfig, Mm, PageState};
 use mm_types::{Errno, Name, Pfn, Prot};
 use proptest::prelude::*;
 use rangemap::{RangeMap, RangeSet};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-use trace::EventKind;
 
 const HUGE: u64 = 512;
 const PAGES: u64 = 3 * HUGE;
@@ -285,15 +284,7 @@ impl System {
 }
 
 fn check_all_given_back(world: &World, machine: &Machine, free: u64) {
-    let mut live = BTreeSet::new();
-    for event in world.events() {
-        match event.kind {
-            EventKind::FrameAlloc { pfn } => assert!(live.insert(pfn), "{pfn} was given out twice"),
-            EventKind::FrameFree { pfn } => assert!(live.remove(&pfn), "{pfn} was freed twice"),
-            _ => {}
-        }
-    }
-    assert!(live.is_empty(), "leaked: {live:?}");
+    check_frame_events(world);
     let counts = machine.frame_counts();
     assert_eq!((counts.allocated, counts.pinned, counts.mapped, counts.free), (0, 0, 0, free));
     assert_eq!((machine.swap_used(), machine.nr_anon_vmas()), (0, 0));
