@@ -75,6 +75,6 @@ fn the_same_runs_find_the_mutants_of_each_driver() {
     }
     // It has none.
     assert_eq!(without, ["device_memory"]);
-    // A thousand runs find all but one: docs/notifier-check.md.
-    assert!(late.len() * 6 < all, "{} of {all}: {late:#?}", late.len());
+    // A thousand runs find all: docs/notifier-check.md.
+    assert!(late.len() * 12 < all, "{} of {all}: {late:#?}", late.len());
 }

@@ -1,9 +1,10 @@
 //! Many runs of one scenario under random pressure: what was found, and what its first device was told in how many runs.
 
 use crate::experiment::Experiment;
-use crate::schedulers::RecipeScheduler;
-use crate::token::{Mode, Recipe};
+use crate::schedulers::sampler_of;
+use crate::token::Mode;
 use crate::world::World;
+use explore::Sampler;
 use lockdep::Lockdep;
 use properties::Stats;
 use scenario::Spanned;
@@ -49,20 +50,46 @@ pub struct Pressure {
     pub heard: Vec<(&'static str, u64)>,
 }
 
+impl Pressure {
+    /// How the runs' schedules are chosen: by several strategies in turn. Under one alone some orders do not happen:
+    /// uniformly chosen turns never let a whole bracket pass between two steps of a look-up.
+    pub const MODE: Mode = Mode::Portfolio;
+}
+
+/// The runs of one experiment: run `k` is run `k` of `explore --strategy portfolio` with this seed.
+struct Runs {
+    world: World,
+    sampler: Sampler,
+    seed: u64,
+}
+
+impl Runs {
+    fn of(experiment: &Experiment, seed: u64) -> Runs {
+        let sampler = sampler_of(experiment, Pressure::MODE, seed);
+        Runs { world: World::new(experiment, Lockdep::new(), false), sampler, seed }
+    }
+
+    /// The codes of what one run finds.
+    fn found(&mut self, run: u64) -> BTreeSet<&'static str> {
+        let brief = self.world.run_brief(self.sampler.begin(self.seed, run));
+        brief.found.iter().map(|(code, _)| code.text()).collect()
+    }
+}
+
 impl Experiment {
-    /// Makes `runs` random runs, numbered from 0, of this seed.
+    /// Makes `runs` runs, numbered from 0, of this seed, chosen by [`Pressure::MODE`].
     #[must_use]
     pub fn pressure(&self, seed: u64, runs: u64) -> Pressure {
-        let mut world = World::new(self, Lockdep::new(), false);
+        let mut all = Runs::of(self, seed);
         let device = self.under_pressure().map_or("", |device| device.name.as_str());
         let mut pressure =
             Pressure { runs, found: BTreeMap::new(), heard: Heard::all().map(|(word, _)| (word, 0)).collect() };
         for run in 0..runs {
-            for code in found(&mut world, seed, run) {
+            for code in all.found(run) {
                 pressure.found.entry(code).or_insert((0, run)).0 += 1;
             }
             for ((_, what), (_, heard)) in Heard::all().zip(&mut pressure.heard) {
-                *heard += u64::from(world.heard(device, what));
+                *heard += u64::from(all.world.heard(device, what));
             }
         }
         pressure
@@ -87,16 +114,10 @@ impl Experiment {
             let twin = same
                 .clone()
                 .try_fold(self.clone(), |twin, name| twin.with_setting(&format!("{name}.mutant={mutant}")))?;
-            let mut world = World::new(&twin, Lockdep::new(), false);
-            let mut all = (0..runs).map(|run| (run, found(&mut world, seed, run)));
+            let mut twins = Runs::of(&twin, seed);
+            let mut all = (0..runs).map(|run| (run, twins.found(run)));
             Ok(Sabotage { mutant, found: all.find(|(_, codes)| !codes.is_empty()) })
         };
         mutants.iter().map(|mutant| sabotage(mutant.name)).collect()
     }
-}
-
-/// The codes of what one run found.
-fn found(world: &mut World, seed: u64, run: u64) -> BTreeSet<&'static str> {
-    let brief = world.run_brief(&mut RecipeScheduler::new(Recipe { mode: Mode::Random, seed, run }));
-    brief.found.iter().map(|(code, _)| code.text()).collect()
 }

@@ -27,9 +27,14 @@ fn scheduler_of_recipe(experiment: &Experiment, recipe: Recipe) -> Box<dyn Sched
     if matches!(mode, Mode::Benign | Mode::Random) {
         return Box::new(RecipeScheduler::new(recipe));
     }
+    sampler_of(experiment, mode, seed).into_run(seed, run)
+}
+
+/// What decides the runs of a mode of exploration with this seed, as `explore` does.
+pub(crate) fn sampler_of(experiment: &Experiment, mode: Mode, seed: u64) -> Sampler {
     let strategy = strategy_of(mode);
     let profile = Arc::new(explore::profile(&Profiled { experiment }, &*strategy, seed));
-    Sampler::new(&*strategy, &profile).into_run(seed, run)
+    Sampler::new(&*strategy, &profile)
 }
 
 /// The experiment, run to learn what it accesses.

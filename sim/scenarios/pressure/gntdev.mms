@@ -37,6 +37,7 @@ task process { fork A B  write A 0x15000  madvise A 0x16000..0x18000 MADV_FREE  
 task dirty { clear_refs A 4  write A 0x11000 }
 task hog { touch H 0x10000..0x60000 }
 task move { priv.migrate_to_dev 0x18000..0x1a000  write A 0x19000  priv.exclusive 0x1a000..0x1c000  write A 0x1b000 }
+task part { sleep 40  gpu0.map 0x14000..0x16000  gpu0.write 0x15000 4  madvise A 0x15000..0x16000 MADV_DONTNEED  gpu0.write 0x15000 5 }
 task wrong { gpu0.map 0x1e000..0x20000 }
 task hole { munmap A 0x1f000..0x20000 }
 task turn { sleep 50  gpu0.map 0x12000..0x14000  gpu0.write 0x12000 3  gpu0.write 0x13000 3  munmap A 0x12000..0x14000  mmap A 0x12000..0x14000 rw anon  touch A 0x12000..0x14000  gpu0.read 0x12000  gpu0.read 0x13000 }

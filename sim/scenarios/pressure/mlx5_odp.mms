@@ -39,6 +39,7 @@ task move_on { sleep 80  compact A 0x12000..0x14000  munmap A 0x12000..0x13000 }
 task reaper { sleep 100  oom_reap A }
 task leave { sleep 100  exit A }
 task after { sleep 1500  gpu0.read 0x12000  gpu0.read 0x13000 }
+task empties { sleep 80  repeat 8 { madvise A 0x15000..0x18000 MADV_DONTNEED } }
 task second { gpu1.write 0x14000 7  sleep 80  gpu1.write 0x14000 7  unregister gpu1 }
 task quit { sleep 3000  unregister priv  unregister gpu0 }
 

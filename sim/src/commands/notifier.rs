@@ -2,9 +2,9 @@
 //! random runs, and which reasons for an invalidation came in how many of them.
 
 use crate::cli::{NotifierArgs, NotifierCheckArgs, NotifierCommand, NotifierPressureArgs};
-use crate::{Exit, files, out};
+use crate::{Exit, files, out, program};
 use harness::recorded::{Difference, Recording, compare};
-use harness::{Experiment, Pressure, Registry, Sabotage};
+use harness::{Experiment, Pressure, Recipe, Registry, Sabotage};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn notifier(registry: &Registry, args: &NotifierArgs) -> Exit {
@@ -67,11 +67,12 @@ fn pressure(registry: &Registry, args: &NotifierPressureArgs) -> Result<Exit, Ve
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let experiment = load(registry, folder, &name)?;
-        experiments.push((name, experiment.ok_or_else(|| vec![format!("{}: no such file", path.display())])?));
+        let experiment = experiment.ok_or_else(|| vec![format!("{}: no such file", path.display())])?;
+        experiments.push((path, name, experiment));
     }
     out::print(&format!("{} runs each, seed {}; in how many percent the driver was told what\n", args.runs, args.seed));
     let mut clean = true;
-    for (at, (name, experiment)) in experiments.into_iter().enumerate() {
+    for (at, (path, name, experiment)) in experiments.into_iter().enumerate() {
         let Pressure { runs, found, heard } = experiment.pressure(args.seed, args.runs);
         if at == 0 {
             let reasons: Vec<&str> = heard.iter().map(|(reason, _)| *reason).collect();
@@ -83,7 +84,10 @@ fn pressure(registry: &Registry, args: &NotifierPressureArgs) -> Result<Exit, Ve
         out::print(&format!("{name:<18} {with:>8}  {}\n", cells.join("  ")));
         for (code, (runs, first)) in &found {
             clean = false;
-            out::print(&format!("  {code} in {runs} runs, first in run {first}\n"));
+            let recipe = Recipe { mode: Pressure::MODE, seed: args.seed, run: *first };
+            let token = experiment.run(recipe, false).token.to_string();
+            let replay = program::replay_command(&token, &path, &[]);
+            out::print(&format!("  {code} in {runs} runs, first in run {first}\nreplay: {replay}\n"));
         }
         if args.mutants {
             clean &= sabotages(&experiment, args)?;
