@@ -1,6 +1,7 @@
 //! [`Driver`]: what a scenario, a test or the tool can do with a driver.
 
 use crate::device::Device;
+use ksync::Kernel;
 use mm_types::{Errno, Name, PageRange, Vpn};
 use std::sync::Arc;
 
@@ -33,6 +34,10 @@ pub trait Driver: Send + Sync {
     /// `EINVAL` for an operation that is not in [`Driver::ops`] or lacks its range, `ENODEV` when not attached, `EFAULT` when
     /// the device faulted or the pages are not there, and what the memory manager said.
     fn op(&self, op: Name, args: &Args) -> Result<(), Errno>;
+
+    /// Installs the handlers of its device's interrupts, if it is one that raises any. Called once, when the tasks of the run
+    /// are there; never for a device that is made during the run, which is polled then.
+    fn request_irqs(&self, _k: &Kernel) {}
 
     /// Its locks: a scenario may pin their acquisition.
     fn locks(&self) -> &'static [DriverLock];

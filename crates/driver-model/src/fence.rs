@@ -11,10 +11,25 @@
 //! signal                   -> range_start map
 //! ```
 //!
-//! Source: dma_fence_begin_signalling(), __dma_fence_might_wait(), drivers/dma-buf/dma-fence.c, 6.12.
+//! A timeline whose device tells by an interrupt ([`Timeline::with_irq`]) signals from its handler, so its fences share a lock
+//! that is taken with interrupts disabled, and callbacks run under it in whatever context signals:
+//!
+//! ```text
+//! ring (device)      handler, hardirq                     waiter, submitter
+//! accesses                                                lock_irqsave &ring->fence_drv.lock
+//! raise              arrive                                 add_callback, or find it signalled
+//!                      lock_irqsave                       unlock
+//!                        done; callbacks; wake            wait
+//!                      unlock
+//! ```
+//!
+//! The fences of a timeline without interrupts are signalled by its task alone; for these the lock, which nobody could be kept
+//! waiting by, is left out.
+//!
+//! Source: dma_fence_signal(), dma_fence_add_callback(), dma_fence_default_wait(), dma_fence_begin_signalling(), __dma_fence_might_wait(), drivers/dma-buf/dma-fence.c, 6.12.
 
-use ksync::{Kernel, LockMap, MapGuard, WaitQueue, current};
-use mm_types::{Name, ObjId};
+use ksync::{IrqGuard, Kernel, LockMap, MapGuard, SpinLock, SpinLockIrq, WaitQueue, current};
+use mm_types::{Name, ObjId, TaskId};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -31,20 +46,33 @@ fn map(k: &Kernel) -> LockMap {
 pub struct Timeline {
     name: Name,
     last: AtomicU64,
+    /// Shared by its fences, if they are signalled from an interrupt.
+    lock: Option<Arc<SpinLock<()>>>,
 }
+
+/// What is to be done when a fence is signalled, under its lock and in the context that signals: it must not sleep.
+pub type FenceCallback = Box<dyn FnOnce() + Send>;
 
 impl Timeline {
     /// One without fences.
     #[must_use]
     pub const fn new(name: Name) -> Timeline {
-        Timeline { name, last: AtomicU64::new(0) }
+        Timeline { name, last: AtomicU64::new(0), lock: None }
+    }
+
+    /// One whose fences are signalled from an interrupt; the class of their lock.
+    #[must_use]
+    pub fn with_irq(k: &Kernel, name: Name, class: &str) -> Timeline {
+        Timeline { lock: Some(Arc::new(k.spinlock(class, ()))), ..Timeline::new(name) }
     }
 
     /// Its next fence, not signalled.
     #[must_use]
     pub fn next(&self) -> Arc<Fence> {
         let seqno = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        current(|k| Arc::new(Fence { seqno, done: AtomicBool::new(false), queue: WaitQueue::new(k, self.name) }))
+        let queue = current(|k| WaitQueue::new(k, self.name));
+        let (done, callbacks) = (AtomicBool::new(false), parking_lot::Mutex::default());
+        Arc::new(Fence { seqno, done, queue, lock: self.lock.clone(), callbacks })
     }
 }
 
@@ -53,6 +81,9 @@ pub struct Fence {
     seqno: u64,
     done: AtomicBool,
     queue: WaitQueue,
+    lock: Option<Arc<SpinLock<()>>>,
+    /// A storage lock.
+    callbacks: parking_lot::Mutex<Vec<FenceCallback>>,
 }
 
 impl Fence {
@@ -73,17 +104,51 @@ impl Fence {
         self.queue.owe();
     }
 
-    /// `dma_fence_signal()`: wakes everybody who waits, for good.
+    /// The current task will not signal it: `handler` does, of the interrupt that it is about to raise.
+    pub fn hand_over(&self, handler: TaskId) {
+        self.queue.hand_over(handler);
+    }
+
+    /// `dma_fence_signal()`: runs its callbacks and wakes everybody who waits, for good. From any context, if it is of a
+    /// timeline with interrupts.
+    #[track_caller]
     pub fn signal(&self) {
+        let guard = self.lock_irqsave();
         self.queue.wake_all_after(|| self.done.store(true, Ordering::Release));
+        let callbacks = std::mem::take(&mut *self.callbacks.lock());
+        callbacks.into_iter().for_each(|callback| callback());
+        drop(guard);
         self.queue.settle();
+    }
+
+    /// `dma_fence_add_callback()`: `callback` runs when it is signalled. False, and nothing is kept, if it was already.
+    #[track_caller]
+    pub fn add_callback(&self, callback: FenceCallback) -> bool {
+        let _guard = self.lock_irqsave();
+        current(|k| k.visible_write(self.queue.obj()));
+        let pending = !self.is_signalled();
+        if pending {
+            self.callbacks.lock().push(callback);
+        }
+        pending
     }
 
     /// `dma_fence_wait()`: returns when it is signalled. May sleep.
     #[track_caller]
     pub fn wait(&self) {
         might_wait();
+        // It adds a callback of its own.
+        drop(self.lock_irqsave());
         self.queue.wait_event(|| self.is_signalled());
+    }
+
+    #[track_caller]
+    fn lock_irqsave(&self) -> Option<IrqGuard<'_, ()>> {
+        #[expect(clippy::manual_map, reason = "inside of `map` the closure would be the caller that is reported")]
+        match &self.lock {
+            Some(lock) => Some(lock.lock_irqsave()),
+            None => None,
+        }
     }
 }
 

@@ -23,8 +23,8 @@
 //! | `xe_userptr` | interval | bindings, rebound by the next command |
 //!
 //! Each has a page in `docs/drivers/`, with its mutants and the historical bugs they stand for. What they are made of besides:
-//! [`Fence`] and [`Timeline`], [`Resv`], the command queue [`Ring`], [`WorkQueue`]; waits for these are in the validator's graph as
-//! waits for somebody. [`Kref`] is an object that is freed with its last reference.
+//! [`Fence`] and [`Timeline`], [`Resv`], the command queue [`Ring`], [`WorkQueue`], the [`FaultBuffer`]; waits for these are in the
+//! validator's graph as waits for somebody. A ring tells of its commands, and a fault buffer of faults, by an interrupt. [`Kref`] is an object that is freed with its last reference.
 //!
 //! A driver of one's own is best written against [`interval`], where what must not be forgotten does not compile.
 //!
@@ -38,6 +38,7 @@
 mod device;
 mod driver;
 mod drivers;
+mod faults;
 mod fence;
 pub mod interval;
 mod kind;
@@ -53,11 +54,12 @@ pub use driver::{Args, Driver, DriverLock, OpInfo};
 pub use drivers::builtin;
 pub use drivers::i915_userptr::I915Userptr;
 pub use drivers::interval_mirror::IntervalMirror;
-pub use fence::{Fence, Signalling, Timeline, begin_signalling, might_wait};
+pub use faults::{FaultBuffer, FaultHandler};
+pub use fence::{Fence, FenceCallback, Signalling, Timeline, begin_signalling, might_wait};
 pub use kind::{Config, ConfigError, DriverKind, HasKind, MutantInfo, OptionInfo};
 pub use kref::{Kref, Misuse, Objects};
 pub use resv::{Resv, ResvGuard};
-pub use ring::{JobHook, Ring, Touch};
+pub use ring::{Completion, JobHook, Ring, Touch};
 pub use source::{mutant_doc, mutant_sites};
 pub use via::Via;
 pub use work::{Work, WorkQueue};

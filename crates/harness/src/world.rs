@@ -387,6 +387,7 @@ impl World {
             for index in 0..live.code.tasks.len() {
                 task::spawn(k, &live, index);
             }
+            live.devices.borrow().iter().flatten().for_each(|device| device.driver.request_irqs(k));
             if is_on(self.experiment.scenario().machine.kswapd) {
                 live.machine().start_kswapd(k);
             }

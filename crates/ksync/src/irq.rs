@@ -6,7 +6,8 @@
 //!
 //! | here | Linux |
 //! |---|---|
-//! | [`Kernel::spawn_interrupt`] | `request_irq()`, `open_softirq()`, `timer_setup()` and `mod_timer()` |
+//! | [`Kernel::spawn_interrupt`] | `open_softirq()`, `timer_setup()` and `mod_timer()`; an interrupt of which nobody knows why it comes |
+//! | [`Kernel::request_irq`], [`IrqLine::raise`] | `request_irq()`; the device asserts its line |
 //! | [`Kernel::local_irq_disable`], [`Kernel::local_irq_save`] | the same |
 //! | [`Kernel::local_bh_disable`] | the same |
 //! | [`SpinLockIrq`] | `spin_lock_irq()`, `spin_lock_irqsave()`, `spin_lock_bh()` |
@@ -27,12 +28,15 @@ use crate::current::current;
 use crate::kernel::Kernel;
 use crate::names::NAMES;
 use crate::raw::{SpinLock, SpinLockGuard};
+use crate::wait::WaitQueue;
 use mm_types::{Name, TaskId};
 use sched::{ChoiceKind, Context};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use trace::{Atomic, EventKind};
 
 /// What makes a handler run, and as what it runs.
@@ -83,7 +87,69 @@ pub struct IrqFlags {
     enabled: bool,
 }
 
+/// The interrupt line of a device. Raised again before its handler has begun, it is one interrupt: a handler looks at
+/// everything that there is to do.
+#[derive(Debug)]
+pub struct IrqLine {
+    name: Name,
+    wait: WaitQueue,
+    raised: AtomicBool,
+    /// The handler's context, 0 while there is none.
+    handler: AtomicU32,
+}
+
+impl IrqLine {
+    /// A line that nobody listens to yet.
+    #[must_use]
+    pub fn new(k: &Kernel, name: Name) -> IrqLine {
+        IrqLine { name, wait: WaitQueue::new(k, name), raised: AtomicBool::new(false), handler: AtomicU32::new(0) }
+    }
+
+    /// The device asserts it: the handler will run, once. Does not sleep; a scheduling point before it.
+    pub fn raise(&self) {
+        self.wait.wake_all_after(|| self.raised.store(true, Ordering::Release));
+    }
+
+    /// The context that handles it.
+    #[must_use]
+    pub fn handler(&self) -> Option<TaskId> {
+        Some(TaskId(self.handler.load(Ordering::Acquire))).filter(|task| *task != TaskId(0))
+    }
+
+    /// Waits until it is raised, and acknowledges it.
+    #[track_caller]
+    fn take(&self) {
+        self.wait.wait(sched::Access::Write, || self.raised.swap(false, Ordering::AcqRel), Location::caller());
+    }
+}
+
 impl Kernel {
+    /// `request_irq()`: `handler` runs in hardirq context each time that `line` was raised, and must not sleep. It does not keep
+    /// a run alive. Interrupts arrive as those of [`Kernel::spawn_interrupt`] do.
+    ///
+    /// Context: before the run, when its tasks are there.
+    #[track_caller]
+    pub fn request_irq(&self, line: &Arc<IrqLine>, handler: impl Fn() + 'static) -> TaskId {
+        let of = Arc::clone(line);
+        let arrivals = move || {
+            loop {
+                of.take();
+                current(|k| k.arrive(Interrupt::Hardirq));
+                handler();
+                current(|k| k.leave_interrupt(Interrupt::Hardirq));
+            }
+        };
+        let body = crate::kernel::task_body(arrivals, Location::caller());
+        let task = self.sched.spawn_raised_interrupt(line.name, Context::Hardirq, line.wait.obj(), body);
+        line.handler.store(task.0, Ordering::Release);
+        self.spawned(task, line.name)
+    }
+
+    /// Whether the current context is the handler of an interrupt (`in_hardirq()` or `in_serving_softirq()`).
+    pub fn in_interrupt(&self) -> bool {
+        self.thread.is_none() && self.sched.context(self.current_task()) != Context::Task
+    }
+
     /// Adds the handler of an interrupt that arrives `times` times, one after the other. Interrupts arrive at the CPUs of the
     /// tasks that were spawned before the first of them, and at idle ones.
     ///

@@ -71,7 +71,7 @@ pub use class::{ClassIdx, LockClass};
 pub use context::NonBlock;
 pub use current::{current, with_current};
 pub use held::HeldLock;
-pub use irq::{Interrupt, IrqFlags, IrqGuard, SpinLockIrq};
+pub use irq::{Interrupt, IrqFlags, IrqGuard, IrqLine, SpinLockIrq};
 pub use kernel::{Kernel, KernelConfig, LockReport};
 pub use lockdep::Assertion;
 pub use map::{LockMap, MapGuard};

@@ -94,6 +94,12 @@ impl WaitQueue {
         });
     }
 
+    /// The current task owes it no longer: `task` does, the handler of an interrupt that it has raised.
+    pub fn hand_over(&self, task: TaskId) {
+        self.settle();
+        current(|k| k.debts.borrow_mut().entry(self.obj).or_default().push(task));
+    }
+
     /// The current task has paid one debt.
     pub fn settle(&self) {
         current(|k| {

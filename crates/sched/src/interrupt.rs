@@ -120,6 +120,19 @@ impl Sched {
         id
     }
 
+    /// As [`Sched::spawn_interrupt`], one that others raise: while it waits on `idle_on` for that it does not keep the run alive.
+    pub fn spawn_raised_interrupt(
+        &self,
+        name: Name,
+        context: Context,
+        idle_on: ObjId,
+        body: Box<dyn FnOnce() + 'static>,
+    ) -> TaskId {
+        let id = self.spawn_interrupt(name, context, body);
+        self.state.borrow_mut().tasks[id.0 as usize].idle_on = Some(idle_on);
+        id
+    }
+
     /// Whether interrupts may arrive in this world.
     #[must_use]
     #[inline]

@@ -17,18 +17,32 @@
 //! fence, since the callback waits for both, possibly inside reclaim. The update of the GPU's page table is a job ahead of the
 //! command's in the same queue; here it is done when the command is pushed.
 //!
-//! Source: amdgpu_hmm_invalidate_gfx(), amdgpu_hmm_range_get_pages(), drivers/gpu/drm/amd/amdgpu/amdgpu_hmm.c;
+//! With the option `completion=interrupt` the GPU tells by an interrupt that a command is done. The fence's callback runs in its handler
+//! and queues a work; the work takes the job from the scheduler's list, whose lock no interrupt takes:
+//!
+//! ```text
+//! submission                     interrupt                             work
+//! lock &sched->job_list_lock     lock_irqsave &ring->fence_drv.lock
+//!   add the job                    signal; callback: queue the work
+//! unlock                         unlock                                lock &sched->job_list_lock
+//! push; add the callback                                                 take the jobs that are done
+//! ```
+//!
+//! Source: drm_sched_job_done_cb(), drm_sched_get_finished_job(), drivers/gpu/drm/scheduler/sched_main.c;
+//! amdgpu_hmm_invalidate_gfx(), amdgpu_hmm_range_get_pages(), drivers/gpu/drm/amd/amdgpu/amdgpu_hmm.c;
 //! amdgpu_cs_submit(), amdgpu_cs.c; 6.12.
 
 use super::RETRIES_OPTION;
 use super::parts::{Base, Watched, mutants};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::fence::Fence;
+use crate::kind::{Config, DriverKind, OptionInfo};
 use crate::resv::Resv;
-use crate::ring::{JobHook, Ring, Touch};
+use crate::ring::{Completion, JobHook, Ring, Touch};
 use crate::via::Via;
-use ksync::{FsReclaim, Kernel, Mutex, current};
+use crate::work::{Work, WorkQueue};
+use ksync::{FsReclaim, Kernel, Mutex, SpinLock, current};
 use mm::device::HmmPage;
 use mm::{Mm, device};
 use mm_types::{Errno, Gfp, Name, PageRange};
@@ -47,6 +61,8 @@ mutants! {
     IteratesUnreserved = "iterates-unreserved": "walks the fences in the callback as one may who holds the reservation",
     ShrinkerOpensAcquire = "shrinker-opens-acquire": "its shrinker, in reclaim, opens an acquire context and waits for a reservation",
     AllocUnderNotifierLock = "alloc-under-notifier-lock": "allocates with GFP_KERNEL under the notifier lock",
+    DoneLocksJobList = "done-locks-job-list": "takes in the fence's callback, in interrupt context, the lock of the job list, which others hold with interrupts enabled",
+    AllocInFenceCallback = "alloc-in-fence-callback": "allocates with GFP_KERNEL in the fence's callback, in interrupt context",
     PrimeReclaimUnderNotifierLock = "prime-reclaim-under-notifier-lock": "teaches the validator at boot an order that no execution has",
 }
 
@@ -55,10 +71,17 @@ pub(crate) const KIND: DriverKind = DriverKind {
     name: "amdgpu_userptr",
     doc: "a userptr buffer: commands with fences, which an invalidation waits for",
     mutants: Mutant::ALL,
-    options: &[RETRIES_OPTION],
+    options: &[RETRIES_OPTION, COMPLETION_OPTION],
     ops: OPS,
     whole_mm: false,
     make,
+};
+
+const COMPLETION_OPTION: OptionInfo = OptionInfo {
+    name: "completion",
+    doc: "how the GPU tells that a command is done: its task signals the fence, or an interrupt does",
+    default: "task",
+    words: &["task", "interrupt"],
 };
 
 const OPS: &[OpInfo] = &[
@@ -70,6 +93,8 @@ const OPS: &[OpInfo] = &[
 ];
 
 const NOTIFIER_LOCK: &str = "&adev->notifier_lock";
+const FENCE_LOCK: &str = "&ring->fence_drv.lock";
+const JOB_LIST_LOCK: &str = "&sched->job_list_lock";
 
 fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
     let base = Base::new(k, mm, pages, config);
@@ -87,8 +112,60 @@ fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn 
         }
         _ => Box::new(|| ()),
     };
-    let ring = Ring::start(k, Arc::clone(&base.device), in_signalling);
-    Arc::new(Userptr { base, bo, ring, sub: Watched::default() })
+    let of_an_irq = [Mutant::DoneLocksJobList, Mutant::AllocInFenceCallback];
+    let irq = config.says("completion", "interrupt") || mutant.is_some_and(|m| of_an_irq.contains(&m));
+    let completion = if irq { Completion::Irq { fence_lock: FENCE_LOCK } } else { Completion::Task };
+    let ring = Ring::start(k, Arc::clone(&base.device), completion, in_signalling);
+    let jobs = irq.then(|| Jobs::new(k, config.name, mutant));
+    Arc::new(Userptr { base, bo, ring, jobs, sub: Watched::default() })
+}
+
+/// `struct drm_gpu_scheduler`, as far as interrupts meet it: the jobs that were pushed and not freed.
+struct Jobs {
+    mutant: Option<Mutant>,
+    pending: Arc<SpinLock<Vec<Arc<Fence>>>>,
+    wq: Arc<WorkQueue>,
+    free_job: Arc<Work>,
+}
+
+impl Jobs {
+    fn new(k: &Kernel, name: Name, mutant: Option<Mutant>) -> Jobs {
+        let pending = Arc::new(k.spinlock(JOB_LIST_LOCK, Vec::<Arc<Fence>>::new()));
+        let of = Arc::clone(&pending);
+        let free_job = Work::new(k, "&sched->work_free_job", move || {
+            let freed: Vec<_> = of.lock().extract_if(.., |fence| fence.is_signalled()).collect();
+            drop(freed);
+        });
+        Jobs { mutant, pending, wq: WorkQueue::start(k, &format!("{name}-sched")), free_job }
+    }
+
+    /// A job is about to be pushed.
+    fn begin(&self, fence: &Arc<Fence>) {
+        self.pending.lock().push(Arc::clone(fence));
+    }
+
+    /// It was pushed: its end is waited for, or has come.
+    fn watch(&self, fence: &Fence) {
+        let (mutant, pending) = (self.mutant, Arc::clone(&self.pending));
+        let (wq, free_job) = (Arc::clone(&self.wq), Arc::clone(&self.free_job));
+        let done = move || {
+            if mutant == Some(Mutant::DoneLocksJobList) {
+                drop(pending.lock());
+            }
+            if mutant == Some(Mutant::AllocInFenceCallback) {
+                let _ignored = current(|k| k.kmalloc(Gfp::KERNEL, 1));
+            }
+            wq.queue_work(&free_job);
+        };
+        if !fence.add_callback(Box::new(done)) {
+            self.wq.queue_work(&self.free_job);
+        }
+    }
+
+    /// `drm_sched_fini()`.
+    fn fini(&self) {
+        self.wq.flush();
+    }
 }
 
 /// The buffer, and of `struct amdgpu_device` what callbacks need.
@@ -144,6 +221,8 @@ struct Userptr {
     base: Base,
     bo: Arc<Bo>,
     ring: Arc<Ring>,
+    /// With `completion=interrupt`.
+    jobs: Option<Jobs>,
     sub: Watched,
 }
 
@@ -175,7 +254,9 @@ impl Userptr {
         let fence = self.ring.next_fence();
         reserved.add_fence(&fence);
         let touches = pages.iter().map(|vpn| Touch { mm: self.base.mm.id(), vpn, store });
-        self.ring.push(touches.collect(), fence);
+        self.jobs.iter().for_each(|jobs| jobs.begin(&fence));
+        self.ring.push(touches.collect(), Arc::clone(&fence));
+        self.jobs.iter().for_each(|jobs| jobs.watch(&fence));
         drop(guard);
         Ok(Some(()))
     }
@@ -229,6 +310,7 @@ impl Driver for Userptr {
     fn detach(&self) {
         let Some(sub) = self.sub.take() else { return };
         self.bo.resv.wait_all();
+        self.jobs.iter().for_each(Jobs::fini);
         self.base.device.zap(self.base.mm.id(), self.base.pages);
         Subscriptions::interval_remove(&*self.base.mm, &sub);
     }
@@ -258,9 +340,14 @@ impl Driver for Userptr {
         }
     }
 
+    fn request_irqs(&self, k: &Kernel) {
+        self.ring.request_irq(k);
+    }
+
     fn locks(&self) -> &'static [DriverLock] {
         &[
             DriverLock { name: "notifier_lock", class: NOTIFIER_LOCK },
+            DriverLock { name: "job_list_lock", class: JOB_LIST_LOCK },
             DriverLock { name: "resv", class: "reservation_ww_class_mutex" },
         ]
     }

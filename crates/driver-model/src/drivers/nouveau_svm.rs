@@ -14,6 +14,9 @@
 //! interval_remove                        (waits for open brackets, so with nothing held that a callback takes)
 //! ```
 //!
+//! With the option `faults=interrupt` the GPU writes a fault into its buffer and raises an interrupt; the handler queues a work, and that
+//! handles the fault and replays ([`FaultBuffer`]).
+//!
 //! Source: nouveau_svmm_invalidate_range_start(), nouveau_svm_range_invalidate(), nouveau_range_fault(),
 //! drivers/gpu/drm/nouveau/nouveau_svm.c, 6.12.
 
@@ -21,7 +24,8 @@ use super::RETRIES_OPTION;
 use super::parts::{Base, Listed, mutants};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::faults::FaultBuffer;
+use crate::kind::{Config, DriverKind, OptionInfo};
 use ksync::{Kernel, Mutex};
 use mm::{Mm, device};
 use mm_types::{Errno, MmId, Name, PageRange, Vpn};
@@ -36,6 +40,7 @@ mutants! {
     RemoveUnderMutex = "remove-under-mutex": "removes the fault's subscription while it holds the mutex that callbacks take",
     FaultUnderMutex = "fault-under-mutex": "looks pages up, under mmap_lock, while it holds the mutex that callbacks take",
     UnlocksAfterRetry = "unlocks-after-retry": "lets mmap_lock go when a walk must start over, although the walk did so",
+    FaultInInterrupt = "fault-in-interrupt": "handles faults in the interrupt's handler instead of a worker",
     SleepInNonblock = "sleep-in-nonblock": "waits for its mutex in a callback that must not sleep",
 }
 
@@ -44,10 +49,17 @@ pub(crate) const KIND: DriverKind = DriverKind {
     name: "nouveau_svm",
     doc: "shared virtual memory: a list subscriber, and an interval subscriber for each fault",
     mutants: Mutant::ALL,
-    options: &[RETRIES_OPTION],
+    options: &[RETRIES_OPTION, FAULTS_OPTION],
     ops: OPS,
     whole_mm: false,
     make,
+};
+
+const FAULTS_OPTION: OptionInfo = OptionInfo {
+    name: "faults",
+    doc: "who handles a fault of the GPU: the task that met it, or a worker after an interrupt",
+    default: "direct",
+    words: &["direct", "interrupt"],
 };
 
 const OPS: &[OpInfo] = &[
@@ -61,7 +73,11 @@ fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn 
     let base = Base::with_tlb(k, mm, pages, config);
     let device = Arc::clone(&base.device);
     let svmm = Arc::new(Svmm { device, mm: mm.id(), mutant: Mutant::of(config), mutex: k.mutex(MUTEX, ()) });
-    Arc::new(Svm { base, svmm, sub: Listed::default() })
+    let irq = config.says("faults", "interrupt") || svmm.has(Mutant::FaultInInterrupt);
+    let svm = Arc::new(Svm { base, svmm, sub: Listed::default() });
+    let of = Arc::clone(&svm);
+    let faults = irq.then(|| FaultBuffer::start(k, config.name, Box::new(move |vpn, write| of.fault(vpn, write))));
+    Arc::new(Client { svm, faults })
 }
 
 /// `struct nouveau_svmm`: the list subscriber.
@@ -137,7 +153,7 @@ impl IntervalNotifier for SvmNotifier {
     }
 }
 
-/// The driver.
+/// What handles faults.
 struct Svm {
     base: Base,
     svmm: Arc<Svmm>,
@@ -177,22 +193,39 @@ impl Svm {
     }
 }
 
-impl Driver for Svm {
+/// The driver.
+struct Client {
+    svm: Arc<Svm>,
+    /// With `faults=interrupt`.
+    faults: Option<FaultBuffer>,
+}
+
+impl Client {
+    fn fault(&self, vpn: Vpn, write: bool) -> Result<(), Errno> {
+        match &self.faults {
+            Some(faults) => faults.stall(vpn, write),
+            None => self.svm.fault(vpn, write),
+        }
+    }
+}
+
+impl Driver for Client {
     fn name(&self) -> Name {
-        self.base.device.name()
+        self.svm.base.device.name()
     }
 
     fn device(&self) -> &Arc<Device> {
-        &self.base.device
+        &self.svm.base.device
     }
 
     fn attach(&self) -> Result<(), Errno> {
-        self.sub.register(&self.base.mm, self.svmm.clone())
+        self.svm.sub.register(&self.svm.base.mm, self.svm.svmm.clone())
     }
 
     fn detach(&self) {
-        self.svmm.invalidate(PageRange::ALL);
-        self.sub.unregister(&self.base.mm);
+        self.faults.iter().for_each(FaultBuffer::flush);
+        self.svm.svmm.invalidate(PageRange::ALL);
+        self.svm.sub.unregister(&self.svm.base.mm);
     }
 
     fn ops(&self) -> &'static [OpInfo] {
@@ -201,10 +234,15 @@ impl Driver for Svm {
 
     fn op(&self, op: Name, args: &Args) -> Result<(), Errno> {
         match op.as_str() {
-            "read" => self.base.access(args, false, |vpn, write| self.fault(vpn, write)),
-            "write" => self.base.access(args, true, |vpn, write| self.fault(vpn, write)),
+            "read" => self.svm.base.access(args, false, |vpn, write| self.fault(vpn, write)),
+            "write" => self.svm.base.access(args, true, |vpn, write| self.fault(vpn, write)),
             _ => Err(Errno::EINVAL),
         }
+    }
+
+    fn request_irqs(&self, k: &Kernel) {
+        let in_handler = self.svm.svmm.has(Mutant::FaultInInterrupt);
+        self.faults.iter().for_each(|faults| faults.request_irq(k, in_handler));
     }
 
     fn locks(&self) -> &'static [DriverLock] {

@@ -27,7 +27,7 @@ use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::kind::{Config, DriverKind};
 use crate::resv::Resv;
-use crate::ring::{Ring, Touch};
+use crate::ring::{Completion, Ring, Touch};
 use crate::via::Via;
 use ksync::{Kernel, RwSem, StrayUnlock, current};
 use mm::{Mm, device};
@@ -73,7 +73,7 @@ fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn 
         resv: Resv::new(k),
     });
     vm.resv.prime(mm);
-    let ring = Ring::start(k, Arc::clone(&base.device), Box::new(|| ()));
+    let ring = Ring::start(k, Arc::clone(&base.device), Completion::Task, Box::new(|| ()));
     Arc::new(Userptr { base, vm, ring, sub: Watched::default() })
 }
 

@@ -106,6 +106,7 @@ impl World {
     }
 
     pub fn run(&self, scheduler: &mut dyn Scheduler) -> RunEnd {
+        self.k.enter(|k| self.driver.request_irqs(k));
         self.k.run(scheduler)
     }
 

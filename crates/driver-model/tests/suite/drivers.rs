@@ -1,7 +1,7 @@
 //! Every driver that is correct is silent under every schedule, and every mutant is found by the rule it breaks.
 
 use crate::common::*;
-use driver_model::{Args, Driver, builtin};
+use driver_model::{Args, Config, Driver, builtin};
 use ksync::Pin;
 use lockdep::ReportKind;
 use mm::{Advice, Mm};
@@ -10,7 +10,7 @@ use properties::Code;
 use sched::{FirstScheduler, RandomScheduler};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use trace::{EventKind, NotifyEvent, NotifyRange, RunEnd};
+use trace::{DevId, EventKind, NotifyEvent, NotifyRange, RunEnd};
 
 /// An operation on some of the pages.
 type Op = (&'static str, u64, u64);
@@ -22,8 +22,15 @@ fn ops(d: &dyn Driver, ops: impl IntoIterator<Item = Op>) {
     }
 }
 
+/// A driver, with an option, and what it is asked to do.
+type Asked = (&'static str, &'static [Op]);
+
 /// What each driver is asked to do by two tasks, forwards and backwards, and what it must have done over all runs.
-const DRIVERS: &[(&str, &[Op])] = &[
+const DRIVERS: &[Asked] = &[
+    (
+        "amdgpu_userptr completion=interrupt",
+        &[("submit", 2, 2), ("wait", 0, 1), ("submit_read", 4, 2), ("submit", 1, 2)],
+    ),
     ("amdgpu_userptr", &[("submit", 2, 2), ("submit_read", 4, 2), ("submit", 1, 2), ("wait", 0, 1), ("submit", 2, 1)]),
     ("amdkfd_svm", &[("prefetch", 2, 2), ("map", 0, 4), ("split", 4, 1), ("write", 2, 2), ("prefetch", 1, 2)]),
     ("amdkfd_svm", &[("map", 0, 4), ("write", 2, 2), ("read", 3, 2), ("wait_restored", 0, 1), ("write", 4, 2)]),
@@ -35,6 +42,7 @@ const DRIVERS: &[(&str, &[Op])] = &[
     ("mlx5_implicit_odp", &[("write", 2, 2), ("read", 1, 3), ("write", 4, 2), ("read", 2, 1), ("write", 3, 1)]),
     ("mlx5_odp", &[("write", 2, 2), ("prefetch", 3, 2), ("read", 1, 2), ("write", 4, 2)]),
     ("nouveau_svm", &[("write", 2, 2), ("read", 3, 2), ("write", 4, 2), ("read", 0, 3)]),
+    ("nouveau_svm faults=interrupt", &[("write", 2, 2), ("read", 3, 2), ("write", 4, 2), ("read", 0, 3)]),
     ("vhost_vq", &[("write", 2, 2), ("read", 3, 2), ("write", 4, 2), ("read", 0, 3), ("write", 2, 2)]),
     ("xe_userptr", &[("exec", 2, 2), ("bind", 1, 3), ("exec", 3, 2), ("exec", 1, 1)]),
 ];
@@ -71,7 +79,7 @@ fn a_correct_driver_is_silent_under_every_schedule_and_gives_everything_back() {
         let mut happened = Happened::default();
         for seed in 0..100 {
             let setting = Setting { reclaim_by_choice: seed % 2 == 1, ..Setting::default() };
-            let w = World::new(kind, None, setting);
+            let w = with_option(kind, setting);
             contend(&w, of);
             let end = w.run(&mut RandomScheduler::new(seed, 0));
             assert_eq!(end, RunEnd::Finished, "{kind} seed {seed}");
@@ -87,12 +95,20 @@ fn a_correct_driver_is_silent_under_every_schedule_and_gives_everything_back() {
         }
         let Happened { published, taken_away, accesses, waited, in_reclaim, .. } = happened;
         // amdgpu takes nothing away: it waits until nothing is used.
-        let taken_away = taken_away > 100 || *kind == "amdgpu_userptr";
+        let taken_away = taken_away > 100 || kind.starts_with("amdgpu_userptr");
         assert!(published > 300 && taken_away && accesses > 200, "{kind} {happened:?}");
         (all_waited, all_in_reclaim) = (all_waited + waited, all_in_reclaim + in_reclaim);
     }
     // Over all of them: some hear of no bracket, and some never wait.
     assert!(all_waited > 500 && all_in_reclaim > 1000, "{all_waited} {all_in_reclaim}");
+}
+
+/// A world with a driver that is named with an option.
+fn with_option(asked: &str, setting: Setting) -> World {
+    let (kind, option) = asked.split_once(' ').unwrap_or((asked, ""));
+    let config = Config::new(DevId(0), Name::new("gpu0"));
+    let config = option.split_once('=').into_iter().fold(config, |config, (name, value)| config.option(name, value));
+    World::with(kind, &config, setting)
 }
 
 /// A world that never ran, ran to its end, or was cut, keeps nothing alive.
@@ -131,15 +147,22 @@ struct Row {
     also: &'static [Code],
     by: By,
     world: fn(&World),
+    /// An option of the driver, for both.
+    option: Option<(&'static str, &'static str)>,
 }
 
 const fn row(driver: &'static str, mutant: &'static str, code: Code, by: By, world: fn(&World)) -> Row {
-    Row { driver, mutant, code, also: &[], by, world }
+    Row { driver, mutant, code, also: &[], by, world, option: None }
 }
 
 impl Row {
     const fn also(mut self, codes: &'static [Code]) -> Row {
         self.also = codes;
+        self
+    }
+
+    const fn with(mut self, name: &'static str, value: &'static str) -> Row {
+        self.option = Some((name, value));
         self
     }
 }
@@ -233,6 +256,10 @@ const MUTANTS: &[Row] = &[
         w.task("kswapd", |_, d| ops(d, [("shrink", 0, 1)]));
     }),
     row("amdgpu_userptr", "alloc-under-notifier-lock", Code::LdCircular, OneRun, submit_race),
+    row("amdgpu_userptr", "done-locks-job-list", Code::LdIrq, OneRun, submit_race).with("completion", "interrupt"),
+    row("amdgpu_userptr", "alloc-in-fence-callback", Code::Ctx, OneRun, submit_race)
+        .with("completion", "interrupt")
+        .also(&[Code::LdIrq, Code::LdCircular]),
     row("amdgpu_userptr", "prime-reclaim-under-notifier-lock", Code::LdCircular, OneRun, submit_race),
     row("amdkfd_svm", "flush-under-svms-lock", Code::LdCircular, OneRun, |w| {
         w.task("all", |mm, d| {
@@ -363,6 +390,9 @@ const MUTANTS: &[Row] = &[
         w.task("dev", |_, d| ops(d, [("write", 2, 1), ("write", 3, 1)]));
         reclaim_twice(w);
     }),
+    row("nouveau_svm", "fault-in-interrupt", Code::Ctx, OneRun, write_in_turn)
+        .with("faults", "interrupt")
+        .also(&[Code::LdIrq, Code::LdCircular]),
     row("nouveau_svm", "sleep-in-nonblock", Code::Ctx, OneRun, nonblocking),
     row("sgx_encl", "release-takes-mmap-lock", Code::LdRecursive, OneRun, |w| {
         w.task("close", |_, d| ops(d, [("enter", 0, 1), ("close", 0, 1)]));
@@ -428,12 +458,16 @@ fn lock_code(kind: ReportKind) -> Code {
         ReportKind::LocksHeldAtExit => Code::LdHeld,
         ReportKind::UnlockBalance => Code::LdUnlock,
         ReportKind::AssertionFailed => Code::LdMisuse,
+        ReportKind::InconsistentState | ReportKind::IrqInversion | ReportKind::IrqUnsafe => Code::LdIrq,
         other => panic!("{other:?}"),
     }
 }
 
 fn found(row: &Row, mutant: Option<&str>, run: Option<u64>) -> BTreeSet<Code> {
-    let w = World::new(row.driver, mutant, Setting::default());
+    let config = Config::new(DevId(0), Name::new("gpu0"));
+    let config = mutant.into_iter().fold(config, |config, mutant| config.mutant(mutant));
+    let config = row.option.into_iter().fold(config, |config, (name, value)| config.option(name, value));
+    let w = World::with(row.driver, &config, Setting::default());
     (row.world)(&w);
     match run {
         None => w.run(&mut FirstScheduler),
