@@ -49,7 +49,7 @@ mod source;
 mod via;
 mod work;
 
-pub use device::{Device, DeviceFault, Fault, Spte, spte_obj};
+pub use device::{BLOCK_PAGES, Device, DeviceFault, Fault, Features, Spte, block_base, block_of, has_block, spte_obj};
 pub use driver::{Args, Driver, DriverLock, OpInfo};
 pub use drivers::builtin;
 pub use drivers::i915_userptr::I915Userptr;

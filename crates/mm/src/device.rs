@@ -105,6 +105,8 @@ pub struct HmmPage {
     pub pfn: Pfn,
     /// Whether the device may write.
     pub writable: bool,
+    /// Whether an entry for 2 MiB maps it, and so every page of its block (`hmm_pfn_to_map_order()`).
+    pub huge: bool,
 }
 
 /// Why [`hmm_range_fault`] gave nothing.
@@ -178,7 +180,9 @@ pub fn hmm_range_fault_locked(
 }
 
 fn hmm_walk(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Option<HmmPage> {
-    let pte = match mm.tables.pmd(vpn) {
+    let entry = mm.tables.pmd(vpn);
+    let huge = matches!(entry, Pmd::Huge(_));
+    let pte = match entry {
         // `hmm_vma_walk_pud()`
         Pmd::None => {
             mm.peek_pud(k, vpn)?;
@@ -188,7 +192,7 @@ fn hmm_walk(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Option<HmmPage> {
         Pmd::Huge(_) => huge::subpage(mm.peek_huge(k, vpn)?, vpn.0 % PMD_PAGES),
     };
     let pfn = pte.pfn().filter(|_| !write || pte.is_writable())?;
-    Some(HmmPage { vpn, pfn, writable: pte.is_writable() })
+    Some(HmmPage { vpn, pfn, writable: pte.is_writable(), huge })
 }
 
 fn hmm_fault(k: &Kernel, mm: &Mm, vpn: Vpn, write: bool) -> Result<(), Errno> {
@@ -237,6 +241,16 @@ pub fn walk_now(mm: &Mm, vpn: Vpn) -> Option<(Pfn, bool)> {
         Pmd::Huge(pmd) => huge::subpage(pmd, vpn.0 % PMD_PAGES),
     };
     Some((pte.pfn()?, pte.is_writable()))
+}
+
+/// `host_pfn_mapping_level()`: the first frame of the huge page that an entry for 2 MiB maps `vpn` with, and whether for writing.
+/// None where there is no such entry. A scheduling point if there is one.
+///
+/// Context: a lock under which no invalidation of the page is under way. Source: arch/x86/kvm/mmu/mmu.c, 6.12.
+#[must_use]
+pub fn huge_mapping(mm: &Mm, vpn: Vpn) -> Option<(Pfn, bool)> {
+    let pmd = current(|k| mm.peek_huge(k, vpn))?;
+    Some((pmd.pfn()?, pmd.is_writable()))
 }
 
 /// `set_page_dirty_lock()`: takes the folio lock, so the caller must hold nothing that is taken under it. May sleep.

@@ -27,9 +27,10 @@
 
 use super::parts::{Base, Listed, mutants};
 use super::{RETRIES_OPTION, put_all};
-use crate::device::Device;
+use crate::device::{Device, block_base, block_of};
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::kind::{Config, DriverKind};
+use crate::via::Via;
 use ksync::{Kernel, Mutex, SpinLock, Srcu, TrackedU64, WaitQueue, current};
 use mm::{Mm, device};
 use mm_types::{Errno, Gfp, MmId, Name, ObjId, PageRange, Pfn, Vpn};
@@ -42,6 +43,7 @@ mutants! {
     IgnoreInProgress = "ignore-in-progress": "maps although a bracket is open; asks only whether the sequence has changed",
     IgnoreSeq = "ignore-seq": "maps although a bracket came and went; asks only whether one is open",
     ZapInEnd = "zap-in-end": "takes translations away in range_end only",
+    ZapsSmallOnly = "zaps-small-only": "takes away entries for 4 KiB, and leaves one for 2 MiB that the pages are a part of",
     NoTlbFlush = "no-tlb-flush": "clears its page table and leaves the guest's TLB as it is",
     SlotsChangeInBracket = "slots-change-in-bracket": "changes slots while brackets are open, so that an end is not counted as its start was",
     AllocUnderMmuLock = "alloc-under-mmu-lock": "allocates page-table pages with GFP_KERNEL under mmu_lock",
@@ -85,7 +87,7 @@ const LOCKS: &[DriverLock] = &[
 ];
 
 fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
-    let base = Base::with_tlb(k, mm, pages, config);
+    let base = Base::with_huge(k, mm, pages, config);
     let kvm = Arc::new(Kvm::new(k, &base, config));
     Arc::new(Vm { base, kvm, slots_lock: k.mutex("&kvm->slots_lock", ()), sub: Listed::default() })
 }
@@ -232,7 +234,11 @@ impl Kvm {
     }
 
     fn zap_locked(&self, pages: PageRange) {
-        self.guest.zap(self.mm, pages);
+        if self.mutant == Some(Mutant::ZapsSmallOnly) {
+            self.guest.zap_pages(self.mm, pages);
+        } else {
+            self.guest.zap(self.mm, pages);
+        }
         if self.mutant != Some(Mutant::NoTlbFlush) {
             self.guest.flush_tlb(self.mm, pages);
         }
@@ -327,8 +333,25 @@ impl Vm {
         if kvm.mutant == Some(Mutant::AllocUnderMmuLock) {
             current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
         }
-        pfns.iter().for_each(|pfn| kvm.guest.set(via, vpn, *pfn, write));
+        pfns.iter().for_each(|pfn| self.set(via, vpn, *pfn, write));
         Ok(Some(()))
+    }
+
+    /// `kvm_tdp_mmu_map()`: as much at once as the process has, if the guest has all of it (`kvm_mmu_hugepage_adjust()`).
+    fn set(&self, via: Via, vpn: Vpn, pfn: Pfn, write: bool) {
+        let (guest, base) = (&self.kvm.guest, block_base(vpn));
+        let huge = self.may_map_block(vpn).then(|| device::huge_mapping(&self.base.mm, vpn)).flatten();
+        match huge {
+            Some((first, writable)) if first.0 + (vpn - base) == pfn.0 && (writable || !write) => {
+                guest.set_huge(via, base, first, write);
+            }
+            _ => guest.set(via, vpn, pfn, write),
+        }
+    }
+
+    fn may_map_block(&self, vpn: Vpn) -> bool {
+        let kvm = &self.kvm;
+        kvm.guest.has_huge_entries() && kvm.has_slot(|slot| slot.pages.covers(block_of(vpn)) && !slot.invalid)
     }
 
     /// `kvm_swap_active_memslots()`: waits until no bracket is open, which stays so while the lock is held.

@@ -22,13 +22,15 @@
 
 use super::RETRIES_OPTION;
 use super::parts::{Base, Listed, mutants};
-use crate::device::Device;
+use crate::device::{Device, block_base};
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::faults::FaultBuffer;
 use crate::kind::{Config, DriverKind, OptionInfo};
+use crate::via::Via;
 use ksync::{Kernel, Mutex};
+use mm::device::HmmPage;
 use mm::{Mm, device};
-use mm_types::{Errno, MmId, Name, PageRange, Vpn};
+use mm_types::{Errno, MmId, Name, PageRange, Pfn, Vpn};
 use mmu_notifier::{Hooks, IntervalNotifier, IntervalSub, Notifier, Subscriptions, WouldBlock};
 use std::sync::Arc;
 use trace::{AccessModel, NotifyRange};
@@ -36,6 +38,7 @@ use trace::{AccessModel, NotifyRange};
 mutants! {
     SkipRetry = "skip-retry": "publishes without asking read_retry",
     NoSetSeq = "no-set-seq": "does not tell the fault's subscription the sequence",
+    FlushesSmallOnly = "flushes-small-only": "flushes the GPU's TLB by entries for 4 KiB, which leaves those for 2 MiB",
     NoTlbFlush = "no-tlb-flush": "clears the GPU's page table and leaves its TLB as it is",
     RemoveUnderMutex = "remove-under-mutex": "removes the fault's subscription while it holds the mutex that callbacks take",
     FaultUnderMutex = "fault-under-mutex": "looks pages up, under mmap_lock, while it holds the mutex that callbacks take",
@@ -70,7 +73,7 @@ const OPS: &[OpInfo] = &[
 const MUTEX: &str = "&svmm->mutex";
 
 fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
-    let base = Base::with_tlb(k, mm, pages, config);
+    let base = Base::with_huge(k, mm, pages, config);
     let device = Arc::clone(&base.device);
     let svmm = Arc::new(Svmm { device, mm: mm.id(), mutant: Mutant::of(config), mutex: k.mutex(MUTEX, ()) });
     let irq = config.says("faults", "interrupt") || svmm.has(Mutant::FaultInInterrupt);
@@ -96,8 +99,10 @@ impl Svmm {
     fn invalidate(&self, pages: PageRange) {
         let _guard = self.mutex.lock();
         self.device.zap(self.mm, pages);
-        if !self.has(Mutant::NoTlbFlush) {
-            self.device.flush_tlb(self.mm, pages);
+        match self.mutant {
+            Some(Mutant::NoTlbFlush) => {}
+            Some(Mutant::FlushesSmallOnly) => self.device.flush_tlb_pages(self.mm, pages),
+            _ => self.device.flush_tlb(self.mm, pages),
         }
     }
 }
@@ -188,8 +193,24 @@ impl Svm {
         if sub.read_retry(seq) && !self.svmm.has(Mutant::SkipRetry) {
             return Ok(None);
         }
-        self.base.set_all(self.sub.via()?, &found);
+        self.publish(self.sub.via()?, &found);
         Ok(Some(()))
+    }
+}
+
+impl Svm {
+    /// `nouveau_hmm_convert_pfn()`: as much at once as the process has. The fault's subscription is over its page alone, which is
+    /// enough: an entry for 2 MiB is changed or split within a bracket over all of it.
+    fn publish(&self, via: Via, found: &[HmmPage]) {
+        for page in found {
+            if page.huge && self.base.may_map_block(page.vpn) {
+                let base = block_base(page.vpn);
+                let first = Pfn(page.pfn.0 - (page.vpn - base));
+                self.base.device.set_huge(via, base, first, page.writable);
+            } else {
+                self.base.set_all(via, &[*page]);
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What drivers are made of besides what makes them different: a device for pages of an address space, a subscription that
 //! may be there or not, the bound on retries, the list of mutants.
 
-use crate::device::Device;
+use crate::device::{Device, Features, block_of, has_block};
 use crate::driver::Args;
 use crate::drivers::RETRIES;
 use crate::kind::Config;
@@ -52,7 +52,22 @@ impl Base {
 
     /// With a device that has a TLB.
     pub(super) fn with_tlb(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Base {
-        Base::with(Device::with_tlb(k, config.dev, config.name, Arc::clone(mm.machine())), mm, pages, config)
+        Base::with_features(k, mm, pages, config, Features { tlb: true, huge: false })
+    }
+
+    /// With a device that has a TLB, and entries for 2 MiB if any could fit into its pages.
+    pub(super) fn with_huge(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Base {
+        Base::with_features(k, mm, pages, config, Features { tlb: true, huge: has_block(pages) })
+    }
+
+    fn with_features(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config, features: Features) -> Base {
+        let device = Device::with(k, config.dev, config.name, Arc::clone(mm.machine()), features);
+        Base::with(device, mm, pages, config)
+    }
+
+    /// Whether the pages of the block that `vpn` is in are all the driver's, and its device can translate them at once.
+    pub(super) fn may_map_block(&self, vpn: Vpn) -> bool {
+        self.device.has_huge_entries() && self.pages.covers(block_of(vpn))
     }
 
     fn with(device: Arc<Device>, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Base {
@@ -96,7 +111,7 @@ impl Base {
 
     /// Publishes what was looked up.
     pub(super) fn set_all(&self, via: Via, found: &[HmmPage]) {
-        for HmmPage { vpn, pfn, writable } in found {
+        for HmmPage { vpn, pfn, writable, .. } in found {
             self.device.set(via, *vpn, *pfn, *writable);
         }
     }

@@ -149,7 +149,7 @@ impl Fresh<'_> {
 
     /// Puts them where the device can use them.
     pub fn publish(self) {
-        for HmmPage { vpn, pfn, writable } in self.pages {
+        for HmmPage { vpn, pfn, writable, .. } in self.pages {
             self.device.set(self.via, vpn, pfn, writable);
         }
     }

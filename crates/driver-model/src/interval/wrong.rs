@@ -27,7 +27,7 @@ pub fn zap_without_lock<T>(lock: &NotifierLock<T>, pages: PageRange) -> u64 {
 
 /// Publishes without asking `read_retry` and without the notifier lock.
 pub fn publish_without_retry<T>(lock: &NotifierLock<T>, found: Found<'_>) {
-    for HmmPage { vpn, pfn, writable } in found.pages {
+    for HmmPage { vpn, pfn, writable, .. } in found.pages {
         lock.device.set(found.via, vpn, pfn, writable);
     }
 }

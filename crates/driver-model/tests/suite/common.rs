@@ -2,10 +2,10 @@
 
 #![expect(unreachable_pub, reason = "for the other modules of this suite")]
 
-use driver_model::{Args, Config, Driver, builtin};
+use driver_model::{Args, BLOCK_PAGES, Config, Driver, builtin};
 use ksync::{Kernel, KernelConfig, Scheduler};
 use lockdep::Lockdep;
-use mm::{Machine, MachineConfig, Mm};
+use mm::{Advice, Machine, MachineConfig, Mm};
 use mm_types::{Errno, Name, PAGE_SIZE, PageRange, Prot, Vpn};
 use mmu_notifier::{Annotations, Framework};
 use properties::{Code, Oracles};
@@ -42,7 +42,12 @@ pub struct World {
 pub struct Setting {
     pub annotations: Annotations,
     pub reclaim_by_choice: bool,
+    /// Two blocks of 2 MiB, mapped by huge pages, in the place of the 8 pages; [`HUGE`] on is the first.
+    pub huge: bool,
 }
+
+/// Where the first huge page is, counted as the pages of [`pages`].
+pub const HUGE: u64 = BLOCK_PAGES - FIRST;
 
 /// The pages of the one VMA, 8 of them; the driver's are all.
 pub const FIRST: u64 = 16;
@@ -76,11 +81,17 @@ impl World {
             let config_of = MachineConfig { reclaim_by_choice: setting.reclaim_by_choice, ..MachineConfig::default() };
             let machine = Machine::new(k, config_of, framework);
             let mm = machine.new_mm(k, Name::new("A"));
-            mm.mmap_anon(all(), Prot::READ | Prot::WRITE).unwrap();
-            for vpn in all().iter() {
+            let served = if setting.huge { pages(HUGE, 2 * BLOCK_PAGES) } else { all() };
+            mm.mmap_anon(served, Prot::READ | Prot::WRITE).unwrap();
+            let step = if setting.huge { BLOCK_PAGES } else { 1 };
+            if setting.huge {
+                let len = served.nr_pages() * PAGE_SIZE;
+                mm.madvise(served.start().addr(), len, Advice::HugePage).unwrap();
+            }
+            for vpn in served.iter().step_by(step as usize) {
                 mm.write_page(vpn, vpn.0).unwrap();
             }
-            let driver = (kind.make)(k, &mm, all(), config);
+            let driver = (kind.make)(k, &mm, served, config);
             driver.attach().unwrap();
             (machine, mm, driver)
         });

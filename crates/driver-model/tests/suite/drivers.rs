@@ -1,11 +1,11 @@
 //! Every driver that is correct is silent under every schedule, and every mutant is found by the rule it breaks.
 
 use crate::common::*;
-use driver_model::{Args, Config, Driver, builtin};
+use driver_model::{Args, BLOCK_PAGES, Config, Driver, builtin};
 use ksync::Pin;
 use lockdep::ReportKind;
 use mm::{Advice, Mm};
-use mm_types::{Name, PageRange, Prot};
+use mm_types::{Name, PAGE_SIZE, PageRange, Prot};
 use properties::Code;
 use sched::{FirstScheduler, RandomScheduler};
 use std::collections::BTreeSet;
@@ -111,6 +111,41 @@ fn with_option(asked: &str, setting: Setting) -> World {
     World::with(kind, &config, setting)
 }
 
+/// What a driver with big entries is asked to do with a huge page, beside everything that takes it apart.
+fn contend_for_a_huge_page(w: &World) {
+    for name in ["dev", "dev2"] {
+        w.task(name, |_, d| {
+            ops(d, [("write", HUGE + 1, 2), ("read", HUGE + 4, 2), ("write", HUGE + 4, 1), ("read", HUGE + 600, 1)]);
+        });
+    }
+    w.task("unmap", |mm, _| {
+        munmap(mm, pages(HUGE + 2, 1));
+        protect(mm, pages(HUGE + 4, 1), Prot::READ);
+    });
+    w.task("mem", |mm, d| {
+        let _gone = mm.madvise(pages(HUGE + 5, 1).start().addr(), PAGE_SIZE, Advice::DontNeed);
+        mm.reclaim_pages(pages(HUGE + 1, 2));
+        ops(d, [("read", HUGE + 1, 1)]);
+    });
+}
+
+#[test]
+fn a_driver_with_big_entries_is_silent_while_huge_pages_are_taken_apart() {
+    for kind in ["kvm", "nouveau_svm"] {
+        let (mut big, mut small) = (0, 0);
+        for seed in 0..30 {
+            let w = World::new(kind, None, Setting { huge: true, ..Setting::default() });
+            contend_for_a_huge_page(&w);
+            assert_eq!(w.run(&mut RandomScheduler::new(seed, 0)), RunEnd::Finished, "{kind} seed {seed}");
+            w.assert_silent_for(&format!("{kind} seed {seed}"));
+            let set = w.count(|e| matches!(e, EventKind::SpteSet { .. })) as u64;
+            (big, small) = (big + set / BLOCK_PAGES, small + set % BLOCK_PAGES);
+            w.setup(|w| w.driver.detach());
+        }
+        assert!(big > 30 && small > 30, "{kind}: {big} big entries, {small} small ones");
+    }
+}
+
 /// A world that never ran, ran to its end, or was cut, keeps nothing alive.
 #[test]
 fn no_driver_outlives_its_world() {
@@ -149,15 +184,22 @@ struct Row {
     world: fn(&World),
     /// An option of the driver, for both.
     option: Option<(&'static str, &'static str)>,
+    /// The process has huge pages.
+    huge: bool,
 }
 
 const fn row(driver: &'static str, mutant: &'static str, code: Code, by: By, world: fn(&World)) -> Row {
-    Row { driver, mutant, code, also: &[], by, world, option: None }
+    Row { driver, mutant, code, also: &[], by, world, option: None, huge: false }
 }
 
 impl Row {
     const fn also(mut self, codes: &'static [Code]) -> Row {
         self.also = codes;
+        self
+    }
+
+    const fn huge(mut self) -> Row {
+        self.huge = true;
         self
     }
 
@@ -225,6 +267,15 @@ fn in_turn(w: &World, of: &'static [Op]) {
 
 fn write_in_turn(w: &World) {
     in_turn(w, &[("write", 2, 2), ("read", 2, 2), ("read", 3, 1)]);
+}
+
+/// Use of a huge page, munmap of one of its small pages, and use of that again.
+fn part_of_a_huge_page(w: &World) {
+    w.task("all", |mm, d| {
+        ops(d, [("write", HUGE + 1, 1), ("read", HUGE + 2, 2)]);
+        munmap(mm, pages(HUGE + 2, 1));
+        ops(d, [("read", HUGE + 2, 2), ("write", HUGE + 3, 1)]);
+    });
 }
 
 /// The OOM reaper's bracket, which must not sleep, and a use after it.
@@ -335,6 +386,7 @@ const MUTANTS: &[Row] = &[
     row("kvm", "ignore-in-progress", Code::Stale, Runs(3000), reclaim_race).also(HARM),
     row("kvm", "ignore-seq", Code::Stale, OneRun, whole_bracket_between).also(HARM),
     row("kvm", "zap-in-end", Code::Stale, Runs(500), write_race).also(HARM),
+    row("kvm", "zaps-small-only", Code::Stale, OneRun, part_of_a_huge_page).huge().also(HARM),
     row("kvm", "no-tlb-flush", Code::Stale, OneRun, write_in_turn).also(HARM),
     row("kvm", "slots-change-in-bracket", Code::ProgDeadlock, Runs(2000), |w| {
         race(w, &[("write", 2, 1), ("write", 4, 1), ("write", 5, 1)]);
@@ -383,6 +435,7 @@ const MUTANTS: &[Row] = &[
     row("mlx5_odp", "skip-retry", Code::Seq, OneRun, write_race),
     row("nouveau_svm", "skip-retry", Code::Stale, Runs(500), write_race).also(HARM),
     row("nouveau_svm", "no-set-seq", Code::Stale, Runs(500), write_race).also(HARM),
+    row("nouveau_svm", "flushes-small-only", Code::Stale, OneRun, part_of_a_huge_page).huge().also(HARM),
     row("nouveau_svm", "no-tlb-flush", Code::Stale, OneRun, write_in_turn).also(HARM),
     row("nouveau_svm", "remove-under-mutex", Code::LdCircular, OneRun, write_race),
     row("nouveau_svm", "fault-under-mutex", Code::LdCircular, OneRun, write_race),
@@ -467,7 +520,7 @@ fn found(row: &Row, mutant: Option<&str>, run: Option<u64>) -> BTreeSet<Code> {
     let config = Config::new(DevId(0), Name::new("gpu0"));
     let config = mutant.into_iter().fold(config, |config, mutant| config.mutant(mutant));
     let config = row.option.into_iter().fold(config, |config, (name, value)| config.option(name, value));
-    let w = World::with(row.driver, &config, Setting::default());
+    let w = World::with(row.driver, &config, Setting { huge: row.huge, ..Setting::default() });
     (row.world)(&w);
     match run {
         None => w.run(&mut FirstScheduler),

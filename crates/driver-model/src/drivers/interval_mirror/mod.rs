@@ -130,7 +130,7 @@ impl IntervalMirror {
                 continue;
             }
             let via = Via::interval(self.mm.subscriptions(), &sub);
-            for HmmPage { vpn, pfn, writable } in found {
+            for HmmPage { vpn, pfn, writable, .. } in found {
                 self.mirror.device.set(via, vpn, pfn, writable);
             }
             return Ok(());

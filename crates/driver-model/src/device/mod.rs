@@ -1,4 +1,21 @@
 //! [`Device`]: a page table of its own, with a TLB before it or without, and accesses through it.
+//!
+//! The table has two levels: an entry of the upper one is a table of pages of 4 KiB, or translates its 2 MiB by itself, if the
+//! device can do that. A big entry translates every page of its block, so whatever takes a part away must find it:
+//!
+//! ```text
+//! set_huge        one entry of the upper level
+//! zap of a part   the whole entry goes; the device faults on the rest again
+//! set of a page   the entry becomes a table of the same translations, and the page's is replaced
+//! clear of a page finds nothing: that writes an entry of the lower level, and there is none
+//! ```
+//!
+//! To everybody who looks on, a big entry is its 512 translations. Publishing, clearing and using it access one object of the
+//! block, which a device with big entries accesses for each page as well.
+
+mod table;
+
+pub use table::{BLOCK_PAGES, block_base, block_of, has_block};
 
 use crate::kref::Objects;
 use crate::via::Via;
@@ -6,9 +23,9 @@ use ksync::{Kernel, current};
 use mm::{Machine, device};
 use mm_types::{MmId, Name, ObjId, PageRange, Pfn, Vpn};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use table::{Level, Table};
 use trace::{DevId, EventKind};
 
 /// One device translation: a shadow page-table entry.
@@ -65,9 +82,25 @@ pub const fn spte_obj(dev: DevId, mm: MmId, vpn: Vpn) -> ObjId {
     ObjId::keyed(SPTE, ((dev.0 as u64) << 48) | ((mm.0 as u64 & 0xfff) << 36) | vpn.0)
 }
 
+const BLOCK: u8 = 34;
+
+/// The translation of a block by one device: as [`spte_obj`], of a device with big entries.
+const fn block_obj(dev: DevId, mm: MmId, base: Vpn) -> ObjId {
+    ObjId::keyed(BLOCK, ((dev.0 as u64) << 48) | ((mm.0 as u64 & 0xfff) << 36) | base.0)
+}
+
+/// What a device has.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Features {
+    /// A TLB.
+    pub tlb: bool,
+    /// Entries for 2 MiB.
+    pub huge: bool,
+}
+
 /// A device of a machine.
 ///
-/// With a TLB ([`Device::with_tlb`]) a translation that was used stays usable when it is cleared, until
+/// With a TLB ([`Features`]) a translation that was used stays usable when it is cleared, until
 /// [`Device::flush_tlb`]: only then is it gone, and told to be. Without one, what is cleared is gone.
 ///
 /// All methods run inside of the machine's kernel and do not sleep.
@@ -79,27 +112,31 @@ pub struct Device {
     table: Mutex<Table>,
     /// The TLB, if it has one: as `table`.
     tlb: Option<Mutex<Table>>,
+    /// Whether it has big entries.
+    huge: bool,
     objects: Objects,
 }
-
-type Table = BTreeMap<(MmId, Vpn), Spte>;
 
 impl Device {
     /// A device without translations and without a TLB.
     #[must_use]
     pub fn new(k: &Kernel, id: DevId, name: Name, machine: Arc<Machine>) -> Arc<Device> {
-        Device::made(k, id, name, machine, None)
+        Device::with(k, id, name, machine, Features::default())
     }
 
-    /// A device with a TLB, nothing in it.
+    /// A device with what `features` say, and no translations.
     #[must_use]
-    pub fn with_tlb(k: &Kernel, id: DevId, name: Name, machine: Arc<Machine>) -> Arc<Device> {
-        Device::made(k, id, name, machine, Some(Mutex::default()))
+    pub fn with(k: &Kernel, id: DevId, name: Name, machine: Arc<Machine>, features: Features) -> Arc<Device> {
+        k.emit(EventKind::DeviceCreated { dev: id, name });
+        let Features { tlb, huge } = features;
+        let tlb = tlb.then(Mutex::default);
+        Arc::new(Device { id, name, machine, table: Mutex::default(), tlb, huge, objects: Objects::default() })
     }
 
-    fn made(k: &Kernel, id: DevId, name: Name, machine: Arc<Machine>, tlb: Option<Mutex<Table>>) -> Arc<Device> {
-        k.emit(EventKind::DeviceCreated { dev: id, name });
-        Arc::new(Device { id, name, machine, table: Mutex::default(), tlb, objects: Objects::default() })
+    /// Whether it has entries for 2 MiB.
+    #[must_use]
+    pub fn has_huge_entries(&self) -> bool {
+        self.huge
     }
 
     /// Which device it is.
@@ -130,9 +167,27 @@ impl Device {
     pub fn set(&self, via: Via, vpn: Vpn, pfn: Pfn, writable: bool) {
         current(|k| {
             k.visible_read(via.brackets);
+            self.read_block(k, via.mm, vpn);
             k.visible_write(spte_obj(self.id, via.mm, vpn));
-            self.table.lock().insert((via.mm, vpn), Spte { pfn, writable, via });
+            self.table.lock().insert(via.mm, vpn, Spte { pfn, writable, via });
             k.emit(EventKind::SpteSet { dev: self.id, sub: via.sub, mm: via.mm, vpn, pfn, writable });
+        });
+    }
+
+    /// Publishes one translation for the whole block from `base` on, to the frames from `pfn` on, in the place of what is there.
+    ///
+    /// # Panics
+    /// If the device has no such entries, or `base` does not begin a block.
+    pub fn set_huge(&self, via: Via, base: Vpn, pfn: Pfn, writable: bool) {
+        assert!(self.huge && base == block_base(base), "{} is no block for {}", base.addr(), self.name);
+        current(|k| {
+            k.visible_read(via.brackets);
+            k.visible_write(block_obj(self.id, via.mm, base));
+            self.table.lock().insert_big(via.mm, base, Spte { pfn, writable, via });
+            for index in 0..BLOCK_PAGES {
+                let (vpn, pfn) = (Vpn(base.0 + index), Pfn(pfn.0 + index));
+                k.emit(EventKind::SpteSet { dev: self.id, sub: via.sub, mm: via.mm, vpn, pfn, writable });
+            }
         });
     }
 
@@ -142,55 +197,103 @@ impl Device {
     pub fn fill(&self, via: Via, vpn: Vpn, entry: [ObjId; 2], walk: impl FnOnce() -> Option<(Pfn, bool)>) -> bool {
         current(|k| {
             k.visible_read(via.brackets);
+            self.read_block(k, via.mm, vpn);
             k.visible_write(spte_obj(self.id, via.mm, vpn));
             entry.into_iter().for_each(|obj| k.visible_read(obj));
             let Some((pfn, writable)) = walk() else { return false };
-            self.table.lock().insert((via.mm, vpn), Spte { pfn, writable, via });
+            self.table.lock().insert(via.mm, vpn, Spte { pfn, writable, via });
             k.emit(EventKind::SpteSet { dev: self.id, sub: via.sub, mm: via.mm, vpn, pfn, writable });
             true
         })
     }
 
-    /// Takes one translation away; what it was. Looking at a page that has none is an access too.
+    /// Takes the entry of one page away; what it was. Looking at a page that has none is an access too. A page that its block
+    /// translates has none.
     pub fn clear(&self, mm: MmId, vpn: Vpn) -> Option<Spte> {
         current(|k| {
+            self.read_block(k, mm, vpn);
             k.visible_write(spte_obj(self.id, mm, vpn));
-            let spte = self.table.lock().remove(&(mm, vpn))?;
-            if self.cached(mm, vpn).is_none() {
-                k.emit(EventKind::SpteClear { dev: self.id, sub: spte.via.sub, mm, vpn });
-            }
+            let spte = self.table.lock().remove(mm, vpn)?;
+            self.tell_gone(k, spte, mm, PageRange::page(vpn));
             Some(spte)
         })
     }
 
-    /// Forgets what the TLB has of `pages`. Nothing without a TLB.
+    /// Takes the entry of a whole block away; what it was.
+    pub fn clear_huge(&self, mm: MmId, base: Vpn) -> Option<Spte> {
+        current(|k| {
+            k.visible_write(block_obj(self.id, mm, base));
+            let spte = self.table.lock().remove_big(mm, base)?;
+            self.tell_gone(k, spte, mm, block_of(base));
+            Some(spte)
+        })
+    }
+
+    /// Forgets what the TLB has of `pages`, and of blocks that they are a part of. Nothing without a TLB.
     pub fn flush_tlb(&self, mm: MmId, pages: PageRange) {
         let Some(tlb) = &self.tlb else { return };
-        let cached = in_range(&tlb.lock(), mm, pages);
+        let cached = tlb.lock().big_in(mm, pages);
+        for base in cached {
+            current(|k| {
+                k.visible_write(block_obj(self.id, mm, base));
+                let gone = tlb.lock().remove_big(mm, base);
+                gone.iter().for_each(|spte| self.tell_gone(k, *spte, mm, block_of(base)));
+            });
+        }
+        self.flush_tlb_pages(mm, pages);
+    }
+
+    /// The same by entries of 4 KiB alone: what there is for a block stays.
+    pub fn flush_tlb_pages(&self, mm: MmId, pages: PageRange) {
+        let Some(tlb) = &self.tlb else { return };
+        let cached = tlb.lock().pages_in(mm, pages);
         for vpn in cached {
             current(|k| {
+                self.read_block(k, mm, vpn);
                 k.visible_write(spte_obj(self.id, mm, vpn));
-                let Some(spte) = tlb.lock().remove(&(mm, vpn)) else { return };
-                if self.lookup(mm, vpn).is_none() {
-                    k.emit(EventKind::SpteClear { dev: self.id, sub: spte.via.sub, mm, vpn });
-                }
+                let gone = tlb.lock().remove(mm, vpn);
+                gone.iter().for_each(|spte| self.tell_gone(k, *spte, mm, PageRange::page(vpn)));
             });
         }
     }
 
-    fn cached(&self, mm: MmId, vpn: Vpn) -> Option<Spte> {
-        self.tlb.as_ref()?.lock().get(&(mm, vpn)).copied()
+    /// Tells of the pages of `of`, which `spte` translated, that have no translation left, here or in the TLB.
+    fn tell_gone(&self, k: &Kernel, spte: Spte, mm: MmId, of: PageRange) {
+        for vpn in of.iter() {
+            if self.cached(mm, vpn).is_none() && self.lookup(mm, vpn).is_none() {
+                k.emit(EventKind::SpteClear { dev: self.id, sub: spte.via.sub, mm, vpn });
+            }
+        }
+    }
+
+    /// What concerns a page of a device with big entries concerns its block.
+    fn read_block(&self, k: &Kernel, mm: MmId, vpn: Vpn) {
+        if self.huge {
+            k.visible_read(block_obj(self.id, mm, block_base(vpn)));
+        }
+    }
+
+    fn cached(&self, mm: MmId, vpn: Vpn) -> Option<(Spte, Level)> {
+        self.tlb.as_ref()?.lock().get(mm, vpn)
     }
 
     /// What the hardware uses for an access: the TLB's entry, unless that forbids it, else the table's.
-    fn translate(&self, mm: MmId, vpn: Vpn, write: bool) -> Option<Spte> {
-        self.cached(mm, vpn).filter(|spte| spte.writable || !write).or_else(|| self.lookup(mm, vpn))
+    fn translate(&self, mm: MmId, vpn: Vpn, write: bool) -> Option<(Spte, Level)> {
+        let cached = self.cached(mm, vpn).filter(|(spte, _)| spte.writable || !write);
+        cached.or_else(|| self.table.lock().get(mm, vpn))
     }
 
-    /// Takes away every translation of `pages`, in order; how many there were.
+    /// Takes away every translation of `pages`, in order, and with a big one that of its whole block; how many pages lost theirs.
     pub fn zap(&self, mm: MmId, pages: PageRange) -> u64 {
         // Which pages have one is read without a scheduling point: the caller's lock keeps publishers of `pages` out.
-        let found = in_range(&self.table.lock(), mm, pages);
+        let found = self.table.lock().big_in(mm, pages);
+        let blocks = found.into_iter().filter(|base| self.clear_huge(mm, *base).is_some()).count() as u64;
+        blocks * BLOCK_PAGES + self.zap_pages(mm, pages)
+    }
+
+    /// The same by entries of 4 KiB alone: a big one that translates some of `pages` stays.
+    pub fn zap_pages(&self, mm: MmId, pages: PageRange) -> u64 {
+        let found = self.table.lock().pages_in(mm, pages);
         found.into_iter().filter(|vpn| self.clear(mm, *vpn).is_some()).count() as u64
     }
 
@@ -216,10 +319,11 @@ impl Device {
         let write = store.is_some();
         let fault = |fault| DeviceFault { dev: self.id, mm, vpn, fault };
         current(|k| {
+            self.read_block(k, mm, vpn);
             k.visible_read(spte_obj(self.id, mm, vpn));
             let mut named = None;
             loop {
-                let spte = self.translate(mm, vpn, write).ok_or(fault(Fault::NotPresent))?;
+                let (spte, level) = self.translate(mm, vpn, write).ok_or(fault(Fault::NotPresent))?;
                 if write && !spte.writable {
                     return Err(fault(Fault::ReadOnly));
                 }
@@ -229,7 +333,7 @@ impl Device {
                         device::frame_write(&self.machine, pfn, value);
                     }
                     if let Some(tlb) = &self.tlb {
-                        tlb.lock().insert((mm, vpn), spte);
+                        cache(&mut tlb.lock(), mm, vpn, spte, level);
                     }
                     let value = store.unwrap_or_else(|| device::frame_read(&self.machine, pfn));
                     k.emit(EventKind::DeviceAccess { dev: self.id, sub: via.sub, mm, vpn, pfn, write, value });
@@ -249,19 +353,25 @@ impl Device {
     /// The translation of a page in the table, without a scheduling point: for drivers under their lock, reports and tests.
     #[must_use]
     pub fn lookup(&self, mm: MmId, vpn: Vpn) -> Option<Spte> {
-        self.table.lock().get(&(mm, vpn)).copied()
+        self.table.lock().get(mm, vpn).map(|(spte, _)| spte)
     }
 
-    /// All translations, in order, without a scheduling point: for reports and tests.
+    /// All translations, page by page, in order, without a scheduling point: for reports and tests.
     #[must_use]
     pub fn sptes(&self) -> Vec<(MmId, Vpn, Spte)> {
-        self.table.lock().iter().map(|((mm, vpn), spte)| (*mm, *vpn, *spte)).collect()
+        self.table.lock().all()
     }
 }
 
-/// The pages of `pages` that a table has.
-fn in_range(table: &Table, mm: MmId, pages: PageRange) -> Vec<Vpn> {
-    table.range((mm, pages.start())..(mm, pages.end())).map(|((_, vpn), _)| *vpn).collect()
+/// The TLB keeps what an access used, as big as it was.
+fn cache(tlb: &mut Table, mm: MmId, vpn: Vpn, spte: Spte, level: Level) {
+    match level {
+        Level::Page => tlb.insert(mm, vpn, spte),
+        Level::Block => {
+            let base = block_base(vpn);
+            tlb.insert_big(mm, base, Spte { pfn: Pfn(spte.pfn.0 - (vpn - base)), ..spte });
+        }
+    }
 }
 
 impl fmt::Debug for Device {
