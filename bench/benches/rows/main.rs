@@ -2,6 +2,7 @@
 
 mod exploration;
 mod memory;
+mod notifier;
 mod reset;
 mod step;
 mod validator;
@@ -18,6 +19,7 @@ fn main() {
     exploration::rows(&mut criterion, &mut table);
     validator::rows(&mut criterion, &mut table);
     memory::rows(&mut criterion, &mut table);
+    notifier::rows(&mut criterion, &mut table);
     reset::rows(&mut criterion, &mut table);
     criterion.final_summary();
     println!("\n{table}");

@@ -3,8 +3,10 @@
 use crate::prove::Witness;
 use crate::pulse::Pulse;
 use crate::recorded::Recorder;
+use hashbrown::HashSet;
 use mm_types::{MmId, Name, ObjId, Pfn, TaskId};
 use properties::Oracles;
+use rustc_hash::FxBuildHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use trace::{Event, EventKind, Hook, Observer, RunEnd, RunHash, SubId, TextLog};
@@ -19,8 +21,8 @@ pub(crate) struct Judge {
     pub(crate) pulse: Option<Arc<Pulse>>,
     /// Looks on during the tries of a proof.
     pub(crate) witness: Option<Witness>,
-    /// Sync points reached in any run so far, and those that came since somebody asked.
-    points: BTreeSet<Name>,
+    /// Sync points reached in any run so far (never iterated), and those that came since somebody asked.
+    points: HashSet<Name, FxBuildHasher>,
     pub(crate) new_points: Vec<Name>,
     /// Whether the oracles know anything of a run: in a muted world most runs tell them nothing.
     saw: bool,
@@ -39,7 +41,7 @@ impl Judge {
             log: log.then(TextLog::default),
             pulse: None,
             witness: None,
-            points: BTreeSet::new(),
+            points: HashSet::default(),
             new_points: Vec::new(),
             saw: false,
             only_findings: false,

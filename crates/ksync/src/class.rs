@@ -1,7 +1,9 @@
 //! Lock classes of a kernel: the name lockdep prints, the sort, the wait type.
 
+use hashbrown::HashMap;
 use lockdep::{ClassId, ClassSpec, WaitType};
 use mm_types::Name;
+use rustc_hash::FxBuildHasher;
 use trace::LockKind;
 
 /// A lock class of one [`Kernel`](crate::Kernel): an index into its table, so that a lock needs four bytes for it.
@@ -27,6 +29,9 @@ pub struct LockClass {
     /// Inner and outer wait type, where they are not those of the sort.
     pub wait: Option<(WaitType, WaitType)>,
 }
+
+/// Classes by name and subclass: looked up, never iterated.
+pub(crate) type ClassIndex = HashMap<(Name, u8), ClassIdx, FxBuildHasher>;
 
 impl LockClass {
     /// Subclass 0, seen by the kernel's lockdep.

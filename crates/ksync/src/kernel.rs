@@ -1,7 +1,7 @@
 //! [`Kernel`]: the scheduler, the validator, the observer and the allocation hook, for one world.
 
 use crate::alloc::AllocHook;
-use crate::class::{ClassIdx, ClassRow, LockClass};
+use crate::class::{ClassIdx, ClassIndex, ClassRow, LockClass};
 use crate::current;
 use crate::map::LockMap;
 use crate::memory::Memory;
@@ -54,7 +54,7 @@ pub struct Kernel {
     pub(crate) classes: RefCell<Vec<ClassRow>>,
     /// The validator's number of each class: all that an acquisition wants to know of its row.
     class_ids: RefCell<Vec<ClassId>>,
-    pub(crate) class_index: RefCell<BTreeMap<(Name, u8), ClassIdx>>,
+    pub(crate) class_index: RefCell<ClassIndex>,
     observer: RefCell<Option<Rc<RefCell<dyn Observer>>>>,
     /// Whether events are made: somebody listens, and not only to how runs end.
     observing: Cell<bool>,
@@ -119,7 +119,7 @@ impl Kernel {
     }
 
     /// Begins with the classes of another kernel under the same validator.
-    pub(crate) fn know_classes(&self, rows: &[ClassRow], index: &BTreeMap<(Name, u8), ClassIdx>) {
+    pub(crate) fn know_classes(&self, rows: &[ClassRow], index: &ClassIndex) {
         *self.classes.borrow_mut() = rows.to_vec();
         *self.class_ids.borrow_mut() = rows.iter().map(|row| row.id).collect();
         self.class_index.borrow_mut().clone_from(index);

@@ -8,15 +8,14 @@
 //! Not on threads: wait/wound mutexes, whose contexts are one kernel's; the virtual clock; events, since an observer is one
 //! thread's; choices, which are all benign.
 
-use crate::class::{ClassIdx, ClassRow};
+use crate::class::{ClassIdx, ClassIndex, ClassRow};
 use crate::kernel::{Kernel, KernelConfig, LockReport};
 use crate::map::LockMap;
 use crate::rcu::Rcu;
 use lockdep::Lockdep;
-use mm_types::{Name, ObjId, TaskId};
+use mm_types::{ObjId, TaskId};
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,7 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// What the kernels of several OS threads have in common.
 pub struct Threads {
     classes: Vec<ClassRow>,
-    class_index: BTreeMap<(Name, u8), ClassIdx>,
+    class_index: ClassIndex,
     lockdep: Option<Arc<Lockdep>>,
     rcu: Arc<crate::grace::Readers>,
     rcu_class: ClassIdx,

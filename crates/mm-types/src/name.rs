@@ -1,7 +1,9 @@
 //! Interned names: cheap to copy and compare, hashed by content.
 
+use hashbrown::HashMap;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use rustc_hash::FxBuildHasher;
+use std::cell::RefCell;
 use std::fmt;
 
 /// An interned string. Copying is free; equality, order and hash are those of the text, never of its address.
@@ -15,12 +17,30 @@ struct Entry {
     hash: u64,
 }
 
-static TABLE: Mutex<BTreeMap<&'static str, Name>> = Mutex::new(BTreeMap::new());
+/// Looked up, never iterated.
+type Names = HashMap<&'static str, Name, FxBuildHasher>;
+
+static TABLE: Mutex<Names> = Mutex::new(HashMap::with_hasher(FxBuildHasher));
+
+thread_local! {
+    /// Those of the table that this thread has asked for: worlds are made anew with the same names, on every core.
+    static KNOWN: RefCell<Names> = const { RefCell::new(HashMap::with_hasher(FxBuildHasher)) };
+}
 
 impl Name {
     /// The one name with this text.
     #[must_use]
     pub fn new(text: &str) -> Name {
+        // A destructor of another thread-local may ask when this one is gone.
+        let known = KNOWN.try_with(|known| known.borrow().get(text).copied());
+        known.ok().flatten().unwrap_or_else(|| {
+            let name = Name::intern(text);
+            let _gone = KNOWN.try_with(|known| known.borrow_mut().insert(name.as_str(), name));
+            name
+        })
+    }
+
+    fn intern(text: &str) -> Name {
         let mut table = TABLE.lock();
         if let Some(name) = table.get(text) {
             return *name;

@@ -43,7 +43,7 @@ pub(crate) enum BracketState {
     Closed(Stamp),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Bracket {
     facts: Facts,
     pub(crate) state: BracketState,

@@ -12,8 +12,17 @@ use trace::{BracketId, Event, EventKind, Hook, NotifyEvent};
 
 #[derive(Debug, Default)]
 pub(crate) struct OrdPair {
-    /// Missing ends of subscribers not yet known to have an end callback: by row, the first of each.
-    unsure: Vec<(u32, Finding)>,
+    /// Missing ends of subscribers not yet known to have an end callback: the first of each.
+    unsure: Vec<Unsure>,
+}
+
+/// A finding, if the subscriber turns out to have an end callback. Most have none, so it is put into words only then.
+#[derive(Debug)]
+struct Unsure {
+    /// Its row.
+    sub: u32,
+    bracket: Bracket,
+    step: u64,
 }
 
 impl OrdPair {
@@ -39,7 +48,7 @@ impl OrdPair {
             }
             EventKind::CallbackEnter { sub, hook: Hook::RangeEnd, .. } => {
                 if let Some(s) = book.subs.find(sub) {
-                    self.now_sure(s, sink);
+                    self.now_sure(book, s, sink);
                 }
             }
             _ => {}
@@ -67,19 +76,24 @@ impl OrdPair {
                 }
                 let known = sub.ends;
                 if known && !sink.first_of(Code::OrdPair, (b.id, told.sub))
-                    || !known && self.unsure.iter().any(|(s, _)| *s == told.sub)
+                    || !known && self.unsure.iter().any(|unsure| unsure.sub == told.sub)
                 {
                     continue;
                 }
-                let finding = end_not_delivered(book, b, told.sub);
-                if known { sink.push(finding) } else { self.unsure.push((told.sub, finding)) }
+                let step = book.last_step;
+                if known {
+                    sink.push(end_not_delivered(book, b, told.sub, step));
+                } else {
+                    self.unsure.push(Unsure { sub: told.sub, bracket: b.clone(), step });
+                }
             }
         }
     }
 
-    fn now_sure(&mut self, sub: u32, sink: &mut Sink) {
-        if let Some(i) = self.unsure.iter().position(|(s, _)| *s == sub) {
-            sink.push(self.unsure.swap_remove(i).1);
+    fn now_sure(&mut self, book: &Book, sub: u32, sink: &mut Sink) {
+        if let Some(i) = self.unsure.iter().position(|unsure| unsure.sub == sub) {
+            let Unsure { sub, bracket, step } = self.unsure.swap_remove(i);
+            sink.push(end_not_delivered(book, &bracket, sub, step));
         }
     }
 }
@@ -126,7 +140,7 @@ fn told_lines(book: &Book, b: &Bracket) -> Vec<Line> {
     lines
 }
 
-fn end_not_delivered(book: &Book, b: &Bracket, s: u32) -> Finding {
+fn end_not_delivered(book: &Book, b: &Bracket, s: u32, step: u64) -> Finding {
     let sub = book.subs.row(s);
     let refused = b.state == BracketState::Refused;
     let after = if refused { "after another subscriber refused" } else { "at range_end" };
@@ -142,6 +156,6 @@ fn end_not_delivered(book: &Book, b: &Bracket, s: u32) -> Finding {
         lines.push(Line::mm(at, "range_end"));
         here = at;
     }
-    let finding = Finding::new(Code::OrdPair, book.last_step, Some(b.opened.task), title, details);
+    let finding = Finding::new(Code::OrdPair, step, Some(b.opened.task), title, details);
     finding.with_columns(book.columns(lines, here))
 }
