@@ -23,7 +23,7 @@
 //! | `xe_userptr` | interval | bindings, rebound by the next command |
 //!
 //! Each has a page in `docs/drivers/`, with its mutants and the historical bugs they stand for. What they are made of besides:
-//! [`Fence`] and [`Timeline`], [`Resv`], the command queue [`Ring`], [`WorkQueue`], the [`FaultBuffer`]; waits for these are in the
+//! [`Fence`] and [`Timeline`], [`Resv`], the command queue [`Ring`], [`WorkQueue`], the [`FaultBuffer`], [`RuntimePm`]; waits for these are in the
 //! validator's graph as waits for somebody. A ring tells of its commands, and a fault buffer of faults, by an interrupt. [`Kref`] is an object that is freed with its last reference.
 //!
 //! A driver of one's own is best written against [`interval`], where what must not be forgotten does not compile.
@@ -43,6 +43,7 @@ mod fence;
 pub mod interval;
 mod kind;
 mod kref;
+mod pm;
 mod resv;
 mod ring;
 mod source;
@@ -58,6 +59,7 @@ pub use faults::{FaultBuffer, FaultHandler};
 pub use fence::{Fence, FenceCallback, Signalling, Timeline, begin_signalling, might_wait};
 pub use kind::{Config, ConfigError, DriverKind, HasKind, MutantInfo, OptionInfo};
 pub use kref::{Kref, Misuse, Objects};
+pub use pm::{ResumeHook, RuntimePm};
 pub use resv::{Resv, ResvGuard};
 pub use ring::{Completion, JobHook, Ring, Touch};
 pub use source::{mutant_doc, mutant_sites};

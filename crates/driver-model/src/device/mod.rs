@@ -25,6 +25,7 @@ use mm_types::{MmId, Name, ObjId, PageRange, Pfn, Vpn};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use table::{Level, Table};
 use trace::{DevId, EventKind};
 
@@ -46,6 +47,8 @@ pub enum Fault {
     NotPresent,
     /// There is one, but not for writing.
     ReadOnly,
+    /// The device is switched off.
+    Off,
 }
 
 /// A device access that did not happen: the driver's fault handler may publish a translation, and the device try again.
@@ -66,6 +69,7 @@ impl fmt::Display for DeviceFault {
         let why = match self.fault {
             Fault::NotPresent => "not present",
             Fault::ReadOnly => "read-only",
+            Fault::Off => "switched off",
         };
         write!(f, "device {} faults at {} of {}: {why}", self.dev.0, self.vpn.addr(), self.mm)
     }
@@ -96,6 +100,14 @@ pub struct Features {
     pub tlb: bool,
     /// Entries for 2 MiB.
     pub huge: bool,
+    /// A switch: [`RuntimePm`](crate::RuntimePm).
+    pub power: bool,
+}
+
+/// The switch of a device that has one.
+struct Power {
+    obj: ObjId,
+    on: AtomicBool,
 }
 
 /// A device of a machine.
@@ -114,6 +126,8 @@ pub struct Device {
     tlb: Option<Mutex<Table>>,
     /// Whether it has big entries.
     huge: bool,
+    /// Its switch, if it has one.
+    power: Option<Power>,
     objects: Objects,
 }
 
@@ -128,9 +142,10 @@ impl Device {
     #[must_use]
     pub fn with(k: &Kernel, id: DevId, name: Name, machine: Arc<Machine>, features: Features) -> Arc<Device> {
         k.emit(EventKind::DeviceCreated { dev: id, name });
-        let Features { tlb, huge } = features;
-        let tlb = tlb.then(Mutex::default);
-        Arc::new(Device { id, name, machine, table: Mutex::default(), tlb, huge, objects: Objects::default() })
+        let tlb = features.tlb.then(Mutex::default);
+        let power = features.power.then(|| Power { obj: k.new_obj(), on: AtomicBool::new(true) });
+        let (table, objects) = (Mutex::default(), Objects::default());
+        Arc::new(Device { id, name, machine, table, tlb, huge: features.huge, power, objects })
     }
 
     /// Whether it has entries for 2 MiB.
@@ -257,6 +272,36 @@ impl Device {
         }
     }
 
+    /// Switches it off, if it has a switch: no access succeeds, and what its TLB had is lost. Its page table is in memory and stays.
+    pub fn power_off(&self) {
+        let Some(power) = &self.power else { return };
+        current(|k| {
+            k.visible_write(power.obj);
+            power.on.store(false, Ordering::Release);
+            let lost = self.tlb.as_ref().map(|tlb| std::mem::take(&mut *tlb.lock()));
+            for (mm, vpn, spte) in lost.iter().flat_map(Table::all) {
+                self.tell_gone(k, spte, mm, PageRange::page(vpn));
+            }
+        });
+    }
+
+    /// Switches it on, with nothing in its TLB.
+    pub fn power_on(&self) {
+        let Some(power) = &self.power else { return };
+        current(|k| {
+            k.visible_write(power.obj);
+            power.on.store(true, Ordering::Release);
+        });
+    }
+
+    /// An access finds it off: a scheduling point if it has a switch.
+    fn is_off(&self, k: &Kernel) -> bool {
+        self.power.as_ref().is_some_and(|power| {
+            k.visible_read(power.obj);
+            !power.on.load(Ordering::Acquire)
+        })
+    }
+
     /// Tells of the pages of `of`, which `spte` translated, that have no translation left, here or in the TLB.
     fn tell_gone(&self, k: &Kernel, spte: Spte, mm: MmId, of: PageRange) {
         for vpn in of.iter() {
@@ -319,6 +364,9 @@ impl Device {
         let write = store.is_some();
         let fault = |fault| DeviceFault { dev: self.id, mm, vpn, fault };
         current(|k| {
+            if self.is_off(k) {
+                return Err(fault(Fault::Off));
+            }
             self.read_block(k, mm, vpn);
             k.visible_read(spte_obj(self.id, mm, vpn));
             let mut named = None;

@@ -52,15 +52,21 @@ impl Base {
 
     /// With a device that has a TLB.
     pub(super) fn with_tlb(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Base {
-        Base::with_features(k, mm, pages, config, Features { tlb: true, huge: false })
+        Base::with_features(k, mm, pages, config, Features { tlb: true, ..Features::default() })
     }
 
     /// With a device that has a TLB, and entries for 2 MiB if any could fit into its pages.
     pub(super) fn with_huge(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Base {
-        Base::with_features(k, mm, pages, config, Features { tlb: true, huge: has_block(pages) })
+        Base::with_features(k, mm, pages, config, Features { tlb: true, huge: has_block(pages), power: false })
     }
 
-    fn with_features(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config, features: Features) -> Base {
+    pub(super) fn with_features(
+        k: &Kernel,
+        mm: &Arc<Mm>,
+        pages: PageRange,
+        config: &Config,
+        features: Features,
+    ) -> Base {
         let device = Device::with(k, config.dev, config.name, Arc::clone(mm.machine()), features);
         Base::with(device, mm, pages, config)
     }

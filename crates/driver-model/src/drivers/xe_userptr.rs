@@ -17,15 +17,20 @@
 //!
 //! The callback zaps at once, as a vm in fault mode does; other vms leave the entries and make the next command rebind.
 //!
+//! With the option `power=runtime` the GPU sleeps while nobody uses it ([`RuntimePm`]): a call holds it awake, and a command until its
+//! fence. An invalidation does not wake it. It notes the sequence and zaps the entries all the same, which are in memory; only
+//! the flush is left out, as the TLB went with the power.
+//!
 //! Source: vma_userptr_invalidate(), drivers/gpu/drm/xe/xe_vm.c; xe_hmm_userptr_populate_range(), xe_hmm.c;
 //! xe_pt_userptr_pre_commit(), xe_pt.c; 6.12.
 
 use super::RETRIES_OPTION;
 use super::clamp;
 use super::parts::{Base, Watched, mutants};
-use crate::device::Device;
+use crate::device::{Device, Features};
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, OptionInfo};
+use crate::pm::RuntimePm;
 use crate::resv::Resv;
 use crate::ring::{Completion, Ring, Touch};
 use crate::via::Via;
@@ -40,6 +45,8 @@ mutants! {
     WriteEntriesUnlocked = "write-entries-unlocked": "lets the notifier lock go between read_retry and the writing of entries",
     NoTlbInvalidation = "no-tlb-invalidation": "zaps entries and leaves the GPU's TLB as it is",
     MapsUnlocked = "maps-unlocked": "maps pages for DMA, and so lets the GPU read them, before it takes the notifier lock and looks again",
+    ForgetsWhileSuspended = "forgets-while-suspended": "takes an invalidation for done while the GPU sleeps: neither sequence nor entries are touched",
+    ResumesInCallback = "resumes-in-callback": "wakes the GPU in the callback to flush its TLB",
     UnlockOnError = "unlock-on-error": "lets the notifier lock go on a path of error that never took it",
     AllocUnderNotifierLock = "alloc-under-notifier-lock": "allocates page tables with GFP_KERNEL under the notifier lock",
     DirtyUnderNotifierLock = "dirty-under-notifier-lock": "marks pages dirty, under their folio lock, under the notifier lock",
@@ -50,31 +57,53 @@ pub(crate) const KIND: DriverKind = DriverKind {
     name: "xe_userptr",
     doc: "userptr bound into a GPU's address space, rebound after an invalidation",
     mutants: Mutant::ALL,
-    options: &[RETRIES_OPTION],
+    options: &[RETRIES_OPTION, POWER_OPTION],
     ops: OPS,
     whole_mm: false,
     make,
 };
 
+const POWER_OPTION: OptionInfo = OptionInfo {
+    name: "power",
+    doc: "whether the GPU is always awake, or sleeps while nobody uses it",
+    default: "always",
+    words: &["always", "runtime"],
+};
+
 const OPS: &[OpInfo] = &[
     OpInfo { name: "bind", args: "[RANGE]", doc: "binds the pages" },
     OpInfo { name: "exec", args: "[RANGE] [VALUE]", doc: "binds the pages, and submits a command that writes to each" },
+    OpInfo { name: "again", args: "[RANGE] [VALUE]", doc: "the same, and binds only what is not bound any more" },
+    OpInfo { name: "wait_suspended", args: "", doc: "waits until the GPU sleeps, if it ever does" },
 ];
 
 const NOTIFIER_LOCK: &str = "&vm->userptr.notifier_lock";
 
 fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
-    let base = Base::with_tlb(k, mm, pages, config);
+    let mutant = Mutant::of(config);
+    let of_power = [Mutant::ForgetsWhileSuspended, Mutant::ResumesInCallback];
+    let sleeps = config.says("power", "runtime") || mutant.is_some_and(|mutant| of_power.contains(&mutant));
+    let features = Features { tlb: true, power: sleeps, ..Features::default() };
+    let base = Base::with_features(k, mm, pages, config, features);
+    let pm = sleeps.then(|| {
+        let lock = k.mutex("&xe->d3cold.lock", ());
+        let resume = move || {
+            let _guard = lock.lock();
+            current(|k| k.kmalloc(Gfp::KERNEL, 1))
+        };
+        RuntimePm::new(k, Arc::clone(&base.device), "xe_rpm_d3cold_map", Box::new(resume))
+    });
     let vm = Arc::new(Vm {
         device: Arc::clone(&base.device),
         mm: mm.id(),
-        mutant: Mutant::of(config),
+        mutant,
+        pm,
         notifier_lock: k.rwsem(NOTIFIER_LOCK, ()),
         resv: Resv::new(k),
     });
     vm.resv.prime(mm);
     let ring = Ring::start(k, Arc::clone(&base.device), Completion::Task, Box::new(|| ()));
-    Arc::new(Userptr { base, vm, ring, sub: Watched::default() })
+    Arc::new(Userptr { base, vm, ring, bound: parking_lot::Mutex::default(), sub: Watched::default() })
 }
 
 /// What callbacks need of `struct xe_vm`.
@@ -82,6 +111,8 @@ struct Vm {
     device: Arc<Device>,
     mm: MmId,
     mutant: Option<Mutant>,
+    /// With `power=runtime`.
+    pm: Option<Arc<RuntimePm>>,
     notifier_lock: RwSem<()>,
     resv: Resv,
 }
@@ -94,7 +125,32 @@ impl Vm {
     fn zap(&self, pages: PageRange) {
         self.device.zap(self.mm, pages);
         if !self.has(Mutant::NoTlbInvalidation) {
-            self.device.flush_tlb(self.mm, pages);
+            self.if_awake(|| self.device.flush_tlb(self.mm, pages));
+        }
+    }
+
+    /// Runs `f` unless the GPU sleeps, which it does not begin to do meanwhile.
+    fn if_awake(&self, f: impl FnOnce()) {
+        let Some(pm) = &self.pm else { return f() };
+        let awake = if self.has(Mutant::ResumesInCallback) { pm.get_sync().is_ok() } else { pm.get_if_active() };
+        if awake {
+            f();
+            pm.put();
+        }
+    }
+
+    /// Whether the GPU sleeps at this moment.
+    fn sleeps(&self) -> bool {
+        let mut awake = false;
+        self.if_awake(|| awake = true);
+        !awake
+    }
+
+    /// Runs `f` with the GPU awake.
+    fn awake<R>(&self, f: impl FnOnce() -> Result<R, Errno>) -> Result<R, Errno> {
+        match &self.pm {
+            Some(pm) => pm.with(f),
+            None => f(),
         }
     }
 }
@@ -112,6 +168,9 @@ impl IntervalNotifier for Vm {
         if !range.blockable {
             return false;
         }
+        if self.has(Mutant::ForgetsWhileSuspended) && self.sleeps() {
+            return true;
+        }
         let _guard = self.notifier_lock.write();
         sub.set_seq(cur_seq);
         self.resv.wait_all();
@@ -125,6 +184,8 @@ struct Userptr {
     base: Base,
     vm: Arc<Vm>,
     ring: Arc<Ring>,
+    /// What the last `again` bound, and under which sequence. A storage lock.
+    bound: parking_lot::Mutex<Option<(PageRange, u64)>>,
     sub: Watched,
 }
 
@@ -167,6 +228,25 @@ impl Userptr {
     /// `xe_exec_ioctl()`: pushes the command if the binding still holds.
     fn try_exec(&self, sub: &IntervalSub, pages: PageRange, value: u64) -> Result<Option<()>, Errno> {
         let Some(seq) = self.try_bind(sub, pages)? else { return Ok(None) };
+        self.push(sub, seq, pages, value)
+    }
+
+    /// The same, of what was bound before if that covers it (`xe_vm_userptr_check_repin()`).
+    fn try_again(&self, sub: &IntervalSub, pages: PageRange, value: u64) -> Result<Option<()>, Errno> {
+        let bound = *self.bound.lock();
+        let still = bound.filter(|(of, seq)| of.covers(pages) && !sub.check_retry(*seq));
+        let seq = match still {
+            Some((_, seq)) => seq,
+            None => {
+                let Some(seq) = self.try_bind(sub, pages)? else { return Ok(None) };
+                *self.bound.lock() = Some((pages, seq));
+                seq
+            }
+        };
+        self.push(sub, seq, pages, value)
+    }
+
+    fn push(&self, sub: &IntervalSub, seq: u64, pages: PageRange, value: u64) -> Result<Option<()>, Errno> {
         let reserved = self.vm.resv.lock();
         let _guard = self.vm.notifier_lock.read();
         if sub.read_retry(seq) {
@@ -175,6 +255,12 @@ impl Userptr {
         let fence = self.ring.next_fence();
         reserved.add_fence(&fence);
         let touches = pages.iter().map(|vpn| Touch { mm: self.vm.mm, vpn, store: Some(value) });
+        if let Some(pm) = &self.vm.pm {
+            // The command's own reference.
+            pm.get_noresume();
+            let pm = Arc::clone(pm);
+            fence.add_callback(Box::new(move || pm.put()));
+        }
         self.ring.push(touches.collect(), fence);
         Ok(Some(()))
     }
@@ -213,8 +299,13 @@ impl Driver for Userptr {
         self.base.own(pages)?;
         let _users = self.base.users()?;
         match op.as_str() {
-            "bind" => self.base.retry(|| self.try_bind(&sub, pages)).map(drop),
-            "exec" => self.base.retry(|| self.try_exec(&sub, pages, args.value)),
+            "bind" => self.vm.awake(|| self.base.retry(|| self.try_bind(&sub, pages)).map(drop)),
+            "exec" => self.vm.awake(|| self.base.retry(|| self.try_exec(&sub, pages, args.value))),
+            "again" => self.vm.awake(|| self.base.retry(|| self.try_again(&sub, pages, args.value))),
+            "wait_suspended" => {
+                self.vm.pm.iter().for_each(|pm| pm.wait_suspended());
+                Ok(())
+            }
             _ => Err(Errno::EINVAL),
         }
     }

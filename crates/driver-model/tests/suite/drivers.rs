@@ -1,11 +1,11 @@
 //! Every driver that is correct is silent under every schedule, and every mutant is found by the rule it breaks.
 
 use crate::common::*;
-use driver_model::{Args, BLOCK_PAGES, Config, Driver, builtin};
-use ksync::Pin;
+use driver_model::{Args, BLOCK_PAGES, Config, DeviceFault, Driver, Fault, builtin};
+use ksync::{ChoiceKind, Pin, Steer, Takes};
 use lockdep::ReportKind;
 use mm::{Advice, Mm};
-use mm_types::{Name, PAGE_SIZE, PageRange, Prot};
+use mm_types::{Errno, Name, PAGE_SIZE, PageRange, Prot};
 use properties::Code;
 use sched::{FirstScheduler, RandomScheduler};
 use std::collections::BTreeSet;
@@ -44,6 +44,10 @@ const DRIVERS: &[Asked] = &[
     ("nouveau_svm", &[("write", 2, 2), ("read", 3, 2), ("write", 4, 2), ("read", 0, 3)]),
     ("nouveau_svm faults=interrupt", &[("write", 2, 2), ("read", 3, 2), ("write", 4, 2), ("read", 0, 3)]),
     ("vhost_vq", &[("write", 2, 2), ("read", 3, 2), ("write", 4, 2), ("read", 0, 3), ("write", 2, 2)]),
+    (
+        "xe_userptr power=runtime",
+        &[("again", 2, 2), ("exec", 3, 2), ("wait_suspended", 0, 1), ("again", 2, 2), ("bind", 1, 3), ("again", 4, 1)],
+    ),
     ("xe_userptr", &[("exec", 2, 2), ("bind", 1, 3), ("exec", 3, 2), ("exec", 1, 1)]),
 ];
 
@@ -278,6 +282,16 @@ fn part_of_a_huge_page(w: &World) {
     });
 }
 
+/// Pages go while the device sleeps, and it uses them when it is awake again.
+fn gone_while_suspended(w: &World) {
+    w.task("all", |mm, d| {
+        ops(d, [("again", 2, 2), ("wait_suspended", 0, 1)]);
+        munmap(mm, pages(2, 1));
+        mm.mmap_anon(pages(2, 1), Prot::READ | Prot::WRITE).expect("mapped");
+        ops(d, [("again", 2, 2), ("wait_suspended", 0, 1)]);
+    });
+}
+
 /// The OOM reaper's bracket, which must not sleep, and a use after it.
 fn nonblocking(w: &World) {
     w.task("reaper", |mm, d| {
@@ -458,6 +472,12 @@ const MUTANTS: &[Row] = &[
     row("vhost_vq", "dirty-under-spinlock", Code::Ctx, OneRun, write_race),
     row("xe_userptr", "write-entries-unlocked", Code::Seq, Runs(500), exec_race).also(HARM),
     row("xe_userptr", "maps-unlocked", Code::Seq, OneRun, exec_race).also(HARM),
+    row("xe_userptr", "forgets-while-suspended", Code::Stale, OneRun, gone_while_suspended)
+        .with("power", "runtime")
+        .also(HARM),
+    row("xe_userptr", "resumes-in-callback", Code::LdCircular, OneRun, exec_race)
+        .with("power", "runtime")
+        .also(&[Code::LdRecursive]),
     row("xe_userptr", "unlock-on-error", Code::LdUnlock, OneRun, |w| {
         w.task("all", |mm, d| {
             munmap(mm, pages(2, 1));
@@ -575,6 +595,43 @@ fn the_table_has_every_mutant_of_these_drivers() {
             assert!(there, "{} {}", kind.name, mutant.name);
         }
     }
+}
+
+#[test]
+fn a_device_that_sleeps_accesses_nothing_and_wakes_up_with_an_empty_tlb() {
+    let w = with_option("xe_userptr power=runtime", Setting::default());
+    w.task("all", |mm, d| {
+        let (device, vpn) = (d.device().clone(), pages(2, 1).start());
+        let fault = |fault| Err(DeviceFault { dev: device.id(), mm: mm.id(), vpn, fault });
+        assert_eq!(device.read(mm.id(), vpn), fault(Fault::Off), "at first");
+        ops(d, [("again", 2, 1), ("wait_suspended", 0, 1)]);
+        assert_eq!(device.read(mm.id(), vpn), fault(Fault::Off), "after the last use");
+        // What only the TLB had does not come back with the power; the table does.
+        assert!(device.clear(mm.id(), vpn).is_some());
+        device.power_on();
+        assert_eq!(device.read(mm.id(), vpn), fault(Fault::NotPresent));
+    });
+    assert_eq!(w.run(&mut FirstScheduler), RunEnd::Finished);
+    w.assert_silent();
+    assert_eq!(w.count(|e| matches!(e, EventKind::DeviceAccess { .. })), 1);
+}
+
+#[test]
+fn a_resume_that_fails_leaves_the_device_asleep_and_the_next_one_wakes_it() {
+    let w = with_option("xe_userptr power=runtime", Setting::default());
+    w.k.enter(|k| {
+        k.set_alloc_failures(true);
+        k.add_steer(Steer { task: Name::new("all"), kind: ChoiceKind::AllocFails, nth: 1, takes: Takes::Option(1) });
+    });
+    w.task("all", |_, d| {
+        let again = |_: u32| d.op(Name::new("again"), &Args { pages: Some(pages(2, 1)), value: 1 });
+        assert_eq!(again(1), Err(Errno::ENOMEM));
+        assert_eq!(again(2), Ok(()));
+        ops(d, [("wait_suspended", 0, 1)]);
+    });
+    assert_eq!(w.run(&mut FirstScheduler), RunEnd::Finished);
+    w.assert_silent();
+    assert_eq!(w.count(|e| matches!(e, EventKind::DeviceAccess { .. })), 1);
 }
 
 #[test]
