@@ -99,6 +99,12 @@ impl Fence {
         self.done.load(Ordering::Acquire)
     }
 
+    /// `dma_fence_is_signaled()` as a step of its own: for who acts on the answer without another that says what it looks at.
+    pub fn test_signalled(&self) -> bool {
+        current(|k| k.visible_read(self.queue.obj()));
+        self.is_signalled()
+    }
+
     /// The current task will signal it: a deadlock report names it as who is waited for.
     pub fn owe(&self) {
         self.queue.owe();

@@ -60,6 +60,13 @@ impl Resv {
         current(|k| k.lockdep_assert(Assertion::Held(self.lock.obj().0)));
     }
 
+    /// `dma_resv_test_signaled()`: whether the device is done with the buffer. The caller has reserved it, so that it stays so.
+    pub fn is_idle(&self) -> bool {
+        current(|k| k.visible_read(self.list));
+        let fences = self.fences.lock().clone();
+        fences.iter().all(|fence| fence.test_signalled())
+    }
+
     /// `dma_resv_wait_timeout()` without a limit: waits for every fence that is there now. Needs no reservation; may sleep.
     #[track_caller]
     pub fn wait_all(&self) {

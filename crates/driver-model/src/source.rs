@@ -10,6 +10,7 @@ const SOURCES: &[(&str, &[&str])] = &[
     ("dmirror", &[include_str!("drivers/dmirror.rs")]),
     ("gntdev", &[include_str!("drivers/gntdev.rs")]),
     ("hfi1_cache", &[include_str!("drivers/hfi1_cache.rs")]),
+    ("i915_userptr", &[include_str!("drivers/i915_userptr/corrected.rs")]),
     (
         "interval_mirror",
         &[include_str!("drivers/interval_mirror/mod.rs"), include_str!("drivers/interval_mirror/callback.rs")],

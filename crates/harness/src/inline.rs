@@ -8,9 +8,9 @@ use crate::devices::DeviceLock;
 use crate::task::alloc;
 use driver_model::{Args, Device, Driver, DriverLock, OpInfo, Via};
 use ksync::{Kernel, current};
-use mm::Mm;
 use mm::device::{self, HmmError};
-use mm_types::{Errno, MmId, Name, PageRange, Pfn, Vpn};
+use mm::{Mm, Scan, ShrinkControl, Shrinker, ShrinkerHandle};
+use mm_types::{Errno, Gfp, MmId, Name, PageRange, Pfn, Vpn};
 use mmu_notifier::{Hooks, IntervalNotifier, IntervalSub, ListSub, Notifier, Subscriptions, WouldBlock};
 use parking_lot::Mutex;
 use scenario::ast::{Callback, InlineKind, RangeExpr};
@@ -27,6 +27,7 @@ pub(crate) struct InlineDriver {
     mm: Arc<Mm>,
     pages: PageRange,
     sub: Mutex<Option<Sub>>,
+    shrinker: Mutex<Option<ShrinkerHandle>>,
 }
 
 enum Sub {
@@ -40,6 +41,8 @@ struct Callbacks {
     device: Arc<Device>,
     locks: Vec<DeviceLock>,
     mm: Weak<Mm>,
+    mm_id: MmId,
+    pages: PageRange,
     /// Pages pinned by `pin` and not given back yet.
     pinned: Mutex<BTreeMap<Vpn, Pfn>>,
 }
@@ -83,8 +86,10 @@ impl InlineDriver {
         locks: Vec<DeviceLock>,
     ) -> InlineDriver {
         let device = Device::new(k, dev, name, Arc::clone(mm.machine()));
-        let callbacks = Callbacks { spec, device, locks, mm: Arc::downgrade(mm), pinned: Mutex::default() };
-        InlineDriver { callbacks: Arc::new(callbacks), mm: mm.clone(), pages, sub: Mutex::new(None) }
+        let (of, mm_id) = (Arc::downgrade(mm), mm.id());
+        let callbacks = Callbacks { spec, device, locks, mm: of, mm_id, pages, pinned: Mutex::default() };
+        let (sub, shrinker) = (Mutex::new(None), Mutex::new(None));
+        InlineDriver { callbacks: Arc::new(callbacks), mm: mm.clone(), pages, sub, shrinker }
     }
 
     fn body(&self, op: &str) -> Option<&[Step<DriverStep>]> {
@@ -143,6 +148,16 @@ impl InlineDriver {
         })
     }
 
+    /// Those with `on shrink` have a shrinker while they are attached.
+    fn register_shrinker(&self) -> Result<(), Errno> {
+        if self.callbacks.handler(Callback::Shrink).is_some() {
+            let handle = device::shrinker_alloc(self.mm.machine(), self.callbacks.clone())?;
+            device::shrinker_register(self.mm.machine(), &handle);
+            *self.shrinker.lock() = Some(handle);
+        }
+        Ok(())
+    }
+
     fn access(&self, args: &Args, write: bool) -> Result<(), Errno> {
         let (device, mm) = (&self.callbacks.device, self.mm.id());
         for vpn in args.need_pages()?.iter() {
@@ -178,11 +193,15 @@ impl Driver for InlineDriver {
             InlineKind::List => Sub::List(Subscriptions::register(&*self.mm, self.callbacks.clone())?),
         };
         *self.sub.lock() = Some(sub);
-        Ok(())
+        self.register_shrinker().inspect_err(|_| self.detach())
     }
 
     fn detach(&self) {
         let Some(sub) = self.sub.lock().take() else { return };
+        let shrinker = self.shrinker.lock().take();
+        if let Some(shrinker) = shrinker {
+            device::shrinker_free(self.mm.machine(), shrinker);
+        }
         self.callbacks.device.zap(self.mm.id(), self.pages);
         self.callbacks.unpin(self.pages);
         match sub {
@@ -440,7 +459,7 @@ impl Notifier for Callbacks {
                 Callback::Start => Hooks::RANGE_START,
                 Callback::End => Hooks::RANGE_END,
                 Callback::Release => Hooks::RELEASE,
-                Callback::Invalidate => Hooks::empty(),
+                Callback::Invalidate | Callback::Shrink => Hooks::empty(),
             }
         })
     }
@@ -457,5 +476,32 @@ impl Notifier for Callbacks {
 
     fn invalidate_range_end(&self, range: &NotifyRange) {
         self.handle(Callback::End, &mut Callbacks::list_cx(range));
+    }
+}
+
+impl Shrinker for Callbacks {
+    fn name(&self) -> Name {
+        self.device.name()
+    }
+
+    /// One object, which has everything: so that each time that reclaim means it, the handler is called once.
+    fn count_objects(&self, _: &ShrinkControl) -> u64 {
+        1
+    }
+
+    /// What the handler cannot be told otherwise: an allocation that must not call into file systems is one that must not block.
+    fn scan_objects(&self, control: &mut ShrinkControl) -> Scan {
+        let blockable = control.gfp.contains(Gfp::FS);
+        let all = Cx {
+            argument: self.pages,
+            mm: self.mm_id,
+            blockable,
+            interval: None,
+            via: None,
+            cur_seq: None,
+            seq: None,
+            found: Vec::new(),
+        };
+        if self.handle(Callback::Shrink, &mut { all }) { Scan::Freed(1) } else { Scan::Stop }
     }
 }

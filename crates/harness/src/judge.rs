@@ -122,6 +122,8 @@ pub(crate) struct Late {
 pub(crate) struct Counts {
     names: BTreeMap<SubId, Name>,
     callbacks: BTreeMap<(Name, Hook), u64>,
+    /// Calls of shrinkers, by name.
+    shrunk: BTreeMap<Name, u64>,
     /// Lock instances held, by task, innermost last.
     held: BTreeMap<TaskId, Vec<(ObjId, Name)>>,
     allocations_under: BTreeMap<Name, u64>,
@@ -191,6 +193,11 @@ impl Counts {
         } else if let Some(at) = pinners.iter().rposition(|p| *p == who).or_else(|| pinners.len().checked_sub(1)) {
             pinners.remove(at);
         }
+    }
+
+    /// Calls of the shrinker called `name`, but for those that only count.
+    pub(crate) fn shrunk(&self, name: Name) -> u64 {
+        self.shrunk.get(&name).copied().unwrap_or(0)
     }
 
     /// Calls of `hook` of the subscriber called `name`.
@@ -275,6 +282,7 @@ impl Observer for Counts {
                 }
             }
             EventKind::Alloc { .. } => self.allocated(task),
+            EventKind::ShrinkSlabEnd { shrinker, calls, .. } => *self.shrunk.entry(shrinker).or_default() += calls,
             EventKind::ReclaimStart { .. } => *self.reclaiming.entry(task).or_default() += 1,
             EventKind::ReclaimEnd { .. } => *self.reclaiming.entry(task).or_default() -= 1,
             _ => {}

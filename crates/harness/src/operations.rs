@@ -82,6 +82,10 @@ pub(crate) fn execute(live: &Live, op: MmOp, operands: &[OpOperand]) -> Result<(
             false => Err("oom_reap: a subscriber refused to the end".to_owned()),
         },
         (MmOp::ProcessMrelease, [Mm(mm)]) => live.mm(*mm)?.process_mrelease().map_err(failed),
+        (MmOp::DropSlab, []) => {
+            machine.drop_slab();
+            Ok(())
+        }
         (MmOp::MemoryFailure, [Mm(mm), Number(addr)]) => {
             live.mm(*mm)?.memory_failure(VirtAddr(*addr).vpn()).map_err(failed)
         }

@@ -4,8 +4,8 @@ use crate::judge::Counts;
 use lockdep::Edge;
 use mm_types::Name;
 use properties::Code;
-use scenario::ast::{Assertion, Comparison, Counted};
-use scenario::{Scenario, Spanned};
+use scenario::ast::{Assertion, Callback, Comparison, Counted};
+use scenario::{Scenario, Spanned, Word};
 use std::collections::BTreeSet;
 use trace::Hook;
 
@@ -88,6 +88,9 @@ fn failed(scenario: &Scenario, assertion: &Spanned<Assertion>, facts: &Facts<'_>
 
 fn count(counted: &Counted, facts: &Facts<'_>) -> u64 {
     match counted {
+        Counted::Callbacks { device, callback } if callback.node == Callback::Shrink.word() => {
+            facts.counts.shrunk(Name::new(&device.node))
+        }
         Counted::Callbacks { device, callback } => {
             hook(&callback.node).map_or(0, |h| facts.counts.callbacks(Name::new(&device.node), h))
         }

@@ -117,8 +117,12 @@ impl Machine {
         k.with_memalloc(|| {
             k.emit(EventKind::ReclaimStart { direct: true });
             let freed = match target {
-                Target::Choice => self.reclaim_chosen(k, gfp),
-                Target::Pressure => self.shrink_lru(k, gfp, SWAP_CLUSTER_MAX),
+                Target::Choice => {
+                    let freed = self.reclaim_chosen(k, gfp);
+                    self.shrink_slab(k, gfp, 0);
+                    freed
+                }
+                Target::Pressure => self.shrink_node(k, gfp, SWAP_CLUSTER_MAX),
             };
             k.emit(EventKind::ReclaimEnd { freed });
             freed
@@ -167,7 +171,7 @@ impl Candidates<'_> {
 
 #[derive(Clone, Copy)]
 enum Target {
-    /// One page: the schedule wanted reclaim.
+    /// One page, and the shrinkers: the schedule wanted reclaim.
     Choice,
     /// A cluster: memory is short.
     Pressure,

@@ -37,6 +37,8 @@ bitflags! {
         const MPROTECT_CLEARS_PUD = 1 << 10;
         /// List subscribers are told what an entry will map that is replaced. Up to 6.9, `set_pte_at_notify()`.
         const CHANGE_PTE = 1 << 11;
+        /// Shrinkers are called under `shrinker_rwsem`. Up to 6.6.
+        const SHRINKER_RWSEM = 1 << 12;
     }
 }
 
@@ -62,7 +64,8 @@ impl Behaviour {
         .union(Behaviour::NO_NEWER_CALLS)
         .union(Behaviour::SECONDARY_AT_RANGE_END)
         .union(Behaviour::MPROTECT_CLEARS_PUD)
-        .union(Behaviour::CHANGE_PTE);
+        .union(Behaviour::CHANGE_PTE)
+        .union(Behaviour::SHRINKER_RWSEM);
     /// Linux 6.12: what callbacks were recorded on.
     pub const V6_12: Behaviour = Behaviour::empty();
     /// Linux 6.18: what system calls were recorded on.

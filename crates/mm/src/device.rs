@@ -12,6 +12,7 @@ use crate::machine::Machine;
 use crate::mm::{Mm, MmUsers};
 use crate::obj::{frame_obj, pmd_obj, pte_obj, pud_obj};
 use crate::page_table::{PMD_PAGES, Pmd};
+use crate::shrinker::{Shrinker, ShrinkerHandle};
 use ksync::{Kernel, StrayUnlock, current};
 use mm_types::{Errno, ObjId, PageRange, Pfn, VmFlags, Vpn};
 use mmu_notifier::IntervalSub;
@@ -94,6 +95,27 @@ pub fn put_user_page(machine: &Machine, pfn: Pfn) {
 /// `unpin_user_page()` of a page from [`pin_user_pages`].
 pub fn unpin_user_page(machine: &Machine, pfn: Pfn) {
     current(|k| machine.unpin(k, pfn, Hold::Pin));
+}
+
+/// `shrinker_alloc()`: see [`Machine::shrinker_alloc`].
+///
+/// # Errors
+/// `ENOMEM`.
+#[track_caller]
+pub fn shrinker_alloc(machine: &Machine, ops: Arc<dyn Shrinker>) -> Result<ShrinkerHandle, Errno> {
+    machine.shrinker_alloc(ops)
+}
+
+/// `shrinker_register()`: see [`Machine::shrinker_register`].
+#[track_caller]
+pub fn shrinker_register(machine: &Machine, shrinker: &ShrinkerHandle) {
+    machine.shrinker_register(shrinker);
+}
+
+/// `shrinker_free()`: see [`Machine::shrinker_free`].
+#[track_caller]
+pub fn shrinker_free(machine: &Machine, shrinker: ShrinkerHandle) {
+    machine.shrinker_free(shrinker);
 }
 
 /// One page as [`hmm_range_fault`] saw it.

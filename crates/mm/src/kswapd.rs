@@ -42,7 +42,7 @@ impl Machine {
         self.reclaim_section(k, |machine| {
             let mut freed = 0;
             while !machine.watermark_ok(k, machine.watermarks.high) {
-                match machine.shrink_lru(k, Gfp::KERNEL, SWAP_CLUSTER_MAX) {
+                match machine.shrink_node(k, Gfp::KERNEL, SWAP_CLUSTER_MAX) {
                     0 => break,
                     more => freed += more,
                 }

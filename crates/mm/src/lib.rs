@@ -20,6 +20,7 @@
 //! | `exec.rs` | execve | those of the exit of the old address space |
 //! | `fault.rs` | page faults | copy on write: CLEAR of one page; `mmap_lock` R |
 //! | `reclaim.rs`, `swap.rs`, `kswapd.rs` | reclaim, swap | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
+//! | `shrinker.rs` | what others give back | none of its own; `fs_reclaim`, and what the allocating task holds |
 //! | `compaction.rs`, `migrate.rs` | compaction | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
 //! | `clear_refs.rs` | soft-dirty tracking, page-map scan | SOFT_DIRTY of everything; PROTECTION_VMA; `mmap_lock` W, R |
 //! | `uffd.rs` | userfaultfd | PROTECTION_VMA; CLEAR of a page that moves; `mmap_lock` R, or VMA locks |
@@ -105,6 +106,7 @@ mod reclaim;
 mod reclaim_huge;
 mod remap;
 mod rmap;
+mod shrinker;
 mod snapshot;
 mod split_folio;
 mod swap;
@@ -133,4 +135,5 @@ pub use obj::{frame_obj, mmap_lock_obj, pte_obj, tlb_obj};
 pub use obstacle::{Obstacle, Pressure};
 pub use pagemap::{PageState, PageView};
 pub use quirks::Quirks;
+pub use shrinker::{Scan, ShrinkControl, Shrinker, ShrinkerHandle};
 pub use uffd::UffdMode;

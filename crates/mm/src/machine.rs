@@ -12,6 +12,7 @@ use crate::page_table::LeafEntries;
 use crate::per_task::PerTask;
 use crate::quirks::Quirks;
 use crate::rmap::AnonVma;
+use crate::shrinker::Shrinkers;
 use crate::swap::SwapDevice;
 use ksync::{ClassIdx, Kernel, LockClass, RawMutex, RawRwSem, RawSpinLock, RwSem, SpinLock};
 use mm_types::{MmId, PAGE_SIZE, Pfn, Pgoff};
@@ -134,6 +135,7 @@ pub struct Machine {
     pub(crate) anon_vmas: Mutex<PerTask<Option<AnonVma>>>,
     pub(crate) files: Mutex<FileTable>,
     pub(crate) kswapd: Mutex<Option<Arc<Kswapd>>>,
+    pub(crate) shrinkers: Mutex<Shrinkers>,
     pub(crate) leaf_pool: Mutex<Vec<Box<LeafEntries>>>,
     /// Of the provider of device memory.
     pub(crate) pagemap_ops: Mutex<Option<Weak<dyn DevPagemapOps>>>,
@@ -198,6 +200,7 @@ impl Machine {
             anon_vmas: Mutex::new(PerTask::new()),
             files: Mutex::default(),
             kswapd: Mutex::default(),
+            shrinkers: Mutex::default(),
             leaf_pool: Mutex::default(),
             pagemap_ops: Mutex::default(),
             mms: Mutex::default(),
@@ -228,6 +231,7 @@ impl Machine {
         self.anon_vmas.lock().clear();
         self.files.lock().clear();
         *self.kswapd.lock() = None;
+        *self.shrinkers.lock() = Shrinkers::default();
         self.mms.lock().clear();
         self.serve(k);
     }

@@ -131,6 +131,9 @@ pub(crate) enum MachineObj {
     KernfsActive = 13,
     SplitDebugMutex = 14,
     KsmThreadMutex = 15,
+    ShrinkerLock = 16,
+    /// Which shrinkers there are.
+    Shrinkers = 17,
 }
 
 pub(crate) const fn machine_obj(what: MachineObj) -> ObjId {

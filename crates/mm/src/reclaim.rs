@@ -15,6 +15,7 @@ use crate::names::NAMES;
 use crate::obj::{MachineObj, frame_obj, machine_obj};
 use crate::page_table::{Pmd, PteGuard};
 use crate::quirks::Quirks;
+use crate::shrinker::DEF_PRIORITY;
 use ksync::{FsReclaim, Kernel, Op, current};
 use mm_types::{Gfp, PageRange, Pfn, Pte, VmFlags, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
@@ -31,22 +32,51 @@ pub(crate) enum Unmap {
 }
 
 impl Machine {
-    /// Reclaims `nr_pages` pages, each chosen by the schedule among the reclaimable ones: what `kswapd` or another
-    /// task's reclaim would do. Gives how many were freed.
+    /// Reclaims `nr_pages` pages, each chosen by the schedule among the reclaimable ones, and calls all shrinkers: what `kswapd`
+    /// or another task's reclaim would do. Gives how many pages were freed.
     pub fn shrink(&self, nr_pages: u64) -> u64 {
         current(|k| {
             self.reclaim_section(k, |machine| {
-                let mut freed = 0;
-                // A huge page counts for all its pages.
-                for _ in 0..nr_pages {
-                    if freed >= nr_pages {
-                        break;
-                    }
-                    freed += machine.reclaim_chosen(k, Gfp::KERNEL);
+                let freed = machine.shrink_chosen(k, nr_pages);
+                if !machine.has_shrinkers() {
+                    return freed;
                 }
-                freed
+                machine.shrink_slab(k, Gfp::KERNEL, 0);
+                // What they gave back may be had now.
+                freed + machine.shrink_chosen(k, nr_pages.saturating_sub(freed))
             })
         })
+    }
+
+    fn shrink_chosen(&self, k: &Kernel, nr_pages: u64) -> u64 {
+        let mut freed = 0;
+        // A huge page counts for all its pages.
+        for _ in 0..nr_pages {
+            if freed >= nr_pages {
+                break;
+            }
+            freed += self.reclaim_chosen(k, Gfp::KERNEL);
+        }
+        freed
+    }
+
+    /// `do_try_to_free_pages()`, or a round of `balance_pgdat()`: frees up to `nr_pages` pages; calls the shrinkers, which are asked
+    /// for more each time that it is not enough. Gives how many pages were freed.
+    #[track_caller]
+    pub(crate) fn shrink_node(&self, k: &Kernel, gfp: Gfp, nr_pages: u64) -> u64 {
+        let mut freed = 0;
+        for priority in (0..=DEF_PRIORITY).rev() {
+            freed += self.shrink_lru(k, gfp, nr_pages - freed);
+            // Each round takes all the pages it may: another has a chance only after shrinkers let go of some.
+            if !self.has_shrinkers() {
+                break;
+            }
+            self.shrink_slab(k, gfp, priority);
+            if freed >= nr_pages {
+                break;
+            }
+        }
+        freed
     }
 
     /// Runs `f` as reclaim that nobody's allocation asked for.

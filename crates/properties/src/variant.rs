@@ -41,6 +41,7 @@ variants! {
     DeviceCreated, SpteSet, SpteClear, DeviceAccess,
     ListReleased, SubscribeDeferred, LazyFreed, PudSet,
     AtomicEnter, AtomicExit,
+    ShrinkSlabStart, ShrinkSlabEnd,
 }
 
 /// A set of kinds.

@@ -62,7 +62,7 @@ impl MmOp {
             MmOp::SplitHugePages | MmOp::Khugepaged => (2, &[Mm, Range]),
             MmOp::Damon => (4, &[Mm, Number, Word(&["vaddr", "paddr"]), Word(&["mkold", "check"])]),
             MmOp::KsmScan => (0, &[Word(&["zero"])]),
-            MmOp::KsmUnmerge => (0, &[]),
+            MmOp::KsmUnmerge | MmOp::DropSlab => (0, &[]),
             MmOp::Fork => (2, &[Mm, Mm]),
             MmOp::Exec | MmOp::OomReap | MmOp::ProcessMrelease => (1, &[Mm]),
             MmOp::GupWrite => (2, &[Mm, Number, Word(&["force"])]),
@@ -320,6 +320,8 @@ words! {
         OomReap = "oom_reap",
         /// `process_mrelease()`.
         ProcessMrelease = "process_mrelease",
+        /// A write of 2 to `drop_caches`: every shrinker is called, as often as that is worth it.
+        DropSlab = "drop_slab",
         /// `madvise(MADV_HWPOISON)` of one page: memory failure.
         MemoryFailure = "memory_failure",
         /// `madvise(MADV_SOFT_OFFLINE)` of one page.

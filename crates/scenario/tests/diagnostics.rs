@@ -425,7 +425,7 @@ fn inline_drivers() {
         interval,
         "on start(range) { } on invalidate { } on invalidate(range) { } op b(pages) { }",
         &[
-            "4 start: `interval` drivers have no `start` [only `invalidate` is possible here]",
+            "4 start: `interval` drivers have no `start` [one of `invalidate`, `shrink`]",
             "24 invalidate: `invalidate` has a range [write `on invalidate(range)`]",
             "42 invalidate: `on invalidate` appears twice",
             "69 pages: expected `range`, found `pages` [the one parameter there can be is called `range`]",
@@ -499,7 +499,7 @@ fn pins_and_assertions() {
             "assert { callbacks d.begin == 1  callbacks e.start == 1  acquired x = 3\n blockd_tasks == 0  edge a b  allocations l == 1  no edges }",
         ),
         &[
-            "2:22 begin: device `d` has no callback `begin` [one of `end`, `release`, `start`]",
+            "2:22 begin: device `d` has no callback `begin` [one of `end`, `release`, `shrink`, `start`]",
             "2:44 e: there is no device `e` [only `d` is possible here]",
             "2:69 =: `=` means nothing here [a comparison is `==`, `>=` or `<=`]",
             "3:2 blockd_tasks: expected an assertion, found `blockd_tasks` [did you mean `blocked_tasks`?]",

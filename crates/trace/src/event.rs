@@ -479,4 +479,22 @@ pub enum EventKind {
         /// What made it one.
         atomic: Atomic,
     },
+    /// Reclaim: a shrinker is asked to free some of what it has (`mm_shrink_slab_start`).
+    ShrinkSlabStart {
+        /// Its name.
+        shrinker: Name,
+        /// Objects that it says it could free.
+        objects: u64,
+        /// How many it is to look at, now or in a later call.
+        to_scan: u64,
+    },
+    /// Reclaim: it has done so (`mm_shrink_slab_end`).
+    ShrinkSlabEnd {
+        /// Its name.
+        shrinker: Name,
+        /// How often it was called.
+        calls: u64,
+        /// Objects freed.
+        freed: u64,
+    },
 }

@@ -43,6 +43,10 @@ impl fmt::Display for EventKind {
             }
             Self::ReclaimStart { direct } => write!(f, "reclaim{}", if *direct { " direct" } else { "" }),
             Self::ReclaimEnd { freed } => write!(f, "reclaimed {freed}"),
+            Self::ShrinkSlabStart { shrinker, objects, to_scan } => {
+                write!(f, "shrink {shrinker} {to_scan} of {objects}")
+            }
+            Self::ShrinkSlabEnd { shrinker, calls, freed } => write!(f, "shrunk {shrinker} by {freed} in {calls}"),
             Self::MmCreated { mm, name } => write!(f, "mm {mm} {name}"),
             Self::MmExit { mm } => write!(f, "exit_mmap {mm}"),
             Self::ListReleased { mm } => write!(f, "list_released {mm}"),

@@ -1,5 +1,5 @@
-# Allocations are made under reservations, so reclaim comes after them. The driver's shrinker, which runs in reclaim,
-# opens an acquire context and waits for a reservation.
+# Allocations are made under reservations, so reclaim comes after them. The driver's shrinker, which reclaim calls, opens an
+# acquire context and waits for a reservation.
 #: kind fs-reclaim
 #: year 2026
 #: of drm/msm
@@ -16,7 +16,8 @@ mm A {
     touch 0x10000..0x14000
 }
 
-device gpu0 : amdgpu_userptr(A, 0x10000..0x20000) { mutant "shrinker-opens-acquire" } #-
-#+ device gpu0 : amdgpu_userptr(A, 0x10000..0x20000)
+device gpu0 : amdgpu_userptr(A, 0x10000..0x20000) { shrinker on  mutant "shrinker-opens-acquire" } #-
+#+ device gpu0 : amdgpu_userptr(A, 0x10000..0x20000) { shrinker on }
 
-task kswapd { gpu0.shrink }
+task ioctl { gpu0.submit 0x10000..0x12000 1  gpu0.validate }
+task kswapd { reclaim 1 pages }

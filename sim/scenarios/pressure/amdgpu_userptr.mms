@@ -13,7 +13,7 @@ mm A {
 }
 mm H { vma 0x10000..0x90000 rw anon }
 
-device gpu0 : amdgpu_userptr(A, 0x10000..0x20000)
+device gpu0 : amdgpu_userptr(A, 0x10000..0x20000) { shrinker on }
 device gpu1 : amdgpu_userptr(A, 0x14000..0x18000)
 device priv : device_memory(A, 0x18000..0x1c000)
 
@@ -32,7 +32,7 @@ task process { fork A B  write A 0x15000  madvise A 0x16000..0x18000 MADV_FREE  
 task dirty { clear_refs A 4  write A 0x11000 }
 task hog { touch H 0x10000..0x60000 }
 task move { priv.migrate_to_dev 0x18000..0x1a000  write A 0x19000  priv.exclusive 0x1a000..0x1c000  write A 0x1b000 }
-task shrink { gpu0.shrink }
+task validate { gpu0.validate }
 task turn { sleep 50  gpu0.submit 0x12000..0x14000 3  gpu0.wait  munmap A 0x12000..0x14000  mmap A 0x12000..0x14000 rw anon  touch A 0x12000..0x14000  gpu0.submit_read 0x12000..0x14000  gpu0.wait }
 task late { sleep 100  gpu0.submit_read 0x12000..0x14000  gpu0.wait }
 task last { sleep 100  compact A 0x12000..0x14000  compact A 0x12000..0x14000 }

@@ -13,7 +13,7 @@ mm A {
 }
 mm H { vma 0x10000..0x90000 rw anon }
 
-device gpu0 : i915_userptr(A, 0x10000..0x20000)
+device gpu0 : i915_userptr(A, 0x10000..0x20000) { shrinker on }
 device gpu1 : i915_userptr(A, 0x14000..0x18000)
 device priv : device_memory(A, 0x18000..0x1c000)
 

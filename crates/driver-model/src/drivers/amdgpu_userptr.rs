@@ -28,12 +28,16 @@
 //! push; add the callback                                                 take the jobs that are done
 //! ```
 //!
+//! With the option `shrinker on` reclaim may have the buffer's pages taken from the device while nobody uses them: the buffer is
+//! reserved by trylock, since allocations are made under reservations. As msm does (msm_gem_shrinker_scan(),
+//! drivers/gpu/drm/msm/msm_gem_shrinker.c); TTM, which amdgpu uses, leaves user memory alone.
+//!
 //! Source: drm_sched_job_done_cb(), drm_sched_get_finished_job(), drivers/gpu/drm/scheduler/sched_main.c;
 //! amdgpu_hmm_invalidate_gfx(), amdgpu_hmm_range_get_pages(), drivers/gpu/drm/amd/amdgpu/amdgpu_hmm.c;
 //! amdgpu_cs_submit(), amdgpu_cs.c; 6.12.
 
-use super::RETRIES_OPTION;
-use super::parts::{Base, Watched, mutants};
+use super::parts::{Base, OwnShrinker, Watched, mutants};
+use super::{RETRIES_OPTION, SHRINKER_OPTION};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::fence::Fence;
@@ -44,8 +48,8 @@ use crate::via::Via;
 use crate::work::{Work, WorkQueue};
 use ksync::{FsReclaim, Kernel, Mutex, SpinLock, current};
 use mm::device::HmmPage;
-use mm::{Mm, device};
-use mm_types::{Errno, Gfp, Name, PageRange};
+use mm::{Mm, Scan, ShrinkControl, Shrinker, device};
+use mm_types::{Errno, Gfp, MmId, Name, PageRange};
 use mmu_notifier::{IntervalNotifier, IntervalSub, Subscriptions};
 use std::sync::Arc;
 use trace::{AccessModel, NotifyRange};
@@ -71,7 +75,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     name: "amdgpu_userptr",
     doc: "a userptr buffer: commands with fences, which an invalidation waits for",
     mutants: Mutant::ALL,
-    options: &[RETRIES_OPTION, COMPLETION_OPTION],
+    options: &[RETRIES_OPTION, COMPLETION_OPTION, SHRINKER_OPTION],
     ops: OPS,
     whole_mm: false,
     make,
@@ -88,7 +92,11 @@ const OPS: &[OpInfo] = &[
     OpInfo { name: "submit", args: "[RANGE] [VALUE]", doc: "submits a command that writes to each page" },
     OpInfo { name: "submit_read", args: "[RANGE]", doc: "submits a command that reads each page" },
     OpInfo { name: "cpu_fault", args: "", doc: "a CPU faults on the buffer: the reservation is taken under mmap_lock" },
-    OpInfo { name: "shrink", args: "", doc: "reclaim calls the driver's shrinker" },
+    OpInfo {
+        name: "validate",
+        args: "",
+        doc: "makes the buffer ready: what that takes is allocated under its reservation",
+    },
     OpInfo { name: "wait", args: "", doc: "waits until every command submitted so far is done" },
 ];
 
@@ -100,7 +108,8 @@ fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn 
     let base = Base::new(k, mm, pages, config);
     let mutant = Mutant::of(config);
     let (name, resv) = (config.name, Resv::new(k));
-    let bo = Arc::new(Bo { name, mutant, notifier_lock: k.mutex(NOTIFIER_LOCK, ()), resv });
+    let device = Arc::clone(&base.device);
+    let bo = Arc::new(Bo { name, mutant, notifier_lock: k.mutex(NOTIFIER_LOCK, ()), resv, device, mm: mm.id(), pages });
     bo.prime(mm);
     let in_signalling: JobHook = match mutant {
         Some(Mutant::AllocInSignalling) => Box::new(|| {
@@ -117,7 +126,8 @@ fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn 
     let completion = if irq { Completion::Irq { fence_lock: FENCE_LOCK } } else { Completion::Task };
     let ring = Ring::start(k, Arc::clone(&base.device), completion, in_signalling);
     let jobs = irq.then(|| Jobs::new(k, config.name, mutant));
-    Arc::new(Userptr { base, bo, ring, jobs, sub: Watched::default() })
+    let shrinks = config.says(SHRINKER_OPTION.name, "on") || config.is_mutant("shrinker-opens-acquire");
+    Arc::new(Userptr { base, bo, ring, jobs, sub: Watched::default(), shrinks, shrinker: OwnShrinker::default() })
 }
 
 /// `struct drm_gpu_scheduler`, as far as interrupts meet it: the jobs that were pushed and not freed.
@@ -174,6 +184,9 @@ struct Bo {
     mutant: Option<Mutant>,
     notifier_lock: Mutex<()>,
     resv: Resv,
+    device: Arc<Device>,
+    mm: MmId,
+    pages: PageRange,
 }
 
 impl IntervalNotifier for Bo {
@@ -216,6 +229,26 @@ impl Bo {
     }
 }
 
+impl Shrinker for Bo {
+    fn name(&self) -> Name {
+        self.name
+    }
+
+    fn count_objects(&self, _: &ShrinkControl) -> u64 {
+        self.pages.nr_pages()
+    }
+
+    /// A buffer that somebody has reserved, or that commands use, is passed over.
+    fn scan_objects(&self, _: &mut ShrinkControl) -> Scan {
+        let reserved =
+            if self.has(Mutant::ShrinkerOpensAcquire) { Some(self.resv.lock()) } else { self.resv.try_lock() };
+        match reserved {
+            Some(_reserved) if self.resv.is_idle() => Scan::Freed(self.device.zap(self.mm, self.pages)),
+            _ => Scan::Stop,
+        }
+    }
+}
+
 /// The driver of one buffer.
 struct Userptr {
     base: Base,
@@ -224,6 +257,8 @@ struct Userptr {
     /// With `completion=interrupt`.
     jobs: Option<Jobs>,
     sub: Watched,
+    shrinks: bool,
+    shrinker: OwnShrinker,
 }
 
 impl Userptr {
@@ -266,12 +301,10 @@ impl Userptr {
         device::with_mmap_read(&self.base.mm, || drop(self.bo.resv.lock()));
     }
 
-    /// The shrinker, as `kswapd` calls it: a buffer that somebody has reserved is passed over.
-    fn shrink(&self) {
-        let _reclaim = FsReclaim::acquire(Gfp::KERNEL);
-        let reserved =
-            if self.bo.has(Mutant::ShrinkerOpensAcquire) { Some(self.bo.resv.lock()) } else { self.bo.resv.try_lock() };
-        drop(reserved);
+    /// `amdgpu_cs_bo_validate()`: all that matters of it here.
+    fn validate(&self) -> Result<(), Errno> {
+        let _reserved = self.bo.resv.lock();
+        current(|k| k.kmalloc(Gfp::KERNEL, 1))
     }
 
     /// The pages with the sequence they were looked up under: one for all chunks.
@@ -304,11 +337,17 @@ impl Driver for Userptr {
     }
 
     fn attach(&self) -> Result<(), Errno> {
-        self.sub.insert(&self.base.mm, self.base.pages, self.bo.clone())
+        self.sub.insert(&self.base.mm, self.base.pages, self.bo.clone())?;
+        let registered = match self.shrinks {
+            true => self.shrinker.register(self.base.mm.machine(), self.bo.clone()),
+            false => Ok(()),
+        };
+        registered.inspect_err(|_| self.detach())
     }
 
     fn detach(&self) {
         let Some(sub) = self.sub.take() else { return };
+        self.shrinker.free(self.base.mm.machine());
         self.bo.resv.wait_all();
         self.jobs.iter().for_each(Jobs::fini);
         self.base.device.zap(self.base.mm.id(), self.base.pages);
@@ -328,10 +367,7 @@ impl Driver for Userptr {
                 self.cpu_fault();
                 Ok(())
             }
-            "shrink" => {
-                self.shrink();
-                Ok(())
-            }
+            "validate" => self.validate(),
             "wait" => {
                 self.bo.resv.wait_all();
                 Ok(())

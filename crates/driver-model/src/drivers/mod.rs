@@ -60,6 +60,13 @@ const RETRIES_OPTION: OptionInfo = OptionInfo {
     words: &[],
 };
 
+const SHRINKER_OPTION: OptionInfo = OptionInfo {
+    name: "shrinker",
+    doc: "whether reclaim can ask the driver for what it keeps",
+    default: "off",
+    words: &["off", "on"],
+};
+
 /// The device reads or writes each page in turn, without a fault handler.
 fn access(device: &Device, mm: MmId, args: &Args, write: bool) -> Result<(), Errno> {
     for vpn in args.need_pages()?.iter() {

@@ -8,7 +8,7 @@ use crate::kind::Config;
 use crate::via::Via;
 use ksync::Kernel;
 use mm::device::{self, HmmError, HmmPage};
-use mm::{Mm, MmUsers};
+use mm::{Machine, Mm, MmUsers, Shrinker, ShrinkerHandle};
 use mm_types::{Errno, PageRange, Vpn};
 use mmu_notifier::{IntervalNotifier, IntervalSub, ListSub, Notifier, Subscriptions};
 use parking_lot::Mutex;
@@ -187,5 +187,30 @@ impl Watched {
     /// It, or `ENODEV`.
     pub(super) fn sub(&self) -> Result<Arc<IntervalSub>, Errno> {
         self.0.lock().clone().ok_or(Errno::ENODEV)
+    }
+}
+
+/// The shrinker of a driver that may have one, while it is attached.
+#[derive(Default)]
+pub(super) struct OwnShrinker(Mutex<Option<ShrinkerHandle>>);
+
+impl OwnShrinker {
+    /// Reclaim calls `ops` from here on.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub(super) fn register(&self, machine: &Machine, ops: Arc<dyn Shrinker>) -> Result<(), Errno> {
+        let handle = device::shrinker_alloc(machine, ops)?;
+        device::shrinker_register(machine, &handle);
+        *self.0.lock() = Some(handle);
+        Ok(())
+    }
+
+    /// Reclaim calls it no more. The caller holds nothing that its callbacks wait for.
+    pub(super) fn free(&self, machine: &Machine) {
+        let handle = self.0.lock().take();
+        if let Some(handle) = handle {
+            device::shrinker_free(machine, handle);
+        }
     }
 }

@@ -318,7 +318,9 @@ const MUTANTS: &[Row] = &[
     row("amdgpu_userptr", "mmap-lock-in-signalling", Code::LdCircular, OneRun, submit_race).also(&[Code::ProgDeadlock]),
     row("amdgpu_userptr", "iterates-unreserved", Code::LdMisuse, OneRun, submit_race),
     row("amdgpu_userptr", "shrinker-opens-acquire", Code::LdCircular, OneRun, |w| {
-        w.task("kswapd", |_, d| ops(d, [("shrink", 0, 1)]));
+        w.task("kswapd", |mm, _| {
+            mm.machine().shrink(1);
+        });
     }),
     row("amdgpu_userptr", "alloc-under-notifier-lock", Code::LdCircular, OneRun, submit_race),
     row("amdgpu_userptr", "done-locks-job-list", Code::LdIrq, OneRun, submit_race).with("completion", "interrupt"),

@@ -225,3 +225,78 @@ fn a_world_that_ended_in_a_deadlock_leaves_nothing_behind() {
     }
     assert!(deadlocks > 0);
 }
+
+fn with_shrinker(mutant: Option<&str>) -> World {
+    let mut config = Config::new(DevId(0), Name::new("gpu0")).option("shrinker", "on");
+    config.mutant = mutant.map(str::to_owned);
+    World::with("i915_userptr", &config, Setting { reclaim_by_choice: true, ..Setting::default() })
+}
+
+/// An object gets its pages, and memory is wanted: first from another task, then by an allocation of no driver's.
+fn get_and_shrink(w: &World) {
+    w.task("ioctl", |_, d| {
+        // Pages may be gone, and the driver with them.
+        let _may_fail = d.op(Name::new("get_pages"), &Args::NONE);
+    });
+    w.task("kswapd", |mm, _| {
+        mm.machine().shrink(2);
+    });
+}
+
+#[test]
+fn the_shrinker_gives_pages_back_that_reclaim_could_not_have() {
+    for (option, freed) in [("off", 0), ("on", 2)] {
+        let config = Config::new(DevId(0), Name::new("gpu0")).option("shrinker", option);
+        let w = World::with("i915_userptr", &config, Setting::default());
+        get_and_shrink(&w);
+        assert_eq!(w.run(&mut FirstScheduler), RunEnd::Finished);
+        w.assert_silent();
+        let reclaimed = |e: &EventKind| matches!(e, EventKind::ReclaimEnd { freed: n } if *n == freed);
+        assert_eq!(w.count(reclaimed), 1, "shrinker {option}: all pages are pinned until the shrinker lets go");
+        assert_eq!(w.sptes().is_empty(), option == "on");
+        assert_eq!(w.machine.frame_counts().pinned == 0, option == "on");
+    }
+}
+
+#[test]
+fn a_shrinker_that_waits_for_the_object_is_found_in_one_run_and_deadlocks_in_another() {
+    let w = with_shrinker(Some("shrinker-waits-for-object"));
+    get_and_shrink(&w);
+    assert_eq!(w.run(&mut FirstScheduler), RunEnd::Finished);
+    let texts: Vec<String> = w.k.lock_reports().iter().map(|r| r.report.to_text("test")).collect();
+    assert_eq!(texts.len(), 1, "{}", texts.join("\n"));
+    for line in ["circular locking dependency", "&obj->mm.lock", "fs_reclaim"] {
+        assert!(texts[0].contains(line), "{line} in {}", texts[0]);
+    }
+    let stuck = (0..200).any(|run| {
+        let w = with_shrinker(Some("shrinker-waits-for-object"));
+        get_and_shrink(&w);
+        matches!(w.run(&mut RandomScheduler::new(3, run)), RunEnd::Deadlock { .. })
+    });
+    assert!(stuck, "the allocation under the mutex enters reclaim in one of them");
+}
+
+#[test]
+fn the_shrinker_is_silent_under_every_schedule_and_is_gone_after_detach() {
+    let mut shrunk = 0;
+    for run in 0..200 {
+        let w = with_shrinker(None);
+        w.setup(|w| w.op("get_pages", Args::NONE).expect("pages"));
+        get_and_shrink(&w);
+        w.task("unmap", |mm, _| munmap(mm, pages(2, 2)));
+        w.task("leave", move |_, d| {
+            for _ in 0..run % 40 {
+                let _may_fault = d.op(Name::new("read"), &Args::range(pages(6, 1)));
+            }
+            d.detach();
+        });
+        assert_eq!(w.run(&mut RandomScheduler::new(5, run)), RunEnd::Finished, "run {run}");
+        w.assert_silent_for(&format!("run {run}"));
+        shrunk += w.count(|e| matches!(e, EventKind::ShrinkSlabEnd { freed, .. } if *freed > 0));
+        let before = w.count(|e| matches!(e, EventKind::ShrinkSlabStart { .. }));
+        w.setup(|w| w.machine.shrink(1));
+        assert_eq!(w.count(|e| matches!(e, EventKind::ShrinkSlabStart { .. })), before, "run {run}");
+        assert_eq!(w.machine.frame_counts().pinned, 0, "run {run}");
+    }
+    assert!(shrunk > 10, "{shrunk}");
+}

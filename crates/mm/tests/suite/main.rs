@@ -13,4 +13,5 @@ mod recorded;
 mod recorded_migration;
 mod recorded_moves;
 mod sharing;
+mod shrinkers;
 mod tlb;

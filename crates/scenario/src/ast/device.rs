@@ -99,6 +99,8 @@ words! {
         End = "end",
         /// `on release` of a list driver.
         Release = "release",
+        /// `on shrink(range)`: the driver has a shrinker, and reclaim asks it for what it has.
+        Shrink = "shrink",
     }
 }
 
@@ -107,8 +109,8 @@ impl InlineKind {
     #[must_use]
     pub const fn callbacks(self) -> &'static [Callback] {
         match self {
-            InlineKind::Interval => &[Callback::Invalidate],
-            InlineKind::List => &[Callback::Start, Callback::End, Callback::Release],
+            InlineKind::Interval => &[Callback::Invalidate, Callback::Shrink],
+            InlineKind::List => &[Callback::Start, Callback::End, Callback::Release, Callback::Shrink],
         }
     }
 }
@@ -123,7 +125,7 @@ impl Callback {
     /// Whether it may be told not to block, and may refuse then.
     #[must_use]
     pub const fn may_refuse(self) -> bool {
-        matches!(self, Callback::Invalidate | Callback::Start)
+        matches!(self, Callback::Invalidate | Callback::Start | Callback::Shrink)
     }
 }
 

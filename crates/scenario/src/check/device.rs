@@ -273,7 +273,7 @@ impl<'a> Checker<'a> {
     fn blockable_known(&mut self, word: &str, span: Span, place: Place<'_>) {
         if !place.may_refuse {
             let message = format!("`{word}` has no meaning in `{}`", place.name);
-            let help = "only `on invalidate` and `on start` can be told not to block".to_owned();
+            let help = "only `on invalidate`, `on start` and `on shrink` can be told not to block".to_owned();
             self.report(Diagnostic::new(head(span, word), message).help(help));
         }
     }

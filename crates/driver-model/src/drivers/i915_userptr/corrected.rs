@@ -16,15 +16,19 @@
 //! round. "Stop the use" stands for the kernel's wait for the batches in flight; the pages stay pinned until the next
 //! operation of the object, which is harmless.
 //!
+//! With the option `shrinker on` reclaim may take an object's pages: the device stops, and they are unpinned. The object's mutex
+//! is taken by trylock, since it is held around allocations; the mutant `shrinker-waits-for-object` waits for it.
+//!
 //! Source for the behaviour: i915_gem_object_userptr_submit_init(), i915_gem_userptr_get_pages(),
-//! drivers/gpu/drm/i915/gem/i915_gem_userptr.c, 6.12; the notifier lock as in 6.1.
+//! drivers/gpu/drm/i915/gem/i915_gem_userptr.c, 6.12; the notifier lock as in 6.1; i915_gem_shrinker_scan(), i915_gem_shrinker.c.
 
 use crate::device::Device;
 use crate::driver::DriverLock;
+use crate::drivers::parts::OwnShrinker;
 use crate::drivers::{clamp, whole};
 use crate::via::Via;
-use ksync::{ClassIdx, Kernel, LockClass, Mutex, RawMutex, SpinLock, current};
-use mm::{Mm, device};
+use ksync::{ClassIdx, Kernel, LockClass, Mutex, MutexGuard, RawMutex, SpinLock, current};
+use mm::{Mm, Scan, ShrinkControl, Shrinker, device};
 use mm_types::{Errno, Gfp, Name, PageRange, Pfn};
 use mmu_notifier::{IntervalNotifier, IntervalSub, Subscriptions};
 use std::collections::BTreeMap;
@@ -39,10 +43,33 @@ pub(super) const LOCKS: &[DriverLock] =
 
 /// The driver.
 pub(super) struct Corrected {
+    gem: Arc<Gem>,
+    object_class: ClassIdx,
+    settings: Settings,
+    shrinker: OwnShrinker,
+}
+
+/// What it is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Settings {
+    pub(super) retries: u64,
+    /// Whether it has a shrinker.
+    pub(super) shrinks: bool,
+    pub(super) mutant: Option<Mutant>,
+}
+
+/// How it is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mutant {
+    /// Its shrinker waits for the mutex of an object.
+    ShrinkerWaitsForObject,
+}
+
+/// The objects: what the shrinker needs.
+struct Gem {
     mm: Arc<Mm>,
     gpu: Arc<Gpu>,
-    object_class: ClassIdx,
-    retries: u64,
+    mutant: Option<Mutant>,
     /// A storage lock; `None` when not attached.
     objects: parking_lot::Mutex<Option<BTreeMap<PageRange, Arc<Object>>>>,
 }
@@ -89,71 +116,73 @@ impl IntervalNotifier for Gpu {
 }
 
 impl Corrected {
-    pub(super) fn new(k: &Kernel, mm: Arc<Mm>, device: Arc<Device>, retries: u64) -> Corrected {
-        let gpu = Gpu { device, notifier_lock: k.spinlock(NOTIFIER_CLASS, ()) };
+    pub(super) fn new(k: &Kernel, mm: Arc<Mm>, device: Arc<Device>, settings: Settings) -> Corrected {
+        let gpu = Arc::new(Gpu { device, notifier_lock: k.spinlock(NOTIFIER_CLASS, ()) });
+        let gem = Gem { mm, gpu, mutant: settings.mutant, objects: parking_lot::Mutex::new(None) };
         Corrected {
-            mm,
-            gpu: Arc::new(gpu),
+            gem: Arc::new(gem),
             object_class: k.class(LockClass::new(OBJECT_CLASS, LockKind::Mutex)),
-            retries,
-            objects: parking_lot::Mutex::new(None),
+            settings,
+            shrinker: OwnShrinker::default(),
         }
     }
 
     pub(super) fn attach(&self, pages: PageRange) -> Result<(), Errno> {
-        *self.objects.lock() = Some(BTreeMap::new());
+        *self.gem.objects.lock() = Some(BTreeMap::new());
         let made = self.object(pages).map(|_| ());
         if made.is_err() {
-            *self.objects.lock() = None;
+            *self.gem.objects.lock() = None;
+            return made;
         }
-        made
+        let registered = match self.settings.shrinks {
+            true => self.shrinker.register(self.gem.mm.machine(), self.gem.clone()),
+            false => Ok(()),
+        };
+        registered.inspect_err(|_| self.detach())
     }
 
     pub(super) fn detach(&self) {
-        let objects = self.objects.lock().take();
+        self.shrinker.free(self.gem.mm.machine());
+        let objects = self.gem.objects.lock().take();
         for object in objects.unwrap_or_default().into_values() {
             let pvec = {
                 let mut pinned = object.lock.lock();
-                let pvec = self.unbind(&object, &mut pinned);
+                let pvec = self.gem.unbind(&object, &mut pinned);
                 pinned.gone = true;
                 pvec
             };
-            self.unpin(&pvec);
-            Subscriptions::interval_remove(&*self.mm, &object.sub);
+            self.gem.unpin(&pvec);
+            Subscriptions::interval_remove(&*self.gem.mm, &object.sub);
         }
     }
 
     /// The object of exactly these pages, made if there is none.
     fn object(&self, pages: PageRange) -> Result<Arc<Object>, Errno> {
-        if let Some(object) = self.find(pages)? {
+        if let Some(object) = self.gem.find(pages)? {
             return Ok(object);
         }
-        let sub = Subscriptions::interval_insert(&*self.mm, pages, self.gpu.clone())?;
+        let sub = Subscriptions::interval_insert(&*self.gem.mm, pages, self.gem.gpu.clone())?;
         let raw = RawMutex::new(self.object_class, current(Kernel::new_obj));
         let made = Arc::new(Object { pages, sub, lock: Mutex::from_raw(raw, Pinned::default()) });
         // Subscribing may have slept, so another task may have made it or the driver gone.
-        let kept = match &mut *self.objects.lock() {
+        let kept = match &mut *self.gem.objects.lock() {
             Some(objects) => Some(Arc::clone(objects.entry(pages).or_insert_with(|| Arc::clone(&made)))),
             None => None,
         };
         match kept {
             Some(kept) if Arc::ptr_eq(&kept, &made) => Ok(kept),
             other => {
-                Subscriptions::interval_remove(&*self.mm, &made.sub);
+                Subscriptions::interval_remove(&*self.gem.mm, &made.sub);
                 other.ok_or(Errno::ENODEV)
             }
         }
     }
 
-    fn find(&self, pages: PageRange) -> Result<Option<Arc<Object>>, Errno> {
-        self.objects.lock().as_ref().ok_or(Errno::ENODEV).map(|objects| objects.get(&pages).cloned())
-    }
-
     pub(super) fn get_pages(&self, pages: PageRange) -> Result<(), Errno> {
         // First: whoever subscribes must know that the address space has users.
-        let _users = device::mmget_not_zero(&self.mm).ok_or(Errno::EFAULT)?;
+        let _users = device::mmget_not_zero(&self.gem.mm).ok_or(Errno::EFAULT)?;
         let object = self.object(pages)?;
-        for _ in 0..self.retries {
+        for _ in 0..self.settings.retries {
             if self.try_get_pages(&object)? {
                 return Ok(());
             }
@@ -163,15 +192,15 @@ impl Corrected {
 
     /// One attempt; false if an invalidation came between.
     fn try_get_pages(&self, object: &Object) -> Result<bool, Errno> {
-        let seq = self.mm.subscriptions().read_begin(&object.sub);
+        let seq = self.gem.mm.subscriptions().read_begin(&object.sub);
         if !self.drop_stale(object, seq) {
             return Ok(true);
         }
         current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
-        let pvec = whole(&self.mm, object.pages, device::pin_user_pages, device::unpin_user_page)?;
+        let pvec = whole(&self.gem.mm, object.pages, device::pin_user_pages, device::unpin_user_page)?;
         let published = self.publish(object, seq, &pvec);
         if published != Ok(true) {
-            self.unpin(&pvec);
+            self.gem.unpin(&pvec);
         }
         published
     }
@@ -183,9 +212,9 @@ impl Corrected {
             if pinned.seq == seq && !pinned.pvec.is_empty() {
                 return false;
             }
-            self.unbind(object, &mut pinned)
+            self.gem.unbind(object, &mut pinned)
         };
-        self.unpin(&stale);
+        self.gem.unpin(&stale);
         true
     }
 
@@ -199,23 +228,29 @@ impl Corrected {
             return Ok(false);
         }
         current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
-        let _guard = self.gpu.notifier_lock.lock();
+        let _guard = self.gem.gpu.notifier_lock.lock();
         if object.sub.read_retry(seq) {
             return Ok(false);
         }
-        let via = Via::interval(self.mm.subscriptions(), &object.sub);
+        let via = Via::interval(self.gem.mm.subscriptions(), &object.sub);
         for (vpn, pfn) in object.pages.iter().zip(pvec) {
-            self.gpu.device.set(via, vpn, *pfn, true);
+            self.gem.gpu.device.set(via, vpn, *pfn, true);
         }
         *pinned = Pinned { pvec: pvec.to_vec(), seq, gone: false };
         Ok(true)
     }
 
     pub(super) fn put_pages(&self, pages: PageRange) -> Result<(), Errno> {
-        if let Some(object) = self.find(pages)? {
-            self.put_object(&object);
+        if let Some(object) = self.gem.find(pages)? {
+            self.gem.put_object(&object);
         }
         Ok(())
+    }
+}
+
+impl Gem {
+    fn find(&self, pages: PageRange) -> Result<Option<Arc<Object>>, Errno> {
+        self.objects.lock().as_ref().ok_or(Errno::ENODEV).map(|objects| objects.get(&pages).cloned())
     }
 
     fn put_object(&self, object: &Object) {
@@ -235,5 +270,43 @@ impl Corrected {
         let _guard = self.gpu.notifier_lock.lock();
         self.gpu.device.zap(self.mm.id(), object.pages);
         std::mem::take(&mut pinned.pvec)
+    }
+}
+
+impl Shrinker for Gem {
+    fn name(&self) -> Name {
+        self.gpu.device.name()
+    }
+
+    /// The pages of all objects, whether they are pinned now or not: which ones are is found out under their mutexes.
+    fn count_objects(&self, _: &ShrinkControl) -> u64 {
+        self.objects.lock().iter().flat_map(BTreeMap::keys).map(|pages| pages.nr_pages()).sum()
+    }
+
+    /// One object after the other until enough pages are free. What was not scanned is for a later call.
+    fn scan_objects(&self, control: &mut ShrinkControl) -> Scan {
+        let objects: Vec<Arc<Object>> =
+            self.objects.lock().iter().flat_map(|objects| objects.values().cloned()).collect();
+        let (mut scanned, mut freed) = (0, 0);
+        for object in objects {
+            if scanned >= control.nr_to_scan {
+                break;
+            }
+            let Some(mut pinned) = self.reserve(&object) else { continue };
+            let pvec = self.unbind(&object, &mut pinned);
+            drop(pinned);
+            self.unpin(&pvec);
+            scanned += object.pages.nr_pages();
+            freed += pvec.len() as u64;
+        }
+        control.nr_scanned = scanned;
+        if scanned > 0 { Scan::Freed(freed) } else { Scan::Stop }
+    }
+}
+
+impl Gem {
+    fn reserve<'a>(&self, object: &'a Object) -> Option<MutexGuard<'a, Pinned>> {
+        let waits = self.mutant == Some(Mutant::ShrinkerWaitsForObject);
+        if waits { Some(object.lock.lock()) } else { object.lock.try_lock() }
     }
 }

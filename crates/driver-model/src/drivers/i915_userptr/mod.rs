@@ -10,16 +10,17 @@
 //! | allocated under `&obj->mm.lock` | page array, table | table |
 //! | allocated under a lock of the callback | **yes** | no |
 //! | pages given back | in the callback | after it, by the next operation |
+//! | shrinker | none here | with the option `shrinker on`; takes `&obj->mm.lock` by trylock |
 //! | a publication that collides | cancelled by the callback, under `&obj->mm.lock` | starts over, by `read_retry` |
 
 mod corrected;
 mod y2019;
 
-use super::{RETRIES, RETRIES_OPTION, access};
+use super::{RETRIES, RETRIES_OPTION, SHRINKER_OPTION, access};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::kind::{Config, DriverKind, MutantInfo, OptionInfo};
-use corrected::Corrected;
+use corrected::{Corrected, Mutant, Settings};
 use ksync::Kernel;
 use mm::Mm;
 use mm_types::{Errno, Name, PageRange};
@@ -30,12 +31,16 @@ use y2019::Y2019;
 pub(crate) const KIND: DriverKind = DriverKind {
     name: "i915_userptr",
     doc: "pins user memory until told; the mutant is the driver of 2019",
-    mutants: &[MutantInfo {
-        name: "2019",
-        doc: "allocates under the object mutex, which its range_start callback takes; as i915 did in 2019",
-    }],
+    mutants: &[
+        MutantInfo {
+            name: "2019",
+            doc: "allocates under the object mutex, which its range_start callback takes; as i915 did in 2019",
+        },
+        MutantInfo { name: SHRINKER_WAITS, doc: "its shrinker waits for the object mutex, under which it allocates" },
+    ],
     options: &[
         RETRIES_OPTION,
+        SHRINKER_OPTION,
         OptionInfo {
             name: "worker",
             doc: "2019: who looks pages up, get_pages itself after it let the object go, or the operation worker",
@@ -47,6 +52,8 @@ pub(crate) const KIND: DriverKind = DriverKind {
     whole_mm: false,
     make,
 };
+
+const SHRINKER_WAITS: &str = "shrinker-waits-for-object";
 
 const OPS: &[OpInfo] = &[
     OpInfo {
@@ -86,7 +93,12 @@ impl I915Userptr {
         let (of, on) = (Arc::clone(mm), Arc::clone(&device));
         let variant = match config.mutant.as_deref() {
             Some("2019") => Variant::Y2019(Y2019::new(k, of, on, !config.says("worker", "task"))),
-            _ => Variant::Corrected(Corrected::new(k, of, on, config.number("retries", RETRIES))),
+            mutant => {
+                let mutant = (mutant == Some(SHRINKER_WAITS)).then_some(Mutant::ShrinkerWaitsForObject);
+                let shrinks = mutant.is_some() || config.says(SHRINKER_OPTION.name, "on");
+                let settings = Settings { retries: config.number("retries", RETRIES), shrinks, mutant };
+                Variant::Corrected(Corrected::new(k, of, on, settings))
+            }
         };
         I915Userptr { device, mm: Arc::clone(mm), pages, variant }
     }
