@@ -1,6 +1,7 @@
 //! The strategies.
 
 use super::program::{Area, HEAP, Kind, PAGES, Program, Span, Step};
+use super::schedule::{Choice, Pick, Schedule, Turn};
 use mm_types::Prot;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -95,6 +96,15 @@ pub fn task() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), 0..8)
 }
 
+/// A schedule of up to three tasks: a few turns, and now and then a choice of the memory manager's. Shrinks to the plain one.
+pub fn schedule() -> impl Strategy<Value = Schedule> {
+    let turn = (0..3_u8, 0..48_u8, 0..3_u8).prop_map(|(task, steps, next)| Turn { task, steps, next });
+    let choice = prop_oneof![Just(Choice::EntersReclaim), (1..8_u8).prop_map(Choice::Victim)];
+    let pick = (0..3_u8, choice, 0..4_u8).prop_map(|(task, choice, nth)| Pick { task, choice, nth });
+    let both = (prop::collection::vec(turn, 0..6), prop::collection::vec(pick, 0..3));
+    both.prop_map(|(turns, picks)| Schedule { turns, picks })
+}
+
 /// A whole program: a layout, the pages watched, one to three tasks, a schedule.
 pub fn program() -> impl Strategy<Value = Program> {
     program_of(layout(), prop::collection::vec(task(), 1..4))
@@ -105,10 +115,11 @@ pub fn program_of(
     layout: impl Strategy<Value = Vec<Area>>,
     tasks: impl Strategy<Value = Vec<Vec<Step>>>,
 ) -> impl Strategy<Value = Program> {
-    (layout, span(), tasks, 0..1_000_u64).prop_map(|(layout, watched, tasks, run)| Program {
+    (layout, span(), tasks, schedule(), 0..1_000_u64).prop_map(|(layout, watched, tasks, schedule, run)| Program {
         layout,
         watched,
         tasks,
+        schedule,
         run,
     })
 }

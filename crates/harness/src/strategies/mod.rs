@@ -1,9 +1,9 @@
 //! Strategies for [`proptest`]: random programs against a driver, shrunk to the fewest operations, with their schedule.
 //!
 //! What is drawn is a [`Program`]: the layout of an address space, the pages a device watches, tasks of memory calls and
-//! device operations, and which run of the random stream interleaves them. It is run as a scenario, and a counterexample is
-//! printed as one. [`program`] draws whole programs; its parts ([`layout`], [`memory_step`], [`device_step`], [`task`], ..) are
-//! public to make others of.
+//! device operations, and the [`Schedule`] that interleaves them. It is run as a scenario, and a counterexample is printed as
+//! one. [`program`] draws whole programs; its parts ([`layout`], [`memory_step`], [`device_step`], [`task`], [`schedule`], ..)
+//! are public to make others of.
 //!
 //! A property test of a driver:
 //!
@@ -26,14 +26,17 @@
 //! ```
 //!
 //! With proptest's own persistence (the default in a crate's tests) a counterexample is kept in `proptest-regressions/`
-//! and tried first from then on: commit it.
+//! and tried first from then on: commit it. It is a seed, and means another program as soon as strategies change. What is to
+//! stay is the printed scenario: keep it in a folder of the tests, and say [`still_holds`] of each file in it.
 
 mod draw;
 mod program;
+mod schedule;
 mod subject;
 
 pub use draw::{
-    area, device_step, kernel_step, kind, layout, memory_step, program, program_of, prot, span, step, task,
+    area, device_step, kernel_step, kind, layout, memory_step, program, program_of, prot, schedule, span, step, task,
 };
 pub use program::{Area, HEAP, Kind, PAGES, Program, Span, Step};
-pub use subject::{Subject, holds};
+pub use schedule::{Choice, Pick, Schedule, Turn};
+pub use subject::{Subject, holds, still_holds};

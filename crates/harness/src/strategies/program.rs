@@ -1,5 +1,6 @@
 //! A program: what is drawn and shrunk. As a scenario it is what is run and printed.
 
+use super::schedule::Schedule;
 use super::subject::Subject;
 use mm_types::{Gfp, PAGE_SIZE, PageRange, Pgoff, Prot, VirtAddr, Vpn};
 use scenario::ast::{
@@ -83,7 +84,7 @@ pub struct Area {
     pub touched: bool,
 }
 
-/// A layout, what the device watches, tasks, and the run of the random stream that interleaves them.
+/// A layout, what the device watches, tasks, and how they interleave.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// The mappings of the process at the start, in order of their addresses.
@@ -92,7 +93,9 @@ pub struct Program {
     pub watched: Span,
     /// What each task does.
     pub tasks: Vec<Vec<Step>>,
-    /// The first run of the random stream that is tried.
+    /// How they interleave.
+    pub schedule: Schedule,
+    /// The first run of the random stream that is tried beside it.
     pub run: u64,
 }
 

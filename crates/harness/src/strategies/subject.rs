@@ -1,10 +1,15 @@
 //! What a program is run against, and the property that nothing is found.
 
 use super::program::{Program, SEED};
+use super::schedule::Schedule;
 use crate::conformance::Ops;
-use crate::{Experiment, Mode, Recipe, Registry};
+use crate::trail::CourseScheduler;
+use crate::world::World;
+use crate::{Experiment, ExplorePlan, Found, Mode, Origin, Recipe, Registry, RunReport, Token};
 use driver_model::DriverKind;
+use lockdep::Lockdep;
 use proptest::test_runner::TestCaseError;
+use std::ops::ControlFlow;
 
 /// A driver, and how it or the memory manager is wrong.
 #[derive(Clone, Debug)]
@@ -18,7 +23,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// The driver of this kind, under two schedules for each program.
+    /// The driver of this kind; for each program the benign schedule, the program's own and two random ones.
     ///
     /// # Panics
     /// If it lacks operations that programs are made of: see [`Ops::of`].
@@ -43,7 +48,7 @@ impl Subject {
         Subject { quirk: Some(name.to_owned()), ..self }
     }
 
-    /// The same under so many random schedules for each program, beside the benign one. A smaller program often needs
+    /// The same under so many random schedules for each program, beside the benign one and its own. A smaller program often needs
     /// another schedule to fail: 64 or more make what is shrunk small.
     #[must_use]
     pub fn schedules(self, schedules: u64) -> Subject {
@@ -51,7 +56,7 @@ impl Subject {
     }
 }
 
-/// Nothing is found in the program's benign run, nor in the random ones from the one it names.
+/// Nothing is found in the program's benign run, under its schedule, nor in the random runs from the one it names.
 ///
 /// # Errors
 /// The first finding, the scenario, and how to run it again.
@@ -61,14 +66,64 @@ pub fn holds(program: &Program, subject: &Subject) -> Result<(), TestCaseError> 
     let experiment = Experiment::load(&subject.registry, "counterexample.mms", &text).map_err(|mistakes| {
         TestCaseError::fail(mistakes.iter().map(|m| m.render("counterexample.mms", &text, false)).collect::<String>())
     })?;
-    let random = (program.run..program.run + subject.schedules).map(|run| (Mode::Random, run));
-    for (mode, run) in [(Mode::Benign, 0)].into_iter().chain(random) {
-        let report = experiment.run(Recipe { mode, seed: SEED, run }, false);
-        // Programs are drawn: they ask reclaim for pages that are not there.
-        if let Some(found) = report.findings.iter().find(|found| !found.is_of_a_request()) {
-            let replay = format!("replay: shootdown replay {} counterexample.mms", report.token);
-            return Err(TestCaseError::fail(format!("\n{}\n{replay}\n\n{text}", found.text)));
-        }
+    clean(&experiment.run(Recipe { mode: Mode::Benign, seed: SEED, run: 0 }, false), &text)?;
+    if let Some(report) = run_along(&experiment, &program.schedule) {
+        clean(&report, &format!("{text}\n{}", program.schedule))?;
     }
-    Ok(())
+    random_runs_are_clean(&experiment, program.run, subject.schedules, &text)
+}
+
+/// Runs of [`still_holds`], beside the benign one.
+const AGAIN: u64 = 500;
+
+/// Nothing is found any more in a counterexample that was kept: the text of a scenario whose first device is of the subject's
+/// driver. One benign run, and 500 of several strategies.
+///
+/// # Errors
+/// As [`holds`]; the mistakes in the text, if it is no scenario any more.
+pub fn still_holds(name: &str, text: &str, subject: &Subject) -> Result<(), TestCaseError> {
+    let experiment = Experiment::load(&subject.registry, name, text).map_err(|mistakes| {
+        TestCaseError::fail(mistakes.iter().map(|m| m.render(name, text, false)).collect::<String>())
+    })?;
+    let device = experiment.scenario().devices.first().map(|device| device.node.name.node.clone());
+    let experiment = match (&subject.mutant, device) {
+        (Some(mutant), Some(device)) => {
+            experiment.with_setting(&format!("{device}.mutant={mutant}")).map_err(TestCaseError::fail)?
+        }
+        _ => experiment,
+    };
+    let seed = experiment.seed();
+    clean(&experiment.run(Recipe { mode: Mode::Benign, seed, run: 0 }, false), text)?;
+    let plan = ExplorePlan { seed, runs: AGAIN, jobs: 1, stop_at_first: true };
+    let report = experiment.explore_by(Mode::Portfolio, &plan, &|_| ControlFlow::Continue(()));
+    report.findings.iter().try_for_each(|f| clean_of(&f.found, &f.token, text))
+}
+
+/// The run along a schedule, with a token that has it written out; none if it finds nothing.
+fn run_along(experiment: &Experiment, schedule: &Schedule) -> Option<RunReport> {
+    if schedule.is_plain() {
+        return None;
+    }
+    let mut world = World::new(experiment, Lockdep::new(), false);
+    let (_, trail) = world.attempt(&mut CourseScheduler::new(&schedule.course()));
+    let found = !world.essences().is_empty();
+    found.then(|| experiment.run_of(Origin::Script { seed: SEED, script: trail.script }, false))
+}
+
+fn random_runs_are_clean(experiment: &Experiment, first: u64, runs: u64, text: &str) -> Result<(), TestCaseError> {
+    (first..first + runs)
+        .try_for_each(|run| clean(&experiment.run(Recipe { mode: Mode::Random, seed: SEED, run }, false), text))
+}
+
+fn clean(report: &RunReport, text: &str) -> Result<(), TestCaseError> {
+    report.findings.iter().try_for_each(|found| clean_of(found, &report.token, text))
+}
+
+/// Requests that could not be met are no counterexamples: programs are drawn, and ask reclaim for pages that are not there.
+fn clean_of(found: &Found, token: &Token, text: &str) -> Result<(), TestCaseError> {
+    if found.is_of_a_request() {
+        return Ok(());
+    }
+    let replay = format!("replay: shootdown replay {token} counterexample.mms");
+    Err(TestCaseError::fail(format!("\n{}\n{replay}\n\n{text}", found.text)))
 }
