@@ -5,15 +5,15 @@ use crate::compile::OpOperand::{Mm, Number, Range, Text, Word};
 use crate::world::Live;
 use ksync::current;
 use mm::vma::MremapFlags;
-use mm::{Advice, MsyncFlags, UffdMode};
-use mm_types::{Errno, PAGE_SIZE, PageRange, Pgoff, VirtAddr};
+use mm::{Advice, MsyncFlags, PageCategories, UffdMode};
+use mm_types::{Errno, Name, PAGE_SIZE, PageRange, Pgoff, VirtAddr, Vpn};
 use scenario::{MmOp, Word as _};
 
-/// Does one operation.
+/// Does one operation, which is at `frame` in its scenario.
 ///
 /// # Errors
 /// What it returned, for a note.
-pub(crate) fn execute(live: &Live, op: MmOp, operands: &[OpOperand]) -> Result<(), String> {
+pub(crate) fn execute(live: &Live, frame: Name, op: MmOp, operands: &[OpOperand]) -> Result<(), String> {
     let failed = |errno: Errno| format!("{} failed: {errno}", op.word());
     let machine = live.machine();
     match (op, operands) {
@@ -56,6 +56,9 @@ pub(crate) fn execute(live: &Live, op: MmOp, operands: &[OpOperand]) -> Result<(
         (MmOp::PagemapScan, [Mm(mm), Range(pages)]) => {
             live.mm(*mm)?.pagemap_scan(*pages);
             Ok(())
+        }
+        (MmOp::CheckPages, [Mm(mm), Range(pages), Word(relation), Word(category)]) => {
+            check_pages(live, frame, *mm, *pages, (relation, category))
         }
         (MmOp::UffdRegister, [Mm(mm), Range(pages), Word(mode)]) => {
             let mode = if mode == "wp" { UffdMode::WriteProtect } else { UffdMode::Missing };
@@ -163,6 +166,24 @@ fn mremap(
     };
     flags.set(MremapFlags::DONTUNMAP, dontunmap);
     mm.mremap(addr, old_len, new_len, flags, new_addr, None).map(|_| Ok(()))
+}
+
+/// Looks at every page; the first that is otherwise than said is a finding.
+fn check_pages(
+    live: &Live,
+    frame: Name,
+    mm: usize,
+    pages: PageRange,
+    (relation, word): (&str, &str),
+) -> Result<(), String> {
+    let category = PageCategories::from_word(word).ok_or_else(|| format!("unknown category {word}"))?;
+    let known = live.mm(mm)?.page_categories(pages);
+    let wrong = |(_, is): &(Vpn, PageCategories)| is.contains(category) != (relation == "is");
+    if let Some((vpn, _)) = pages.iter().zip(known).find(wrong) {
+        let text = format!("{} {} {relation} {word}", live.code.mms[mm].name, vpn.addr());
+        current(|k| live.failed(k, frame, MmOp::CheckPages.word(), &text));
+    }
+    Ok(())
 }
 
 /// The child's devices exist from here on.

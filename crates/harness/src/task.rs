@@ -75,7 +75,7 @@ fn run_step(live: &Live, held: &Held, step: &Step<TaskStep>) -> Flow {
         TaskStep::Notify { nonblock, mm, pages, body } => {
             notify(live, *nonblock, *mm, *pages, || flow = run(live, held, body))
         }
-        what => execute(live, what),
+        what => execute(live, step.frame, what),
     };
     if let Err(why) = done {
         live.note(step.frame, &why);
@@ -95,14 +95,16 @@ fn execute_global(live: &Live, held: &Held, frame: Name, step: &GlobalStep) -> F
         GlobalStep::Store { word, value, release } => live.globals.store(held, *word, *value, *release),
         GlobalStep::Barrier(barrier) => ksync::barrier(*barrier),
         GlobalStep::Add { word, value } => live.globals.add(held, *word, *value),
-        GlobalStep::Check { condition, text } if !condition.holds(held) => current(|k| live.failed(k, frame, text)),
+        GlobalStep::Check { condition, text } if !condition.holds(held) => {
+            current(|k| live.failed(k, frame, "check", text))
+        }
         GlobalStep::Check { .. } => {}
         GlobalStep::Return => return Flow::Returns,
     }
     Flow::GoesOn
 }
 
-fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
+fn execute(live: &Live, frame: Name, step: &TaskStep) -> Result<(), String> {
     let failed = |call: &str, errno: mm_types::Errno| format!("{call} failed: {errno}");
     match step {
         TaskStep::Mmap { mm, map } => mmap(live, *mm, map),
@@ -171,7 +173,7 @@ fn execute(live: &Live, step: &TaskStep) -> Result<(), String> {
             current(|k| k.sleep_ns(ms.saturating_mul(1_000_000)));
             Ok(())
         }
-        TaskStep::Op { op, operands } => operations::execute(live, *op, operands),
+        TaskStep::Op { op, operands } => operations::execute(live, frame, *op, operands),
         TaskStep::With { .. }
         | TaskStep::Repeat { .. }
         | TaskStep::Notify { .. }

@@ -65,6 +65,8 @@ pub(crate) struct Live {
 
 /// A check of the scenario that did not hold.
 struct FailedCheck {
+    /// Its word.
+    statement: &'static str,
     frame: Name,
     text: String,
     step: u64,
@@ -109,8 +111,8 @@ impl Live {
     }
 
     /// Writes down that a check of the scenario did not hold: its line, and what it is.
-    pub(crate) fn failed(&self, k: &Kernel, frame: Name, text: &str) {
-        let failed = FailedCheck { frame, text: text.to_owned(), step: k.steps(), task: k.current_task() };
+    pub(crate) fn failed(&self, k: &Kernel, frame: Name, statement: &'static str, text: &str) {
+        let failed = FailedCheck { frame, statement, text: text.to_owned(), step: k.steps(), task: k.current_task() };
         self.checks.borrow_mut().push(failed);
     }
 
@@ -410,7 +412,7 @@ impl FailedCheck {
     }
 
     fn title(&self) -> String {
-        format!("`check {}` does not hold", self.text)
+        format!("`{} {}` does not hold", self.statement, self.text)
     }
 
     fn found(&self) -> Found {

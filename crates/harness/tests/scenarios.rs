@@ -262,3 +262,28 @@ fn the_schedule_lets_allocations_fail_where_it_is_asked_to() {
     // A benign run takes the benign option.
     assert_eq!(failed(&clean(&format!("machine {{ failures on }}\n{TWO_ALLOCATIONS}"))), [""; 0]);
 }
+
+#[test]
+fn what_is_known_of_pages_can_be_checked() {
+    let program = "task t {
+        clear_refs A 4
+        read A 0x10000
+        write A 0x12008
+        check_pages A 0x10000..0x12000 not PAGE_IS_SOFT_DIRTY
+        check_pages A 0x12000..0x13000 is PAGE_IS_SOFT_DIRTY
+        uffd_register A 0x10000..0x50000 wp
+        pagemap_scan A 0x10000..0x50000
+        check_pages A 0x10000..0x14000 not PAGE_IS_WRITTEN
+        reclaim A 0x12000..0x13000
+        check_pages A 0x12000..0x13000 is PAGE_IS_SWAPPED
+        check_pages A 0x12000..0x13000 not PAGE_IS_WRITTEN
+        check_pages A 0x12000..0x13000 is PAGE_IS_SOFT_DIRTY
+        write A 0x12008
+        check_pages A 0x12000..0x13000 is PAGE_IS_WRITTEN
+    }";
+    clean(&format!("{MM}{program}"));
+    let wrong = program.replace("12000..0x13000 is PAGE_IS_SWAPPED", "12000..0x13000 not PAGE_IS_SWAPPED");
+    let report = found(&format!("{MM}{wrong}"), "CHECK");
+    let titles: Vec<&str> = report.findings.iter().map(|f| f.title.as_str()).collect();
+    assert_eq!(titles, ["`check_pages A 0x12000 not PAGE_IS_SWAPPED` does not hold"]);
+}

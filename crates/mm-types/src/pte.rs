@@ -68,6 +68,10 @@ impl Pte {
     const HUGE: u64 = 1 << 7;
     /// Software bit 10, as Linux's `_PAGE_UFFD_WP`: write-protected for userfaultfd.
     const UFFD_WP: u64 = 1 << 10;
+    /// Software bit 11, as Linux's `_PAGE_SOFT_DIRTY`: written since somebody asked for that to be noticed. In every form.
+    const SOFT_DIRTY: u64 = 1 << 11;
+    /// What is known of the page and not of the frame: it goes along to swap, and to another frame or place.
+    const MARKS: u64 = Self::UFFD_WP | Self::SOFT_DIRTY;
     const PFN_SHIFT: u32 = 12;
     const PFN_MASK: u64 = ((1 << 52) - 1) & !((1 << Self::PFN_SHIFT) - 1);
     const TYPE_SHIFT: u32 = 59;
@@ -97,17 +101,17 @@ impl Pte {
         Pte(Self::TYPE_MIGRATION | (pfn.0 << Self::PFN_SHIFT))
     }
 
-    /// The migration entry for the frame that this one holds; it keeps access, dirty and accessed bits.
+    /// The migration entry for the frame that this one holds; it keeps access, dirty and accessed bits, and both marks.
     #[must_use]
     pub const fn to_migration(self) -> Pte {
-        let kept = Self::PFN_MASK | Self::WRITE | Self::ACCESSED | Self::DIRTY;
+        let kept = Self::PFN_MASK | Self::WRITE | Self::ACCESSED | Self::DIRTY | Self::MARKS;
         Pte(Self::TYPE_MIGRATION | (self.0 & kept))
     }
 
     /// The present entry that a migration entry becomes, with the bits that it kept.
     #[must_use]
     pub const fn from_migration(self, pfn: Pfn) -> Pte {
-        let kept = Self::WRITE | Self::ACCESSED | Self::DIRTY;
+        let kept = Self::WRITE | Self::ACCESSED | Self::DIRTY | Self::MARKS;
         Pte(Self::PRESENT | Self::USER | (self.0 & kept) | (pfn.0 << Self::PFN_SHIFT))
     }
 
@@ -252,16 +256,43 @@ impl Pte {
         if on { self.with(Self::WRITE, false).with(Self::UFFD_WP, true) } else { self.with(Self::UFFD_WP, false) }
     }
 
+    /// Written, as far as software has noticed (`pte_soft_dirty()`, `pte_swp_soft_dirty()`).
+    #[must_use]
+    pub const fn is_soft_dirty(self) -> bool {
+        self.0 & Self::SOFT_DIRTY != 0
+    }
+
+    /// With the mark of a page that was written, or without it.
+    #[must_use]
+    pub const fn with_soft_dirty(self, on: bool) -> Pte {
+        self.with(Self::SOFT_DIRTY, on)
+    }
+
+    /// With the marks that another entry of the same page has, soft-dirty and userfaultfd's write protection. The latter
+    /// takes write access.
+    #[must_use]
+    pub const fn with_marks_of(self, other: Pte) -> Pte {
+        let pte = self.with_soft_dirty(other.is_soft_dirty() || self.is_soft_dirty());
+        if other.is_uffd_wp() { pte.with_uffd_wp(true) } else { pte }
+    }
+
     /// With the write bit set or cleared.
     #[must_use]
     pub const fn with_write(self, on: bool) -> Pte {
         self.with(Self::WRITE, on)
     }
 
-    /// With the dirty bit set or cleared.
+    /// With the dirty bit set, and soft-dirty with it (`pte_mkdirty()`); or cleared, which leaves soft-dirty
+    /// (`pte_mkclean()`).
     #[must_use]
     pub const fn with_dirty(self, on: bool) -> Pte {
-        self.with(Self::DIRTY, on)
+        if on { self.with(Self::DIRTY | Self::SOFT_DIRTY, true) } else { self.with(Self::DIRTY, false) }
+    }
+
+    /// As a CPU leaves it after an access: it knows nothing of soft-dirty.
+    #[must_use]
+    pub const fn accessed(self, write: bool) -> Pte {
+        Pte(self.0 | Self::ACCESSED | if write { Self::DIRTY } else { 0 })
     }
 
     /// With the accessed bit set or cleared.
@@ -334,5 +365,20 @@ mod tests {
         assert_eq!(huge.subpage(5), Pte::present(Pfn(517)).with_write(true));
         assert_eq!(huge.with_protnone(true).subpage(1).mapped_pfn(), Some(Pfn(513)));
         assert_eq!((none.mapped_pfn(), none.with_protnone(false)), (Some(Pfn(7)), p));
+    }
+
+    #[test]
+    fn what_software_has_noticed_goes_with_the_page() {
+        let written = Pte::present(Pfn(7)).with_write(true).with_dirty(true);
+        assert!(written.is_soft_dirty() && written.with_dirty(false).is_soft_dirty());
+        let forgotten = written.with_soft_dirty(false);
+        assert!(forgotten.is_dirty() && !forgotten.accessed(true).is_soft_dirty());
+        assert!(written.to_migration().from_migration(Pfn(8)).is_soft_dirty());
+        assert!(!forgotten.to_migration().from_migration(Pfn(8)).is_soft_dirty());
+        let swapped = Pte::swap(3).with_marks_of(written.with_uffd_wp(true));
+        assert_eq!((swapped.kind(), swapped.is_soft_dirty()), (PteKind::Swap { slot: 3 }, true));
+        let back = Pte::present(Pfn(9)).with_write(true).with_marks_of(swapped);
+        assert!(back.is_soft_dirty() && back.is_uffd_wp() && !back.is_writable());
+        assert!(!Pte::present(Pfn(9)).with_marks_of(Pte::swap(3)).is_soft_dirty());
     }
 }

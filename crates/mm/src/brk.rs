@@ -39,7 +39,7 @@ impl Mm {
                 return Ok(to);
             }
             BrkPlan::Grow(range) => {
-                let mapped = self.inner.lock().tree.brk_expand(brk, range, VmFlags::empty())?;
+                let mapped = self.inner.lock().tree.brk_expand(brk, range, VmFlags::SOFTDIRTY)?;
                 self.vma_adjusted(k, &mapped.changes);
             }
         }

@@ -1,22 +1,20 @@
-//! Soft-dirty tracking, and the page-map scan.
+//! Soft-dirty tracking: `/proc/PID/clear_refs`. What it comes to is read by [`Mm::page_categories`].
 //!
 //! | operation | held | bracket |
 //! |---|---|---|
 //! | `clear_refs` 4 | `mmap_lock` W | SOFT_DIRTY over `[0, MAX)`; a flush for each huge page inside, one of everything after it |
 //! | `clear_refs` 1, 2, 3 | `mmap_lock` R | none |
 //! | `clear_refs` 5 | `mmap_lock` W | none |
-//! | `PAGEMAP_SCAN` that write-protects | `mmap_lock` R | PROTECTION_VMA over the range; flushed inside, under the page-table lock |
 //!
 //! Source: fs/proc/task_mmu.c, 6.12.
 
-use crate::behaviour::Behaviour;
 use crate::huge::pmd_range;
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::page_table::Pmd;
+use crate::page_table::{Pmd, PteGuard};
 use crate::vma::Vma;
 use ksync::{Kernel, current};
-use mm_types::{Errno, PageRange, Pte, PteKind, VmFlags, Vpn};
+use mm_types::{Errno, PageRange, Pte, VmFlags, Vpn};
 use trace::{NotifyEvent, NotifyRange};
 
 impl Mm {
@@ -77,15 +75,37 @@ impl Mm {
         self.with_pmd(vpn, |pmd| {
             if pmd.huge().is_some_and(Pte::is_present) {
                 self.flush_tlb_range(k, pmd_range(vpn));
-                pmd.update_flushed(k, |pmd| pmd.with_write(false));
+                pmd.update_flushed(k, |pmd| pmd.with_write(false).with_soft_dirty(false));
+            } else if pmd.huge().is_some_and(Pte::is_soft_dirty) {
+                pmd.update(k, |pmd| pmd.with_soft_dirty(false));
             }
         });
+    }
+
+    /// `clear_soft_dirty()`: a page that is there is write-protected, so that its next write is a fault. Not one that a device has
+    /// pinned and may write all the time (`pte_is_pinned()`): that stays soft-dirty.
+    fn clear_soft_dirty_pte(&self, k: &Kernel, vma: &Vma, ptes: &PteGuard<'_>, vpn: Vpn) {
+        let pte = ptes.get(vpn);
+        if pte.is_writable() {
+            let pinned = |pfn| self.machine.frame(pfn).pins > 0;
+            if !(vma.flags().is_cow() && pte.pfn().is_some_and(pinned)) {
+                ptes.update(k, vpn, |pte| pte.with_write(false).with_soft_dirty(false));
+            }
+        } else if pte.is_soft_dirty() {
+            ptes.update(k, vpn, |pte| pte.with_soft_dirty(false));
+        }
+    }
+
+    /// What a write to the page of this entry must not escape: soft-dirty is asked for and not set
+    /// (`pte_needs_soft_dirty_wp()`).
+    pub(crate) fn needs_soft_dirty_wp(vma: &Vma, pte: Pte) -> bool {
+        !vma.flags().contains(VmFlags::SOFTDIRTY) && !pte.is_soft_dirty()
     }
 
     fn clear_soft_dirty(&self, k: &Kernel) {
         let _write = self.mmap_lock.write();
         let vmas = self.vmas();
-        for vma in &vmas {
+        for vma in vmas.iter().filter(|vma| vma.flags().contains(VmFlags::SOFTDIRTY)) {
             self.vma_start_write(vma.id());
             self.inner.lock().tree.set_flags(vma.start(), vma.flags().difference(VmFlags::SOFTDIRTY));
         }
@@ -101,8 +121,8 @@ impl Mm {
             self.for_each_pmd(vma.range(), |pmd, part| match pmd {
                 Pmd::Table(leaf) => {
                     let ptes = leaf.lock();
-                    for vpn in part.iter().filter(|vpn| ptes.get(*vpn).is_writable()) {
-                        ptes.update(k, vpn, |pte| pte.with_write(false));
+                    for vpn in part.iter() {
+                        self.clear_soft_dirty_pte(k, vma, &ptes, vpn);
                     }
                 }
                 Pmd::Huge(_) => self.clear_soft_dirty_pmd(k, part.start()),
@@ -111,43 +131,5 @@ impl Mm {
         }
         bracket.end();
         self.flush_tlb_range(k, PageRange::ALL);
-    }
-
-    /// `ioctl(PAGEMAP_SCAN)` for written pages, with `PM_SCAN_WP_MATCHING`: they are write-protected again. Gives how many.
-    pub fn pagemap_scan(&self, pages: PageRange) -> u64 {
-        current(|k| {
-            if self.is(Behaviour::NO_NEWER_CALLS) {
-                return 0;
-            }
-            let _read = self.mmap_lock.read();
-            self.split_huge_in(k, pages);
-            let bracket = self.subs.invalidate_range_start(NotifyRange {
-                mm: self.id,
-                pages,
-                event: NotifyEvent::ProtectionVma,
-                blockable: true,
-                owner: None,
-            });
-            let mut written = 0;
-            self.split_huge_puds_in(k, pages);
-            self.for_each_leaf(pages, |leaf, part| {
-                let ptes = leaf.lock();
-                let mut flush: Option<PageRange> = None;
-                for vpn in part.iter() {
-                    let pte = ptes.get(vpn);
-                    if pte.kind() == PteKind::Present && !pte.is_uffd_wp() {
-                        ptes.update(k, vpn, |pte| pte.with_uffd_wp(true));
-                        written += 1;
-                        let from = flush.map_or(vpn, |f| f.start());
-                        flush = PageRange::new(from, vpn + 1).ok();
-                    }
-                }
-                if let Some(pages) = flush {
-                    self.flush_tlb_range(k, pages);
-                }
-            });
-            bracket.end();
-            written
-        })
     }
 }

@@ -166,6 +166,8 @@ impl Mm {
             let pte: Pte = ptes.get(vpn);
             match pte.kind() {
                 PteKind::None => {}
+                // `SCAN_PTE_UFFD_WP`: one entry cannot say it of some pages.
+                _ if pte.is_uffd_wp() => return Err(Failed::Here(Errno::EINVAL)),
                 PteKind::Present | PteKind::ProtNone { .. } if pte.is_special() => {}
                 PteKind::Present | PteKind::ProtNone { .. } => {
                     let Some(pfn) = pte.mapped_pfn() else { continue };

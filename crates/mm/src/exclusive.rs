@@ -72,7 +72,7 @@ impl Mm {
                 let old = ptes.clear(k, vpn);
                 self.flush_tlb_range(k, PageRange::page(vpn));
                 valid = old.is_writable();
-                ptes.set(k, vpn, Pte::device_exclusive(pfn, valid));
+                ptes.set(k, vpn, Pte::device_exclusive(pfn, valid).with_marks_of(old));
                 // The entry keeps its reference; it maps the page no more.
                 self.machine.remove_rmap(pfn, self.id);
             }
@@ -122,6 +122,9 @@ impl Mm {
     pub(crate) fn restored_exclusive(&self, entry: Pte, pfn: Pfn, vma: &Vma) -> Pte {
         self.machine.add_rmap(pfn, self.id);
         let writable = entry.keeps_write() && vma.flags().contains(VmFlags::WRITE);
-        Pte::present(pfn).with_write(writable).with_dirty(true)
+        let back = Pte::present(pfn).with_write(writable);
+        // Whether it was written is not known to the entry; the frame keeps that in the kernel.
+        let back = if writable { back.with_dirty(true) } else { back.accessed(true) };
+        back.with_marks_of(entry)
     }
 }

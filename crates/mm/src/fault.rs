@@ -386,6 +386,7 @@ impl Fault<'_> {
         machine.get_page(self.k, cached);
         // A shared page that needs no notice before a write is writable at once (`vma_wants_writenotify()`).
         let shared = self.vma.flags().contains(VmFlags::SHARED | VmFlags::WRITE) && machine.is_shmem(file);
+        let shared = shared && !Mm::needs_soft_dirty_wp(self.vma, Pte::NONE);
         let entry = Pte::present(cached).with_write(self.write || shared).with_dirty(self.write);
         let (inode, pgoff) = (machine.inode(file), self.vma.pgoff_at(vpn));
         let still = || machine.is_cached_now(inode, pgoff, cached);
@@ -503,7 +504,10 @@ impl Fault<'_> {
                 self.mm.flush_tlb_notify(self.k, PageRange::page(self.vpn));
             }
             self.map_new_anon(copy, anon_vma, index);
-            self.mm.set_pte_at_notify(self.k, &ptes, self.vpn, self.own_entry(copy));
+            let own = self.own_entry(copy);
+            // A copy that nobody has written yet.
+            let entry = if self.unshare { own.with_marks_of(seen) } else { own };
+            self.mm.set_pte_at_notify(self.k, &ptes, self.vpn, entry);
             if let Some(old) = old {
                 machine.remove_rmap(old, self.mm.id);
                 machine.put_page(self.k, old);
@@ -547,7 +551,7 @@ impl Fault<'_> {
             self.map_new_anon(page, anon_vma, index);
             let shared = machine.swap_free(self.k, slot);
             machine.with_frame(page, |f| f.flags.set(FrameFlags::EXCLUSIVE, !shared));
-            ptes.set(self.k, self.vpn, self.swapped_in(page, !shared));
+            ptes.set(self.k, self.vpn, self.swapped_in(seen, page, !shared));
         }
         drop(ptes);
         if !same {
@@ -577,7 +581,7 @@ impl Fault<'_> {
         // Another process may have it mapped from the swap cache already (`folio_ref_count(folio) == 1` in do_swap_page()).
         let exclusive = !still_swapped && frame.mapcount == 0;
         machine.with_frame(pfn, |f| f.flags.set(FrameFlags::EXCLUSIVE, exclusive));
-        ptes.set(self.k, self.vpn, self.swapped_in(pfn, exclusive));
+        ptes.set(self.k, self.vpn, self.swapped_in(seen, pfn, exclusive));
         drop(ptes);
         if !still_swapped {
             machine.delete_from_swap_cache(self.k, pfn);
@@ -586,9 +590,15 @@ impl Fault<'_> {
         Handled::Done
     }
 
-    fn swapped_in(&self, pfn: Pfn, exclusive: bool) -> Pte {
-        let writable = exclusive && self.vma.flags().contains(VmFlags::WRITE);
-        Pte::present(pfn).with_write(writable).with_dirty(writable && self.write)
+    /// The entry of a page that was where `swapped` says. A write that has to be noticed goes on to [`Fault::do_wp_page`] in
+    /// the kernel, which is done here at once.
+    fn swapped_in(&self, swapped: Pte, pfn: Pfn, exclusive: bool) -> Pte {
+        let back = Pte::present(pfn).with_marks_of(swapped);
+        let unasked =
+            self.write && !back.is_uffd_wp() || !back.is_uffd_wp() && !Mm::needs_soft_dirty_wp(self.vma, back);
+        let writable = exclusive && unasked && self.vma.flags().contains(VmFlags::WRITE);
+        let back = back.with_write(writable);
+        if writable && self.write { back.with_dirty(true) } else { back }
     }
 }
 

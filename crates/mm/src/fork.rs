@@ -71,9 +71,10 @@ impl Mm {
         Ok(())
     }
 
-    /// `vm_area_dup()` and `anon_vma_fork()`: the child has the VMA, without pages; locks on memory are not inherited.
+    /// `vm_area_dup()` and `anon_vma_fork()`: the child has the VMA, without pages; locks on memory are not inherited, nor is
+    /// what userfaultfd was told, which does not hear of forks here (`dup_userfaultfd()`).
     fn dup_vma(&self, k: &Kernel, child: &Mm, vma: &Vma) -> Result<Vma, Errno> {
-        let flags = vma.flags().difference(VmFlags::LOCKED_MASK);
+        let flags = vma.flags().difference(VmFlags::LOCKED_MASK | VmFlags::UFFD_MISSING | VmFlags::UFFD_WP);
         let id = child.inner.lock().tree.insert(vma.range(), flags, vma.kind(), vma.pgoff(), None);
         if vma.anon().is_some() && !flags.contains(VmFlags::WIPEONFORK) {
             let link = child.anon_vma_fork(k, self, vma, id)?;
@@ -161,11 +162,12 @@ impl Mm {
                 if let PteKind::Migration { pfn } = old.kind() {
                     // What the page becomes is shared.
                     self.machine.with_subpages(pfn, |_, f| f.flags -= FrameFlags::EXCLUSIVE);
-                    theirs.set(k, ours.update(k, |pmd| pmd.with_write(false)).with_write(false));
+                    let migrating = ours.update(k, |pmd| pmd.with_write(false)).with_write(false);
+                    theirs.set(k, migrating.with_uffd_wp(false));
                     return true;
                 }
                 let Some(head) = old.mapped_pfn().filter(|_| !old.is_special()) else {
-                    theirs.set(k, old.with_young(false));
+                    theirs.set(k, old.with_young(false).with_uffd_wp(false));
                     return true;
                 };
                 let frame = self.machine.frame(head);
@@ -176,7 +178,7 @@ impl Mm {
                 self.machine.add_rmap_pmd(head, child.id);
                 self.machine.with_subpages(head, |_, f| f.flags -= FrameFlags::EXCLUSIVE);
                 let shared = ours.update(k, |pmd| pmd.with_write(false)).with_write(false);
-                theirs.set(k, shared.with_young(false));
+                theirs.set(k, shared.with_young(false).with_uffd_wp(false));
                 true
             })
         })
@@ -231,7 +233,8 @@ impl Copier<'_> {
                 }
             };
             match copied {
-                Some(pte) => theirs.set(self.k, vpn, pte),
+                // Nobody protects what the child writes.
+                Some(pte) => theirs.set(self.k, vpn, pte.with_uffd_wp(false)),
                 None => return (Some(vpn), self.spare),
             }
         }
@@ -263,9 +266,14 @@ impl Copier<'_> {
         Some(pte.with_protnone(!self.copy.is_accessible()))
     }
 
-    /// Takes write access from what a device entry becomes.
+    /// Takes write access from what a device entry becomes, and soft-dirty with it: a device does not tell what it writes
+    /// (`copy_nonpresent_pte()`).
     fn write_protected_entry(&self, ours: &PteGuard<'_>, vpn: Vpn, old: Pte) -> Pte {
-        if old.keeps_write() { ours.update(self.k, vpn, |pte| pte.with_write(false)).with_write(false) } else { old }
+        if !old.keeps_write() {
+            return old;
+        }
+        let protected = |pte: Pte| pte.with_write(false).with_soft_dirty(false);
+        protected(ours.update(self.k, vpn, protected))
     }
 
     /// Takes write access from the parent's entry, where the mapping is private; of a shared one the child's is clean.

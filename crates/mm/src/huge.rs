@@ -13,19 +13,20 @@
 use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::mm::Mm;
 use crate::obj::pmd_obj;
-use crate::page_table::{Leaf, PMD_PAGES, Pmd};
+use crate::page_table::{Leaf, PMD_PAGES, Pmd, tell_entry};
 use ksync::{Kernel, LockNested, SpinLock};
 use mm_types::{MmId, PageRange, Pfn, Pte, Vpn};
 use std::sync::Arc;
-use trace::EventKind;
 
-/// What maps page `index` of a huge page's entry; all pages of the huge zero page are the zero page.
+/// What maps page `index` of a huge page's entry; all pages of the huge zero page are the zero page, soft-dirty of which is
+/// forgotten (`__split_huge_zero_page_pmd()`).
 pub(crate) fn subpage(pmd: Pte, index: u64) -> Pte {
     if pmd.is_none() {
         return Pte::NONE;
     }
     if pmd.is_special() {
-        return Pte::present(ZERO_PAGE).with_special(true).with_protnone(!pmd.is_present());
+        let zero = Pte::present(ZERO_PAGE).with_special(true).with_uffd_wp(pmd.is_uffd_wp());
+        return zero.with_protnone(!pmd.is_present());
     }
     pmd.subpage(index)
 }
@@ -118,7 +119,7 @@ impl Mm {
     /// The CPU sets accessed and dirty bits of a huge page's entry by itself if it is still `seen`.
     /// Gives the entry as it is then.
     pub(crate) fn hardware_mark_huge(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) -> Pte {
-        let marked = seen.with_young(true).with_dirty(seen.is_dirty() || write);
+        let marked = seen.accessed(write);
         if marked != seen && self.peek_huge_now(vpn) == Some(seen) {
             self.store_huge_now(k, pmd_base(vpn), marked);
         }
@@ -146,10 +147,7 @@ impl Mm {
         }
         if k.observing() {
             for i in 0..PMD_PAGES {
-                let (old, new) = (subpage(old, i), subpage(new, i));
-                if old != new {
-                    k.emit(EventKind::PteSet { mm, vpn: base + i, old, new });
-                }
+                tell_entry(k, mm, base + i, subpage(old, i), subpage(new, i));
             }
         }
     }
@@ -229,7 +227,10 @@ impl PmdGuard<'_> {
         mm.tables.install(self.leaf_of(old));
     }
 
+    /// A table of entries for the pages of one. Those of a dirty page are soft-dirty, whether that was or not: a split makes
+    /// each by `pte_mkdirty()`. That is so of no migration entry.
     fn leaf_of(&self, old: Pte) -> Leaf {
+        let old = if old.mapped_pfn().is_some() && old.is_dirty() { old.with_soft_dirty(true) } else { old };
         let leaf = Leaf::new(self.mm, self.base);
         for i in 0..PMD_PAGES {
             leaf.fill(self.base + i, subpage(old, i));
@@ -296,9 +297,7 @@ impl PmdGuard<'_> {
     fn tell_of(&self, k: &Kernel, leaf: &Leaf, change: impl Fn(Pte) -> (Pte, Pte)) {
         for vpn in (0..PMD_PAGES).map(|i| self.base + i) {
             let (old, new) = change(leaf.peek_now(vpn));
-            if old != new {
-                k.emit(EventKind::PteSet { mm: self.mm.id, vpn, old, new });
-            }
+            tell_entry(k, self.mm.id, vpn, old, new);
         }
     }
 }

@@ -103,11 +103,13 @@ impl Mm {
     /// `do_huge_pmd_wp_page()`: for a write, or only so that the page is not shared.
     fn huge_wp_page(&self, k: &Kernel, vma: &Vma, vpn: Vpn, seen: Pte, write: bool) -> Result<HugeFault, FaultError> {
         let allocates = self.machine.config.behaviour.contains(Behaviour::HUGE_ZERO_WRITE_ALLOCATES);
-        if seen.is_special() && allocates && write {
+        if seen.is_special() && allocates && write && !seen.is_uffd_wp() {
             return self.huge_zero_wp_page(k, vma, vpn, seen);
         }
         let Some(page) = seen.pfn() else { return Ok(HugeFault::Done) };
-        if seen.is_special() || !self.machine.frame(page).flags.contains(FrameFlags::ANON) {
+        // `wp_huge_pmd()`: userfaultfd hears of the page that is written, and of no other.
+        let protected = write && seen.is_uffd_wp();
+        if protected || seen.is_special() || !self.machine.frame(page).flags.contains(FrameFlags::ANON) {
             self.split_huge_pmd(k, vpn);
             return Ok(HugeFault::Fallback);
         }

@@ -10,8 +10,8 @@
 //! | `mprotect` of a whole GiB | as all memory, PROTECTION_VMA | as all memory |
 //!
 //! Who splits: the zap of a part (`MADV_DONTNEED`: a mapping cannot be cut inside of a GiB, `dev_dax_may_split()`), and every
-//! walk that wants smaller entries ([`Mm::split_huge_puds_in`]: `mincore`, `clear_refs`, `PAGEMAP_SCAN`, `MADV_COLD`,
-//! `MADV_PAGEOUT`).
+//! walk that wants smaller entries ([`Mm::split_huge_puds_in`]: `mincore`, `clear_refs`, a `PAGEMAP_SCAN` that only looks,
+//! `MADV_COLD`, `MADV_PAGEOUT`).
 //!
 //! # Protocol
 //! An entry is changed under `&mm->page_table_lock` (`pud_lockptr()`: there are no split locks at this level). An event is told
@@ -75,7 +75,8 @@ impl Mm {
     /// The one accessor, at a scheduling point that was made for it.
     fn store_pud_now(&self, k: &Kernel, vpn: Vpn, new: Pte) {
         let base = pud_base(vpn);
-        let old = self.tables.set_pud(base, new);
+        let old = self.tables.set_pud(base, new).with_soft_dirty(false);
+        let new = new.with_soft_dirty(false);
         if old != new {
             k.emit(EventKind::PudSet { mm: self.id, base, old, new });
         }
@@ -84,7 +85,7 @@ impl Mm {
     /// The CPU sets accessed and dirty bits by itself if the entry is still `seen`.
     pub(crate) fn hardware_mark_pud(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) {
         if self.tables.pud(vpn) == Some(seen) {
-            self.store_pud_now(k, vpn, seen.with_young(true).with_dirty(seen.is_dirty() || write));
+            self.store_pud_now(k, vpn, seen.accessed(write));
         }
     }
 
@@ -114,7 +115,8 @@ impl Mm {
         let new = match self.tables.pud(vpn) {
             // `huge_pud_set_accessed()`, or a writer that finds it read-only.
             Some(now) => {
-                now.with_young(true).with_dirty(now.is_dirty() || write).with_write(now.is_writable() || write)
+                let written = if write { now.with_dirty(true) } else { now };
+                written.with_young(true).with_write(now.is_writable() || write)
             }
             None => Pte::present(head).with_huge(true).with_write(writable).with_dirty(write),
         };

@@ -15,13 +15,11 @@
 use crate::huge::subpage;
 use crate::mm::Mm;
 use crate::obj::pmd_obj;
-use crate::page_table::PMD_PAGES;
-use crate::page_table::PUD_PAGES;
+use crate::page_table::{PMD_PAGES, PUD_PAGES, tell_entry};
 use crate::tlb::MmuGather;
 use crate::vma::{Vma, VmaKind};
 use ksync::Kernel;
 use mm_types::{PageRange, Pte, VmFlags, Vpn};
-use trace::EventKind;
 
 /// First page of the GiB that `vpn` is in.
 const fn pud_base(vpn: Vpn) -> Vpn {
@@ -68,10 +66,7 @@ impl Mm {
         for (at, pmd) in self.tables.shared_entries(base) {
             let (old, new) = change(pmd);
             for i in 0..PMD_PAGES {
-                let (old, new) = (subpage(old, i), subpage(new, i));
-                if old != new {
-                    k.emit(EventKind::PteSet { mm: self.id, vpn: base + at * PMD_PAGES + i, old, new });
-                }
+                tell_entry(k, self.id, base + at * PMD_PAGES + i, subpage(old, i), subpage(new, i));
             }
         }
     }

@@ -300,6 +300,8 @@ impl Mm {
         self.machine.add_rmap_pmd(to, self.id);
         let writable = seen.keeps_write() && vma.flags().contains(VmFlags::WRITE);
         let mapped = seen.from_migration(to).with_huge(true).with_write(writable);
+        // Made by `pmd_mkdirty()`.
+        let mapped = if mapped.is_dirty() { mapped.with_dirty(true) } else { mapped };
         pmd.set(k, mapped.with_protnone(!vma.is_accessible()));
     }
 
@@ -317,7 +319,7 @@ impl Mm {
         self.machine.add_rmap(new, self.id);
         let writable = pte.from_migration(new).is_writable() && vma.flags().contains(VmFlags::WRITE);
         let mapped = if self.machine.frame(new).flags.contains(FrameFlags::DEVICE) {
-            Pte::device_private(new, writable)
+            Pte::device_private(new, writable).with_marks_of(pte)
         } else {
             pte.from_migration(new).with_write(writable).with_protnone(!vma.is_accessible())
         };

@@ -86,6 +86,8 @@ impl Mm {
                 }
                 plan.mapping.flags |= VmFlags::DAX | VmFlags::HUGEPAGE;
             }
+            // New or grown, it counts as written whole, until somebody asks for that to be forgotten.
+            plan.mapping.flags |= VmFlags::SOFTDIRTY;
             (plan, inner.tree.find_first_intersection(plan.mapping.range).is_some())
         };
         if replaces {

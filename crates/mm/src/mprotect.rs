@@ -28,12 +28,6 @@ pub(crate) enum Change {
     Numa,
 }
 
-impl Change {
-    fn is_of_uffd(self) -> bool {
-        matches!(self, Change::UffdWp | Change::UffdWpResolve)
-    }
-}
-
 impl Mm {
     /// `mprotect(addr, len, prot)` with `mmap_lock` held for writing throughout. For each VMA whose flags differ: one
     /// PROTECTION_VMA bracket from the first page below a PUD entry that leads somewhere to the end of the request inside
@@ -157,8 +151,8 @@ impl Mm {
                 Pmd::Table(leaf) => self.change_pte_range(k, tlb, vma, &leaf, part, change),
                 // A huge page is not looked at by the NUMA scanner here.
                 Pmd::Huge(_) if change == Change::Numa => {}
-                // Write protection for userfaultfd is of single pages.
-                Pmd::Huge(_) if is_pmd_range(part) && !change.is_of_uffd() => {
+                // Of a file's page userfaultfd's mark needs entries that stay (`pgtable_split_needed()`).
+                Pmd::Huge(_) if is_pmd_range(part) && (change != Change::UffdWp || vma.is_anonymous()) => {
                     self.change_huge_pmd(k, tlb, vma, part, change);
                 }
                 Pmd::Huge(_) => {
@@ -176,8 +170,7 @@ impl Mm {
         self.with_pmd(part.start(), |pmd| {
             let old = pmd.huge().unwrap_or(Pte::NONE);
             if matches!(old.kind(), PteKind::Migration { .. }) {
-                // A fault gives write access back, if the VMA allows it.
-                pmd.update(k, |pmd| pmd.with_write(false));
+                pmd.update(k, |pmd| changed_absent(pmd, change));
             } else if !old.is_none() && self.changed(vma, old, change) != old {
                 let before = pmd.update(k, |now| self.changed(vma, now, change));
                 if pte_needs_flush(before, self.changed(vma, before, change)) {
@@ -199,12 +192,10 @@ impl Mm {
         let ptes = leaf.lock();
         for vpn in part.iter() {
             let old = ptes.get(vpn);
-            if matches!(old.kind(), PteKind::DevicePrivate { .. }) && old.keeps_write() {
-                // A fault gives write access back, if the VMA allows it.
-                ptes.update(k, vpn, |pte| pte.with_write(false));
-                continue;
-            }
             if !matches!(old.kind(), PteKind::Present | PteKind::ProtNone { .. }) {
+                if changed_absent(old, change) != old {
+                    ptes.update(k, vpn, |now| changed_absent(now, change));
+                }
                 continue;
             }
             let new = self.changed(vma, old, change);
@@ -252,11 +243,32 @@ impl Mm {
     /// Whether an entry may become writable without a fault: a private page that is exclusive, a shared one whose file
     /// needs no notice. Source: `can_change_pte_writable()`, mm/mprotect.c, 6.12.
     fn can_change_pte_writable(&self, vma: &Vma, pte: Pte) -> bool {
+        if Mm::needs_soft_dirty_wp(vma, pte) {
+            return false;
+        }
         let Some(pfn) = pte.pfn().filter(|_| !pte.is_special()) else { return false };
         if Mm::is_private(vma) {
             return self.machine.frame(pfn).flags.contains(FrameFlags::ANON | FrameFlags::EXCLUSIVE);
         }
         pte.is_dirty() || matches!(vma.kind(), VmaKind::File(id) if self.machine.is_shmem(id))
+    }
+}
+
+/// What becomes of an entry of a page that is elsewhere. One that keeps write access loses it: a fault gives it back if the
+/// VMA allows it. Userfaultfd's mark is that of the page. Soft-dirty of a page that a device has in its memory is lost.
+///
+/// Source: `change_pte_range()`, mm/mprotect.c, 6.12.
+fn changed_absent(old: Pte, change: Change) -> Pte {
+    let pte = match old.kind() {
+        PteKind::None | PteKind::Guard | PteKind::HwPoison { .. } => return old,
+        PteKind::DevicePrivate { .. } if old.keeps_write() => old.with_write(false).with_soft_dirty(false),
+        PteKind::DeviceExclusive { .. } | PteKind::Migration { .. } => old.with_write(false),
+        _ => old,
+    };
+    match change {
+        Change::UffdWp => pte.with_uffd_wp(true),
+        Change::UffdWpResolve => pte.with_uffd_wp(false),
+        Change::Protection | Change::Numa => pte,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::quirks::Quirks;
 use crate::rmap::AnonVma;
 use crate::vma::{Mremap, MremapFlags, MremapPlan, Vma, VmaKind};
 use ksync::{Kernel, LockNested, current};
-use mm_types::{Errno, PAGE_SIZE, PageRange, VirtAddr, VmFlags, Vpn};
+use mm_types::{Errno, PAGE_SIZE, PageRange, Pte, VirtAddr, VmFlags, Vpn};
 use std::sync::Arc;
 use trace::{NotifyEvent, NotifyRange};
 
@@ -93,8 +93,7 @@ impl Mm {
             };
             let part = PageRange::new(vma.start().max(old.start()), vma.end().min(old.end()));
             // Of userfaultfd only one alone: it is told with `mmap_lock` let go (`vma_multi_allowed()`).
-            let armed = vma.flags().intersects(VmFlags::UFFD_MISSING | VmFlags::UFFD_WP);
-            if armed && (last.is_some() || vma.end() < old.end()) {
+            if is_armed(&vma) && (last.is_some() || vma.end() < old.end()) {
                 return Err(Errno::EFAULT);
             }
             let part = call.part(part.map_err(|_| Errno::EFAULT)?, to);
@@ -145,8 +144,14 @@ impl Mm {
     fn move_vma(&self, k: &Kernel, call: &Mremap, to: PageRange) -> Result<Vma, Errno> {
         let keep = call.flags().contains(MremapFlags::DONTUNMAP);
         let source = call.source(&self.inner.lock().tree)?;
-        let copied = self.inner.lock().tree.copy_vma(&source, call.start(), to);
+        let mut copied = self.inner.lock().tree.copy_vma(&source, call.start(), to);
         self.vma_adjusted(k, &copied.changes);
+        if is_armed(&copied.vma) {
+            // `mremap_userfaultfd_prep()`, of a userfaultfd that is not told of moves
+            let flags = copied.vma.flags().difference(UFFD);
+            self.inner.lock().tree.set_flags(copied.vma.start(), flags);
+            copied.vma = self.find_vma(copied.vma.start()).unwrap_or(copied.vma);
+        }
         let Some(old) = call.old_range() else { return Ok(copied.vma) };
         // The source may have grown into the new VMA.
         let source = self.find_vma(old.start()).unwrap_or(source);
@@ -244,7 +249,21 @@ struct Mover<'a> {
     need_rmap_locks: bool,
 }
 
+/// Registered with userfaultfd.
+const UFFD: VmFlags = VmFlags::UFFD_MISSING.union(VmFlags::UFFD_WP);
+
+fn is_armed(vma: &Vma) -> bool {
+    vma.flags().intersects(UFFD)
+}
+
 impl Mover<'_> {
+    /// An entry at its new place: whoever asks for soft-dirty notices that it moved (`move_soft_dirty_pte()`), and userfaultfd's
+    /// mark goes with the registration.
+    fn moved(&self, pte: Pte) -> Pte {
+        let pte = if is_armed(self.source) { pte.with_uffd_wp(false) } else { pte };
+        pte.with_soft_dirty(true)
+    }
+
     /// Table by table: a part never crosses a table's end, at neither place.
     fn move_all(&self, old: PageRange, to: Vpn) -> Result<(), Stopped> {
         if self.source.flags().contains(VmFlags::DAX) {
@@ -257,14 +276,18 @@ impl Mover<'_> {
             let target = to + done;
             let room = PMD_PAGES - target.0 % PMD_PAGES;
             let part = PageRange::with_len(part.start(), part.nr_pages().min(room)).unwrap_or(part);
-            let whole = part.nr_pages() == PMD_PAGES && matches!(self.mm.tables.pmd(target), Pmd::None);
+            let free = matches!(self.mm.tables.pmd(target), Pmd::None);
+            let whole = part.nr_pages() == PMD_PAGES && free;
             match pmd {
                 Pmd::Huge(_) if whole => self.move_huge_pmd(part, target),
                 Pmd::Huge(_) => {
                     self.mm.split_huge_pmd(self.k, part.start());
                     continue;
                 }
-                Pmd::Table(from) if whole => self.move_normal_pmd(from, part, target).map_err(|_| Stopped { done })?,
+                // With userfaultfd entry by entry: its mark does not move.
+                Pmd::Table(from) if whole && !is_armed(self.source) => {
+                    self.move_normal_pmd(from, part, target).map_err(|_| Stopped { done })?
+                }
                 Pmd::Table(from) => {
                     let leaf = self.mm.pte_alloc(self.k, target).map_err(|_| Stopped { done })?;
                     self.move_ptes(&from, part, &leaf, target);
@@ -285,7 +308,7 @@ impl Mover<'_> {
                 if old.huge().is_none() {
                     return;
                 }
-                let pmd = old.clear(self.k);
+                let pmd = self.moved(old.clear(self.k));
                 if one_lock {
                     mm.pmd_unlocked(target).set(self.k, pmd);
                 } else {
@@ -304,7 +327,7 @@ impl Mover<'_> {
             let _map = (!apart).then(|| to.map());
             let second = apart.then(|| to.lock_nested(self.mm.machine.classes.ptl_nested));
             let new = second.as_ref().unwrap_or(&old);
-            let present = self.move_entries(&old, part, new, target);
+            let present = self.move_entries(&old, part, new, target, |pte| self.moved(pte));
             let late = self.mm.machine.config.quirks.contains(Quirks::FLUSH_BEFORE_UNLOCK_IN_MREMAP);
             if present && !late {
                 self.mm.flush_tlb_range(self.k, part);
@@ -331,7 +354,8 @@ impl Mover<'_> {
             {
                 let old = from.lock();
                 let new = to.lock_nested(self.mm.machine.classes.ptl_nested);
-                self.move_entries(&old, part, &new, target);
+                // The table moves as it is, and what was noticed of its pages.
+                self.move_entries(&old, part, &new, target, |pte| pte);
             }
             drop(from);
             self.mm.free_moved_table(part.start());
@@ -341,7 +365,14 @@ impl Mover<'_> {
     }
 
     /// Whether an entry was there that a CPU may have a translation of.
-    fn move_entries(&self, old: &PteGuard<'_>, part: PageRange, new: &PteGuard<'_>, target: Vpn) -> bool {
+    fn move_entries(
+        &self,
+        old: &PteGuard<'_>,
+        part: PageRange,
+        new: &PteGuard<'_>,
+        target: Vpn,
+        moved: impl Fn(Pte) -> Pte,
+    ) -> bool {
         let mut present = false;
         for vpn in part.iter() {
             if old.get(vpn).is_none() {
@@ -349,7 +380,7 @@ impl Mover<'_> {
             }
             let pte = old.clear(self.k, vpn);
             present |= pte.mapped_pfn().is_some();
-            new.set(self.k, target + (vpn - part.start()), pte);
+            new.set(self.k, target + (vpn - part.start()), moved(pte));
         }
         present
     }

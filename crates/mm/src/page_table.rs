@@ -189,7 +189,7 @@ impl Leaf {
         let old = Pte(self.slot(vpn).swap(new.0, Ordering::Relaxed));
         if old != new {
             self.outdate(vpn, old, new);
-            k.emit(EventKind::PteSet { mm: self.mm, vpn, old, new });
+            tell_entry(k, self.mm, vpn, old, new);
         }
         old
     }
@@ -197,13 +197,21 @@ impl Leaf {
     /// The CPU sets accessed and dirty bits by itself, without any lock, if the entry is still `seen`. The scheduling
     /// point is the access that causes it. Gives the entry as it is then.
     pub(crate) fn hardware_mark(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) -> Pte {
-        let marked = seen.with_young(true).with_dirty(seen.is_dirty() || write);
+        let marked = seen.accessed(write);
         if marked != seen
             && self.slot(vpn).compare_exchange(seen.0, marked.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            k.emit(EventKind::PteSet { mm: self.mm, vpn, old: seen, new: marked });
+            tell_entry(k, self.mm, vpn, seen, marked);
         }
         marked
+    }
+}
+
+/// Tells of a change of an entry. Not of soft-dirty, which is between the entry and who asks for it: no hardware sees it.
+pub(crate) fn tell_entry(k: &Kernel, mm: MmId, vpn: Vpn, old: Pte, new: Pte) {
+    let (old, new) = (old.with_soft_dirty(false), new.with_soft_dirty(false));
+    if old != new {
+        k.emit(EventKind::PteSet { mm, vpn, old, new });
     }
 }
 

@@ -347,7 +347,7 @@ impl Mm {
         match how {
             Unmap::Swap(slot) => {
                 self.machine.swap_duplicate(slot);
-                ptes.unmap(k, vpn, Pte::swap(slot));
+                ptes.unmap(k, vpn, Pte::swap(slot).with_marks_of(old));
             }
             Unmap::Poison => ptes.set(k, vpn, Pte::hwpoison(pfn)),
             Unmap::Drop => {}

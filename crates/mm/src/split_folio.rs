@@ -97,10 +97,12 @@ impl Mm {
         let Some(vma) = self.find_vma(vpn).filter(|vma| !vma.flags().contains(VmFlags::LOCKED)) else { return false };
         let Some(leaf) = self.tables.walk(vpn) else { return false };
         let ptes = leaf.lock();
-        if ptes.get(vpn).kind() != (PteKind::Migration { pfn }) || self.machine.read_tag(pfn) != 0 {
+        let old = ptes.get(vpn);
+        if old.kind() != (PteKind::Migration { pfn }) || self.machine.read_tag(pfn) != 0 {
             return false;
         }
-        ptes.set(k, vpn, Pte::present(ZERO_PAGE).with_special(true).with_protnone(!vma.is_accessible()));
+        let zero = Pte::present(ZERO_PAGE).with_special(true).with_marks_of(old);
+        ptes.set(k, vpn, zero.with_protnone(!vma.is_accessible()));
         true
     }
 

@@ -225,7 +225,8 @@ impl Mm {
                 });
             }
             let writable = head.is_some() && dst.flags().contains(VmFlags::WRITE);
-            new.set(k, pmd.with_write(writable).with_dirty(head.is_some()));
+            let bare = pmd.with_uffd_wp(false).with_soft_dirty(false).with_write(writable);
+            new.set(k, bare.with_dirty(head.is_some()));
             Ok(())
         });
         drop(rmap);
@@ -301,7 +302,8 @@ impl Mm {
             f.anon_vma = Some(moved_to.anon_vma);
             f.index = dst.pgoff_at(to);
         });
-        new.set(k, to, pte.with_write(dst.flags().contains(VmFlags::WRITE)).with_dirty(true));
+        let moved = pte.with_uffd_wp(false).with_write(dst.flags().contains(VmFlags::WRITE));
+        new.set(k, to, moved.with_dirty(true));
         Ok(())
     }
 }

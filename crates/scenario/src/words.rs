@@ -47,6 +47,19 @@ const ADVICES: &[&str] = &[
     "MADV_GUARD_REMOVE",
 ];
 
+/// What `PAGEMAP_SCAN` tells of a page, by the names in C.
+const PAGE_CATEGORIES: &[&str] = &[
+    "PAGE_IS_WPALLOWED",
+    "PAGE_IS_WRITTEN",
+    "PAGE_IS_FILE",
+    "PAGE_IS_PRESENT",
+    "PAGE_IS_SWAPPED",
+    "PAGE_IS_PFNZERO",
+    "PAGE_IS_HUGE",
+    "PAGE_IS_SOFT_DIRTY",
+    "PAGE_IS_GUARD",
+];
+
 impl MmOp {
     /// What stands behind the word: how many must be there, then all of them.
     #[must_use]
@@ -59,6 +72,7 @@ impl MmOp {
             MmOp::PagemapScan | MmOp::NumaScan | MmOp::UffdCopy | MmOp::Age | MmOp::LruGenAge | MmOp::LruGenWalk => {
                 (2, &[Mm, Range])
             }
+            MmOp::CheckPages => (4, &[Mm, Range, Word(&["is", "not"]), Word(PAGE_CATEGORIES)]),
             MmOp::SplitHugePages | MmOp::Khugepaged => (2, &[Mm, Range]),
             MmOp::Damon => (4, &[Mm, Number, Word(&["vaddr", "paddr"]), Word(&["mkold", "check"])]),
             MmOp::KsmScan => (0, &[Word(&["zero"])]),
@@ -312,6 +326,8 @@ words! {
         UffdMove = "uffd_move",
         /// `PAGEMAP_SCAN` that write-protects what was written.
         PagemapScan = "pagemap_scan",
+        /// `PAGEMAP_SCAN` that looks: every page `is`, or none (`not`), of a category. Otherwise a finding.
+        CheckPages = "check_pages",
         /// `move_pages(range, node)`.
         MovePages = "move_pages",
         /// The NUMA scanner's task work: makes the pages of a range inaccessible, to see who uses them.

@@ -2,6 +2,7 @@
 
 mod hmm;
 mod locks;
+mod marks;
 mod moves;
 mod pins;
 mod world;
@@ -33,6 +34,7 @@ cases! {
     "mremap_test.c" 10-13: "2 GiB moved, by alignment" => moves::two_gib,
     "mremap_test.c" 26: "a VMA of userfaultfd among those that move" => moves::armed_vma,
     "guard-regions.c" 3: "guards by a vector of ranges" => moves::process_madvise,
+    "guard-regions.c" 28: "the page-map scan tells of guards" => marks::guards,
     "cow.c" 3: "a reference in the child, unmapped there" => pins::spliced_in_child,
     "cow.c" 4: "the same, with mprotect in between" => pins::spliced_in_child_protected,
     "cow.c" 5: "a reference in the parent before the fork, unmapped there" => pins::spliced_before_fork,
@@ -43,6 +45,7 @@ cases! {
     "cow.c" 11-12: "a pin for reading of a page that was shared" => pins::read_pin_previously_shared,
     "cow.c" 13-14: "a pin for reading of an exclusive page" => pins::read_pin_exclusive,
     "cow.c" 20-21: "a pin for reading of what is not the process's own" => pins::read_pin_of_others,
+    "madv_populate.c" 17-21: "soft-dirty by populating for writing, not for reading" => marks::populate_soft_dirty,
     "mlock2-tests.c" 5-6: "all that will be mapped is locked" => locks::future,
     "mlock2-tests.c" 7-10: "the same, when it is faulted in; then all there is" => locks::future_on_fault,
     "mlock2-tests.c" 13: "a part unlocked, and the rest, under mlockall" => locks::vma_management,

@@ -196,7 +196,7 @@ impl VmaTree {
         fresh: &mut impl FnMut() -> AnonVmaId,
     ) {
         let kind = kind_of(line, file);
-        let mut flags = flags_of(line, kind);
+        let mut flags = flags_of(line, kind) | VmFlags::SOFTDIRTY;
         let pgoff = match kind {
             VmaKind::File(_) => Pgoff(line.offset_bytes >> PAGE_SHIFT),
             VmaKind::Anon | VmaKind::Special(_) => Pgoff(line.range.start().0),

@@ -7,6 +7,7 @@ mod files;
 mod flat;
 mod fork;
 mod huge;
+mod marks;
 mod migration;
 mod ops;
 mod recorded;
