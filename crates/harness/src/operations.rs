@@ -60,6 +60,9 @@ pub(crate) fn execute(live: &Live, frame: Name, op: MmOp, operands: &[OpOperand]
         (MmOp::CheckPages, [Mm(mm), Range(pages), Word(relation), Word(category)]) => {
             check_pages(live, frame, *mm, *pages, (relation, category))
         }
+        (MmOp::CheckWord, [Mm(mm), Number(addr), Word(relation), Number(value)]) => {
+            check_word(live, frame, *mm, VirtAddr(*addr), (relation, *value))
+        }
         (MmOp::UffdRegister, [Mm(mm), Range(pages), Word(mode)]) => {
             let mode = if mode == "wp" { UffdMode::WriteProtect } else { UffdMode::Missing };
             live.mm(*mm)?.uffd_register(*pages, mode).map_err(failed)
@@ -182,6 +185,22 @@ fn check_pages(
     if let Some((vpn, _)) = pages.iter().zip(known).find(wrong) {
         let text = format!("{} {} {relation} {word}", live.code.mms[mm].name, vpn.addr());
         current(|k| live.failed(k, frame, MmOp::CheckPages.word(), &text));
+    }
+    Ok(())
+}
+
+/// A CPU reads a word; another value than said is a finding.
+fn check_word(
+    live: &Live,
+    frame: Name,
+    mm: usize,
+    addr: VirtAddr,
+    (relation, value): (&str, u64),
+) -> Result<(), String> {
+    let word = live.mm(mm)?.read(addr).map_err(|fault| format!("check_word {addr}: {fault}"))?;
+    if (word == value) != (relation == "is") {
+        let text = format!("{} {addr} {relation} {value:#x}", live.code.mms[mm].name);
+        current(|k| live.failed(k, frame, MmOp::CheckWord.word(), &text));
     }
     Ok(())
 }

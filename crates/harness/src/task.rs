@@ -121,10 +121,13 @@ fn execute(live: &Live, frame: Name, step: &TaskStep) -> Result<(), String> {
             end => Err(format!("brk {addr} refused: the heap still ends at {end}")),
         },
         TaskStep::Read { mm, addr } => {
-            live.mm(*mm)?.read_page(addr.vpn()).map(drop).map_err(|fault| format!("read {addr}: {fault}"))
+            live.mm(*mm)?.read(*addr).map(drop).map_err(|fault| format!("read {addr}: {fault}"))
         }
         TaskStep::Write { mm, addr, value } => {
-            live.mm(*mm)?.write_page(addr.vpn(), *value).map_err(|fault| format!("write {addr}: {fault}"))
+            let mm = live.mm(*mm)?;
+            // All of a page at its start, else one word.
+            let done = if addr.is_page_aligned() { mm.write_page(addr.vpn(), *value) } else { mm.write(*addr, *value) };
+            done.map_err(|fault| format!("write {addr}: {fault}"))
         }
         TaskStep::Touch { mm, pages } => {
             touch(&live.mm(*mm)?, *pages).map_err(|(vpn, why)| format!("touch {}: {why}", vpn.addr()))

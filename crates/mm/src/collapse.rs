@@ -147,8 +147,7 @@ impl Mm {
         for vpn in pages.iter() {
             let pte = leaf.peek_now(vpn);
             if let Some(pfn) = pte.mapped_pfn().filter(|_| !pte.is_special()) {
-                let tag = self.machine.read_tag(pfn);
-                self.machine.with_frame(Pfn(to.0 + (vpn - pages.start())), |f| f.tag = tag);
+                self.machine.copy_content(Pfn(to.0 + (vpn - pages.start())), pfn);
                 self.machine.remove_rmap(pfn, self.id);
                 old.push(pfn);
             }

@@ -13,6 +13,7 @@
 
 use crate::behaviour::Behaviour;
 use crate::collapse::{Collapser, Failed};
+use crate::content::Content;
 use crate::file::Inode;
 use crate::frames::FrameFlags;
 use crate::huge::pmd_range;
@@ -261,8 +262,8 @@ impl Machine {
                 self.put_page(k, read);
             } else {
                 k.visible_write(cached_page_obj(inode, at));
-                let tag = self.files.lock().contents(file, at);
-                self.insert_huge_page(inode, at, new, tag, FrameFlags::empty());
+                let content = self.files.lock().contents(file, at);
+                self.insert_huge_page(inode, at, new, content, FrameFlags::empty());
                 return Ok(());
             }
         }
@@ -294,16 +295,16 @@ impl Machine {
             f.flags -= FrameFlags::FILE | FrameFlags::LRU | FrameFlags::DIRTY;
             f.mapping = None;
         });
-        self.insert_huge_page(inode, at, new, frame.tag, frame.flags & FrameFlags::DIRTY);
+        self.insert_huge_page(inode, at, new, self.content(old), frame.flags & FrameFlags::DIRTY);
         self.put_page(k, old);
         true
     }
 
-    fn insert_huge_page(&self, inode: Inode, at: Pgoff, new: Pfn, tag: u64, dirty: FrameFlags) {
+    fn insert_huge_page(&self, inode: Inode, at: Pgoff, new: Pfn, content: Content, dirty: FrameFlags) {
         self.with_frame(new, |f| {
-            f.tag = tag;
             f.flags |= FrameFlags::FILE | dirty;
         });
+        self.set_content(new, content);
         let head = self.head(new);
         self.with_frame(head, |f| f.refcount += 1);
         self.files.lock().pages(inode).cached.insert(at, new);

@@ -28,10 +28,11 @@
 //! Sources: Intel SDM volume 3, 4.10 (caching of translations, dirty bits); Documentation/arch/x86/tlb.rst.
 
 use crate::huge::{pmd_base, subpage};
+use crate::huge_pud::pud_base;
 use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::obj::{pmd_obj, pte_obj, tlb_obj};
-use crate::page_table::PMD_PAGES;
+use crate::obj::{pmd_obj, pte_obj, pud_obj, tlb_obj};
+use crate::page_table::{PMD_PAGES, PUD_PAGES};
 use crate::quirks::Quirks;
 use ksync::{Kernel, Op};
 use mm_types::{MmId, ObjId, PageRange, Pte, Vpn};
@@ -113,19 +114,35 @@ fn after_change(had: u16, old: Pte, new: Pte) -> (u16, u16) {
     (had, 0)
 }
 
+/// Of which level a translation is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Level {
+    /// Of an entry of a leaf table: a page.
+    Pte,
+    /// Of a PMD table: 512.
+    Pmd,
+    /// Of a PUD table: a GiB.
+    Pud,
+}
+
 /// A translation that its entry forbids.
 #[derive(Clone, Copy, Debug)]
 struct Stale {
     /// The first page.
     vpn: Vpn,
-    /// Writable only if the CPU may write without a look at the entry. That of a huge page translates 512 pages.
+    /// Writable only if the CPU may write without a look at the entry.
     pte: Pte,
+    level: Level,
     cpu: Cpu,
 }
 
 impl Stale {
-    fn nr_pages(&self) -> u64 {
-        if self.pte.is_huge() { PMD_PAGES } else { 1 }
+    const fn nr_pages(&self) -> u64 {
+        match self.level {
+            Level::Pte => 1,
+            Level::Pmd => PMD_PAGES,
+            Level::Pud => PUD_PAGES,
+        }
     }
 
     fn translates(&self, vpn: Vpn) -> bool {
@@ -138,12 +155,20 @@ impl Stale {
 
     /// What the CPU has for one of its pages.
     fn at(&self, vpn: Vpn) -> Pte {
-        if self.pte.is_huge() { subpage(self.pte, vpn - self.vpn) } else { self.pte }
+        match self.level {
+            Level::Pte => self.pte,
+            Level::Pmd => subpage(self.pte, vpn - self.vpn),
+            Level::Pud => self.pte.subpage(vpn - self.vpn),
+        }
     }
 
     /// What reading or changing its entry accesses.
     fn obj(&self, mm: MmId) -> ObjId {
-        if self.pte.is_huge() { pmd_obj(mm, self.vpn) } else { pte_obj(mm, self.vpn) }
+        match self.level {
+            Level::Pte => pte_obj(mm, self.vpn),
+            Level::Pmd => pmd_obj(mm, self.vpn),
+            Level::Pud => pud_obj(mm, self.vpn),
+        }
     }
 }
 
@@ -154,7 +179,7 @@ pub(crate) struct Tlb {
     any_stale: AtomicBool,
     /// Whether there ever was.
     ever_stale: AtomicBool,
-    /// Whether the translation of a huge page was ever cached.
+    /// Whether the translation of a huge page was ever cached, of either size.
     ever_huge: AtomicBool,
     entries: Mutex<Entries>,
 }
@@ -166,10 +191,12 @@ struct Entries {
     tables: BTreeSet<Vpn>,
     /// Which CPUs have the translations of huge pages, by first page; listed for good.
     huge: BTreeMap<Vpn, Cached>,
+    /// The same of entries that map a GiB.
+    giant: BTreeMap<Vpn, Cached>,
 }
 
 impl Entries {
-    fn add_stale(&mut self, vpn: Vpn, cpus: u16, old: Pte) {
+    fn add_stale(&mut self, level: Level, vpn: Vpn, cpus: u16, old: Pte) {
         // The entries of a table change in a row.
         if self.stale.last().is_none_or(|last| pmd_base(last.vpn) != pmd_base(vpn)) {
             self.tables.insert(pmd_base(vpn));
@@ -179,7 +206,7 @@ impl Entries {
             let cpu = left.trailing_zeros();
             left &= left - 1;
             let pte = if cpus & 1 << (WRITERS + cpu) != 0 { old } else { old.with_write(false) };
-            self.stale.push(Stale { vpn, pte, cpu: Cpu(cpu) });
+            self.stale.push(Stale { vpn, pte, level, cpu: Cpu(cpu) });
         }
     }
 }
@@ -187,7 +214,7 @@ impl Entries {
 impl Tlb {
     /// What was cached of an entry, which was `old`, is stale for `cpus`.
     pub(crate) fn add_stale(&self, vpn: Vpn, cpus: u16, old: Pte) {
-        self.entries.lock().add_stale(vpn, cpus, old);
+        self.entries.lock().add_stale(Level::Pte, vpn, cpus, old);
         self.any_stale.store(true, Ordering::Relaxed);
         self.ever_stale.store(true, Ordering::Relaxed);
     }
@@ -200,6 +227,11 @@ impl Tlb {
     /// Whether the translation of a huge page with `vpn` was ever cached.
     pub(crate) fn knows_huge(&self, vpn: Vpn) -> bool {
         self.ever_huge.load(Ordering::Relaxed) && self.entries.lock().huge.contains_key(&pmd_base(vpn))
+    }
+
+    /// The same of an entry that maps the GiB of `vpn`.
+    pub(crate) fn knows_giant(&self, vpn: Vpn) -> bool {
+        self.ever_huge.load(Ordering::Relaxed) && self.entries.lock().giant.contains_key(&pud_base(vpn))
     }
 
     /// What the CPU translates `vpn` by without a look at its entry, if that is not what the entry says.
@@ -254,9 +286,30 @@ impl Tlb {
         let mut entries = self.entries.lock();
         let stale = entries.huge.get(&base).map_or(0, |cached| cached.change(old, new));
         if stale != 0 {
-            entries.add_stale(base, stale, old.with_huge(true));
+            entries.add_stale(Level::Pmd, base, stale, old.with_huge(true));
             self.any_stale.store(true, Ordering::Relaxed);
             self.ever_stale.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A CPU has accessed a page through the entry that maps the GiB at `base`.
+    pub(crate) fn cache_giant(&self, cpu: Option<Cpu>, base: Vpn, pud: Pte) {
+        let Some(cpu) = cpu else { return };
+        let mut entries = self.entries.lock();
+        entries.giant.entry(base).or_default().add(cpu, pud);
+        self.ever_huge.store(true, Ordering::Relaxed);
+    }
+
+    /// The entry that maps a GiB changes.
+    pub(crate) fn giant_changed(&self, base: Vpn, old: Pte, new: Pte) {
+        if !self.ever_huge.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut entries = self.entries.lock();
+        let stale = entries.giant.get(&base).map_or(0, |cached| cached.change(old, new));
+        if stale != 0 {
+            entries.add_stale(Level::Pud, base, stale, old);
+            self.any_stale.store(true, Ordering::Relaxed);
         }
     }
 
@@ -265,7 +318,7 @@ impl Tlb {
     pub(crate) fn forget_huge(&self, base: Vpn) {
         if self.knows_huge(base) {
             self.entries.lock().huge.entry(base).or_default().clear();
-            self.drop_stale(|s| s.pte.is_huge() && s.vpn == base);
+            self.drop_stale(|s| s.level == Level::Pmd && s.vpn == base);
         }
     }
 }
@@ -348,6 +401,24 @@ mod tests {
             tlb.huge_changed(Vpn(512), huge, Pte::NONE);
             assert!(tlb.knows_huge(Vpn(600)) && !tlb.knows_huge(Vpn(1024)));
             assert_eq!(tlb.stale(Some(Cpu(2)), Vpn(600), true).and_then(Pte::pfn), Some(Pfn((1 << 20) + 88)));
+            assert_eq!(tlb.stale_objs(MmId(0), flushed).len(), 1 - left, "{flushed}");
+        }
+    }
+
+    #[test]
+    fn a_flush_of_one_page_drops_the_translation_of_the_gib_around_it() {
+        let giant = Pte::present(Pfn(3 << 38)).with_write(true).with_dirty(true).with_huge(true);
+        let gib = PUD_PAGES;
+        for (flushed, left) in
+            [(range(gib, 1), 0), (range(2 * gib - 1, 1), 0), (range(gib - 1, 1), 1), (range(2 * gib, 9), 1)]
+        {
+            let tlb = Tlb::default();
+            tlb.cache_giant(Some(Cpu(2)), Vpn(gib), giant);
+            tlb.giant_changed(Vpn(gib), giant, giant.with_protnone(true));
+            assert!(tlb.knows_giant(Vpn(gib + 600)) && !tlb.knows_giant(Vpn(2 * gib)));
+            let pfn = tlb.stale(Some(Cpu(2)), Vpn(gib + 600), true).and_then(Pte::pfn);
+            assert_eq!(pfn, Some(Pfn((3 << 38) + 600)));
+            assert_eq!(tlb.stale(Some(Cpu(1)), Vpn(gib + 600), true), None, "another CPU has nothing");
             assert_eq!(tlb.stale_objs(MmId(0), flushed).len(), 1 - left, "{flushed}");
         }
     }

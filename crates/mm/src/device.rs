@@ -3,6 +3,7 @@
 //! Notifier subscriptions are made on [`Mm::subscriptions`] with the address space as host. A callback is handed no way
 //! back in here; one that keeps a way and misuses it is what the oracles are for.
 
+use crate::content::Content;
 use crate::fault::Handled;
 use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::gup::{Hold, MmapLock};
@@ -284,17 +285,17 @@ pub fn set_page_dirty_lock(machine: &Machine, pfn: Pfn) {
     }
 }
 
-/// What a device reads from a frame. The device model emits the access, and names [`frame_obj`] as what it touches.
+/// What a device reads from a frame, all of it: its value, or one number made of its words where they differ. The device model emits the access, and names [`frame_obj`] as what it touches.
 #[must_use]
 pub fn frame_read(machine: &Machine, pfn: Pfn) -> u64 {
-    if pfn == ZERO_PAGE { 0 } else { machine.read_tag(pfn) }
+    machine.digest_and_word(pfn, 0).0
 }
 
-/// What a device writes to a frame. The zero page swallows it.
+/// What a device writes to a frame, to all of it. The zero page swallows it.
 pub fn frame_write(machine: &Machine, pfn: Pfn, tag: u64) {
     if pfn != ZERO_PAGE {
+        machine.set_content(pfn, Content::Same(tag));
         machine.with_frame(pfn, |f| {
-            f.tag = tag;
             // The driver tells that the page is dirty, as no page-table entry will.
             f.flags -= FrameFlags::LAZYFREE;
         });

@@ -21,7 +21,7 @@ use crate::frames::{Block, FrameFlags, ZERO_PAGE};
 use crate::huge_fault::HugeFault;
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::obj::cached_page_obj;
+use crate::obj::{cached_page_obj, slot_obj};
 use crate::page_table::{Leaf, PMD_PAGES, PteGuard};
 use crate::quirks::Quirks;
 use crate::vma::{AnonVmaId, FileId, Vma, VmaKind};
@@ -363,7 +363,7 @@ impl Fault<'_> {
         let unused = if !ptes.get(self.vpn).is_none() {
             anon.map(|(_, copy)| copy)
         } else if let Some(((anon_vma, index), copy)) = anon {
-            self.copy_page(copy, cached);
+            machine.copy_content(copy, cached);
             self.map_new_anon(copy, anon_vma, index);
             ptes.set(self.k, self.vpn, self.own_entry(copy));
             None
@@ -427,11 +427,6 @@ impl Fault<'_> {
         ptes.get(self.vpn).is_present()
     }
 
-    fn copy_page(&self, to: Pfn, from: Pfn) {
-        let tag = if from == ZERO_PAGE { 0 } else { self.mm.machine.read_tag(from) };
-        self.mm.machine.with_frame(to, |f| f.tag = tag);
-    }
-
     /// A write to an entry that is present and read-only, or a page that shall not be shared.
     fn do_wp_page(&self, seen: Pte) -> Result<(), FaultError> {
         let machine = &self.mm.machine;
@@ -489,7 +484,7 @@ impl Fault<'_> {
         let machine = &self.mm.machine;
         let (anon_vma, index) = self.mm.anon_vma_prepare(self.k, self.vpn).map_err(oom)?;
         let copy = self.new_page()?;
-        self.copy_page(copy, old.unwrap_or(ZERO_PAGE));
+        machine.copy_content(copy, old.unwrap_or(ZERO_PAGE));
         let announce = || self.mm.subs.invalidate_range_start(self.mm.clear_of(PageRange::page(self.vpn)));
         let late = machine.config.quirks.contains(Quirks::CLEAR_BEFORE_SET_IN_COW);
         let bracket = (!late).then(announce);
@@ -534,6 +529,7 @@ impl Fault<'_> {
     /// on its way there. (The kernel holds the slot while it reads, by `swapcache_prepare()`.)
     fn do_swap_page(&self, seen: Pte, slot: u64) -> Result<Handled, FaultError> {
         let machine = &self.mm.machine;
+        self.k.visible_read(slot_obj(slot));
         if let Some(pfn) = machine.swap_cache(slot) {
             let handled = self.map_from_swap_cache(seen, slot, pfn);
             machine.settle_swap_cache(self.k, pfn, slot);
@@ -545,8 +541,8 @@ impl Fault<'_> {
         let ptes = self.leaf.lock();
         let same = ptes.get(self.vpn) == seen && machine.swap_cache(slot).is_none();
         if same {
-            let tag = machine.swap_read(self.k, slot);
-            machine.with_frame(page, |f| f.tag = tag);
+            let content = machine.swap_read(self.k, slot);
+            machine.set_content(page, content);
             self.k.emit(EventKind::SwapIn { slot, pfn: page });
             self.map_new_anon(page, anon_vma, index);
             let shared = machine.swap_free(self.k, slot);

@@ -1,5 +1,6 @@
 //! Files behind mappings: what is open, and what it is called.
 
+use crate::content::Content;
 use crate::file_locks::Fs;
 use crate::frames::Frames;
 use crate::machine::Machine;
@@ -162,7 +163,7 @@ impl FileTable {
         }
         space.pages.cached.remove(&at);
         if space.seed != 0 {
-            space.pages.stored.insert(at, 0);
+            space.pages.stored.insert(at, Content::ZERO);
         }
         true
     }
@@ -173,15 +174,25 @@ impl FileTable {
         if space.seed == 0 {
             space.pages.stored.retain(|pgoff, _| *pgoff < first || *pgoff >= end);
         } else {
-            space.pages.stored.range_mut(first..end).for_each(|(_, stored)| *stored = 0);
+            space.pages.stored.range_mut(first..end).for_each(|(_, stored)| *stored = Content::ZERO);
+        }
+    }
+
+    /// Bytes of a page that is not in memory are zeros from now on.
+    pub(crate) fn zero_part_stored(&mut self, id: FileId, pgoff: Pgoff, (from, to): (u64, u64)) {
+        let old = self.contents(id, pgoff);
+        let new = old.clone().with_zeros(from, to);
+        if new != old {
+            let inode = self.file(id).inode;
+            self.inodes[inode as usize].pages.stored.insert(pgoff, new);
         }
     }
 
     /// What the page at an offset holds that is not in memory.
-    pub(crate) fn contents(&self, id: FileId, pgoff: Pgoff) -> u64 {
+    pub(crate) fn contents(&self, id: FileId, pgoff: Pgoff) -> Content {
         let space = &self.inodes[self.file(id).inode as usize];
-        let stored = space.pages.stored.get(&pgoff).copied();
-        stored.unwrap_or_else(|| if space.seed == 0 { 0 } else { fold(space.seed, &pgoff.0.to_le_bytes()) })
+        let made = || if space.seed == 0 { 0 } else { fold(space.seed, &pgoff.0.to_le_bytes()) };
+        space.pages.stored.get(&pgoff).cloned().unwrap_or_else(|| Content::Same(made()))
     }
 
     /// Whether its mappings are listed, so that its pages can be found by reclaim and migration.

@@ -258,8 +258,7 @@ impl Copier<'_> {
         let machine = &self.parent.machine;
         let page = self.spare.take()?;
         let own = self.copy.anon().unwrap_or_else(|| panic!("{vpn} has an anonymous page and no anon_vma"));
-        let tag = machine.read_tag(pfn);
-        machine.with_frame(page, |f| f.tag = tag);
+        machine.copy_content(page, pfn);
         machine.map_new_anon(self.k, page, own.anon_vma, self.copy.pgoff_at(vpn));
         let writable = self.copy.flags().contains(VmFlags::WRITE);
         let pte = Pte::present(page).with_write(writable).with_dirty(true);

@@ -7,6 +7,7 @@
 //! it is one folio, references and pins are counted in its first frame; each frame counts the entries of leaf tables that
 //! map it, and the block those of PMD tables, which map all. After a split each of its frames is a page like any other.
 
+use crate::content::{Content, Words};
 use crate::file::Inode;
 use crate::machine::Machine;
 use crate::obj::{MachineObj, frame_obj, machine_obj};
@@ -78,8 +79,8 @@ pub(crate) struct Frame {
     pub(crate) mapping: Option<Inode>,
     /// Where in the object it is (`folio->index`).
     pub(crate) index: Pgoff,
-    /// Its contents.
-    pub(crate) tag: u64,
+    /// What it holds, in each word unless they differ ([`Frames::content`]).
+    value: u64,
     /// Its swap slot while it is in the swap cache.
     pub(crate) slot: u32,
 }
@@ -119,7 +120,7 @@ const UNTOUCHED: Frame = Frame {
     anon_vma: None,
     mapping: None,
     index: Pgoff(0),
-    tag: 0,
+    value: 0,
     slot: 0,
 };
 
@@ -165,17 +166,42 @@ pub(crate) struct Frames {
     blocks: PerTask<Block>,
     /// Of devices' memory, those that differ from [`UNTOUCHED`].
     dax: BTreeMap<Pfn, Frame>,
+    /// Of those that hold more than one value.
+    words: Words,
 }
 
 impl Frames {
     pub(crate) const fn new() -> Frames {
-        Frames { single: PerTask::new(), blocks: PerTask::new(), dax: BTreeMap::new() }
+        Frames { single: PerTask::new(), blocks: PerTask::new(), dax: BTreeMap::new(), words: Words::new() }
     }
 
     pub(crate) fn clear(&mut self) {
         self.single.clear();
         self.blocks.clear();
         self.dax.clear();
+        self.words.clear();
+    }
+
+    /// What a frame holds, one that is free too; zeros if it was never given out.
+    pub(crate) fn content(&self, pfn: Pfn) -> Content {
+        self.get(pfn).map_or(Content::ZERO, |frame| self.words.content(pfn.0, frame.value))
+    }
+
+    /// It holds this from now on, all of it.
+    pub(crate) fn set_content(&mut self, pfn: Pfn, content: Content) {
+        if self.get(pfn).is_some() {
+            let value = self.words.keep(pfn.0, content);
+            if let Some(frame) = self.get_mut(pfn) {
+                frame.value = value;
+            }
+        }
+    }
+
+    /// A frame that is given out holds zeros, whatever was written to it while it was free.
+    fn forget_words(&mut self, pfn: Pfn, nr_frames: u64) {
+        if self.words.len() > 0 {
+            (pfn.0..pfn.0 + nr_frames).for_each(|pfn| self.words.forget(pfn));
+        }
     }
 
     /// The frame of a page of the device `inode`; `None` beyond its end.
@@ -245,6 +271,7 @@ impl Frames {
         if let Some(frame) = self.single.get_mut(key) {
             *frame = Frame { refcount: 1, ..Frame::default() };
         }
+        self.forget_words(Pfn(key), 1);
         Pfn(key)
     }
 
@@ -254,7 +281,9 @@ impl Frames {
             block.pages.resize(BLOCK_FRAMES as usize, Frame::default());
             block.pages[0].refcount = 1;
         }
-        Pfn(FIRST_BLOCK + key * BLOCK_FRAMES)
+        let head = Pfn(FIRST_BLOCK + key * BLOCK_FRAMES);
+        self.forget_words(head, BLOCK_FRAMES);
+        head
     }
 
     /// Puts a frame, or a huge page named by its first, back. Gives how many frames that are.
@@ -267,9 +296,12 @@ impl Frames {
                 *frame = Frame::default();
             }
             self.single.give(task, pfn.0);
+            self.words.forget(pfn.0);
             return 1;
         };
         let key = at / BLOCK_FRAMES;
+        let whole = self.folio(pfn).is_some();
+        self.forget_words(pfn, if whole { BLOCK_FRAMES } else { 1 });
         let Some(block) = self.blocks.get_mut(key) else { return 0 };
         let freed = if block.split == 0 { BLOCK_FRAMES } else { 1 };
         if block.split > 1 {
@@ -571,16 +603,62 @@ impl Machine {
         self.with_frame(self.head(pfn), |f| f.flags |= FrameFlags::DIRTY);
     }
 
-    /// Reads a frame's contents; without a reference that is a use after free, which the oracles judge by the events.
-    pub(crate) fn read_tag(&self, pfn: Pfn) -> u64 {
-        self.frame(pfn).tag
+    /// What a frame holds; without a reference that is a use after free, which the oracles judge by the events. The zero page
+    /// holds zeros.
+    pub(crate) fn content(&self, pfn: Pfn) -> Content {
+        self.frames.lock().content(pfn)
     }
 
-    /// A CPU writes a frame's contents. It may be one that is free, through a stale translation.
-    pub(crate) fn write_tag(&self, pfn: Pfn, tag: u64) {
-        if let Some(frame) = self.frames.lock().get_mut(pfn) {
-            frame.tag = tag;
+    /// All of a frame is written. It may be one that is free, through a stale translation.
+    pub(crate) fn set_content(&self, pfn: Pfn, content: Content) {
+        self.frames.lock().set_content(pfn, content);
+    }
+
+    /// One word of a frame is written, as [`Machine::set_content`].
+    pub(crate) fn write_word(&self, pfn: Pfn, at: usize, value: u64) {
+        let mut frames = self.frames.lock();
+        let content = frames.content(pfn).with_word(at, value);
+        frames.set_content(pfn, content);
+    }
+
+    /// A frame holds what another one does (`copy_user_highpage()`).
+    pub(crate) fn copy_content(&self, to: Pfn, from: Pfn) {
+        let mut frames = self.frames.lock();
+        let content = frames.content(from);
+        frames.set_content(to, content);
+    }
+
+    /// What a frame holds as one number, and in word `at`.
+    pub(crate) fn digest_and_word(&self, pfn: Pfn, at: usize) -> (u64, u64) {
+        let frames = self.frames.lock();
+        if frames.words.len() == 0 {
+            let value = frames.get(pfn).map_or(0, |frame| frame.value);
+            return (value, value);
         }
+        let content = frames.content(pfn);
+        (content.digest(), content.word(at))
+    }
+
+    /// Pages that hold more than one value: what they take of our own memory is counted by them.
+    #[must_use]
+    pub fn pages_of_words(&self) -> usize {
+        self.frames.lock().words.len() + self.swap.lock().pages_of_words()
+    }
+
+    /// What is known of a frame moves to another, with what it holds; `pfn` has one reference, the caller's, afterwards. Where
+    /// each is does not move, and `new` keeps what references it had for a moment from others.
+    pub(crate) fn move_frame(&self, pfn: Pfn, new: Pfn, more_references: u32) {
+        let place = FrameFlags::NODE1 | FrameFlags::DEVICE;
+        let mut frames = self.frames.lock();
+        let Some(old) = frames.get(pfn).copied() else { return };
+        if let Some(f) = frames.get_mut(new) {
+            let refcount = f.refcount + more_references;
+            *f = Frame { flags: old.flags.difference(place) | f.flags & place, refcount, ..old };
+        }
+        if let Some(f) = frames.get_mut(pfn) {
+            *f = Frame { refcount: 1, flags: f.flags & place, ..Frame::default() };
+        }
+        frames.words.relocate(pfn.0, new.0);
     }
 
     /// How many entries map a page, or a huge page by any part of it (`folio_mapcount()`).
@@ -610,6 +688,7 @@ impl Machine {
                 *frame = Frame { flags: moved.flags.difference(place) | frame.flags & place, ..moved };
             }
         }
+        (0..BLOCK_FRAMES).for_each(|i| frames.words.relocate(from.0 + i, to.0 + i));
     }
 
     /// Counts frames. Walks all of them.

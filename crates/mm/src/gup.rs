@@ -1,5 +1,6 @@
 //! `get_user_pages()`, `pin_user_pages()`. Linux: mm/gup.c, 6.12.
 
+use crate::content::Content;
 use crate::fault::{Access, Handled};
 use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::huge;
@@ -98,7 +99,7 @@ impl Mm {
                     pte.pfn().filter(|_| fit(pte))
                 }) {
                     k.visible_write(frame_obj(pfn));
-                    self.machine.with_frame(pfn, |f| f.tag = tag);
+                    self.machine.set_content(pfn, Content::Same(tag));
                     k.emit(EventKind::CpuAccess { mm: self.id, vpn, pfn, write: true, value: tag });
                     return Ok(());
                 }

@@ -75,18 +75,22 @@ impl Mm {
     /// The one accessor, at a scheduling point that was made for it.
     fn store_pud_now(&self, k: &Kernel, vpn: Vpn, new: Pte) {
         let base = pud_base(vpn);
-        let old = self.tables.set_pud(base, new).with_soft_dirty(false);
+        let old = self.tables.set_pud(base, new);
+        self.tlb.giant_changed(base, old, new);
+        let old = old.with_soft_dirty(false);
         let new = new.with_soft_dirty(false);
         if old != new {
             k.emit(EventKind::PudSet { mm: self.id, base, old, new });
         }
     }
 
-    /// The CPU sets accessed and dirty bits by itself if the entry is still `seen`.
-    pub(crate) fn hardware_mark_pud(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) {
-        if self.tables.pud(vpn) == Some(seen) {
-            self.store_pud_now(k, vpn, seen.accessed(write));
+    /// The CPU sets accessed and dirty bits by itself if the entry is still `seen`. Gives the entry as it is then.
+    pub(crate) fn hardware_mark_pud(&self, k: &Kernel, vpn: Vpn, seen: Pte, write: bool) -> Pte {
+        let marked = seen.accessed(write);
+        if marked != seen && self.tables.pud(vpn) == Some(seen) {
+            self.store_pud_now(k, vpn, marked);
         }
+        marked
     }
 
     /// A fault in a device's memory: its GiB is mapped, as the VMA allows it. The lock of the VMA held at least.

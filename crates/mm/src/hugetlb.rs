@@ -19,6 +19,7 @@
 //! Sources: mm/hugetlb.c, fs/hugetlbfs/inode.c, 6.12. Not modelled: reservations, the pool's size, pages of a GiB.
 
 use crate::behaviour::Behaviour;
+use crate::content::Content;
 use crate::fault::{Access, FaultError, Handled, oom};
 use crate::file::Inode;
 use crate::frames::{BLOCK_FRAMES, FrameFlags};
@@ -404,7 +405,7 @@ impl Machine {
     fn add_hugetlb_page(&self, k: &Kernel, file: FileId, index: Pgoff, page: Pfn) {
         let inode = self.inode(file);
         k.visible_write(cached_page_obj(inode, index));
-        let tags: Vec<u64> = {
+        let contents: Vec<Content> = {
             let files = self.files.lock();
             (0..PMD_PAGES).map(|i| files.contents(file, index + i)).collect()
         };
@@ -412,8 +413,10 @@ impl Machine {
             f.flags = FrameFlags::FILE | FrameFlags::HUGETLB;
             f.mapping = Some(inode);
             f.index = index + i;
-            f.tag = tags[i as usize];
         });
+        for (content, pfn) in contents.into_iter().zip(page.0..) {
+            self.set_content(Pfn(pfn), content);
+        }
         self.with_frame(page, |f| f.refcount += BLOCK_FRAMES as u32);
         let cached = (0..PMD_PAGES).map(|i| (index + i, Pfn(page.0 + i)));
         self.files.lock().pages(inode).cached.extend(cached);
@@ -421,8 +424,7 @@ impl Machine {
 
     /// What a huge page holds is copied to a new one.
     fn copy_huge(&self, from: Pfn, to: Pfn) {
-        let tags: Vec<u64> = (0..BLOCK_FRAMES).map(|i| self.read_tag(Pfn(from.0 + i))).collect();
-        self.with_subpages(to, |i, f| f.tag = tags[i as usize]);
+        (0..BLOCK_FRAMES).for_each(|i| self.copy_content(Pfn(to.0 + i), Pfn(from.0 + i)));
     }
 
     /// `hugetlb_vmdelete_list()` under `i_mmap` W: each mapping loses its part of the pages `[first, end)`. One whose hugetlb

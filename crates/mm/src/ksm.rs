@@ -12,6 +12,7 @@
 //!
 //! Sources: `cmp_and_merge_page()`, `write_protect_page()`, `replace_page()`, `break_ksm()`, mm/ksm.c, 6.12.
 
+use crate::content::Content;
 use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::machine::Machine;
 use crate::mm::Mm;
@@ -36,7 +37,7 @@ impl Machine {
         current(|k| {
             let locks = self.locks();
             let _one = locks.files.ksm.lock();
-            let mut unstable = BTreeMap::<u64, Candidate>::new();
+            let mut unstable = BTreeMap::<Content, Candidate>::new();
             let mut merged = 0;
             for candidate in self.ksm_candidates() {
                 merged += self.cmp_and_merge_page(k, &candidate, &mut unstable, zero);
@@ -61,20 +62,20 @@ impl Machine {
         &self,
         k: &Kernel,
         page: &Candidate,
-        unstable: &mut BTreeMap<u64, Candidate>,
+        unstable: &mut BTreeMap<Content, Candidate>,
         zero: bool,
     ) -> u64 {
-        let tag = self.read_tag(page.pfn);
-        if zero && tag == 0 {
+        let content = self.content(page.pfn);
+        if zero && content == Content::ZERO {
             return u64::from(page.mm.try_to_merge_one_page(k, page.vpn, page.pfn, Some(ZERO_PAGE)));
         }
-        if let Some(merged) = self.stable_page(k, tag) {
+        if let Some(merged) = self.stable_page(k, &content) {
             let done = page.mm.try_to_merge_one_page(k, page.vpn, page.pfn, Some(merged));
             self.put_page(k, merged);
             return u64::from(done);
         }
-        let Some(other) = unstable.get(&tag).cloned() else {
-            unstable.insert(tag, page.clone());
+        let Some(other) = unstable.get(&content).cloned() else {
+            unstable.insert(content, page.clone());
             return 0;
         };
         // `try_to_merge_two_pages()`: this page becomes the merged one.
@@ -90,19 +91,19 @@ impl Machine {
                 f.flags -= FrameFlags::LRU;
             });
             self.ksm_stable.lock().push(page.pfn);
-            unstable.remove(&tag);
+            unstable.remove(&content);
         }
         self.put_page(k, page.pfn);
         u64::from(done)
     }
 
-    /// The merged page that holds `tag`, with a reference (`stable_tree_search()`).
-    fn stable_page(&self, k: &Kernel, tag: u64) -> Option<Pfn> {
+    /// The merged page that holds this, with a reference (`stable_tree_search()`).
+    fn stable_page(&self, k: &Kernel, content: &Content) -> Option<Pfn> {
         let is_merged = |pfn: &Pfn| self.frame(*pfn).flags.contains(FrameFlags::KSM);
         let found = {
             let mut stable = self.ksm_stable.lock();
             stable.retain(is_merged);
-            stable.iter().copied().find(|pfn| self.read_tag(*pfn) == tag)
+            stable.iter().copied().find(|pfn| self.content(*pfn) == *content)
         };
         found.filter(|pfn| self.try_get_page(k, *pfn))
     }
@@ -244,11 +245,5 @@ impl Mm {
             }
         }
         Ok(())
-    }
-}
-
-impl Machine {
-    fn content(&self, pfn: Pfn) -> u64 {
-        if pfn == ZERO_PAGE { 0 } else { self.read_tag(pfn) }
     }
 }

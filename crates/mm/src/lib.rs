@@ -55,6 +55,7 @@ mod clear_refs;
 mod collapse;
 mod collapse_file;
 mod compaction;
+mod content;
 mod cpu_tlb;
 pub mod device;
 mod dirty_helpers;

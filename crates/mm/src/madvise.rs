@@ -18,6 +18,7 @@ use crate::gup::MmapLock;
 use crate::huge::is_pmd_range;
 use crate::mm::Mm;
 use crate::names::NAMES;
+use crate::obj::slot_obj;
 use crate::page_table::{Leaf, PMD_PAGES, Pmd, PteGuard};
 use crate::tlb::MmuGather;
 use crate::vma::{FileId, Vma, VmaKind};
@@ -485,6 +486,7 @@ impl Mm {
         if frame.flags.contains(FrameFlags::SWAPCACHE) {
             let lock = machine.folio_lock(pfn);
             let Some(_folio) = lock.try_lock() else { return false };
+            k.visible_read(slot_obj(frame.slot()));
             if machine.swap_in_use(frame.slot()) {
                 return false;
             }

@@ -13,7 +13,7 @@
 //! Sources: `migrate_folio_unmap()`, `migrate_folio_move()`, `remove_migration_pte()`, mm/migrate.c;
 //! `try_to_migrate_one()`, mm/rmap.c, 6.12.
 
-use crate::frames::{BLOCK_FRAMES, Frame, FrameFlags};
+use crate::frames::{BLOCK_FRAMES, FrameFlags};
 use crate::huge::PmdGuard;
 use crate::machine::Machine;
 use crate::mm::Mm;
@@ -176,14 +176,7 @@ impl Machine {
         if frame.refcount != 1 + cached || frame.mapcount > 0 || frame.pins > 0 {
             return false;
         }
-        // Where a frame is does not move with what is in it.
-        let place = FrameFlags::NODE1 | FrameFlags::DEVICE;
-        self.with_frame(new, |f| {
-            // Somebody who took the frame for what it was before may have a reference for a moment.
-            let refcount = f.refcount + cached;
-            *f = Frame { flags: frame.flags.difference(place) | f.flags & place, refcount, ..frame };
-        });
-        self.with_frame(pfn, |f| *f = Frame { refcount: 1, flags: f.flags & place, ..Frame::default() });
+        self.move_frame(pfn, new, cached);
         if let Some(inode) = frame.mapping {
             self.files.lock().pages(inode).cached.insert(frame.index, new);
         } else if frame.flags.contains(FrameFlags::SWAPCACHE) {

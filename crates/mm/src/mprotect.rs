@@ -8,6 +8,7 @@ use crate::migrate::Node;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::{Leaf, Pmd};
+use crate::quirks::Quirks;
 use crate::tlb::MmuGather;
 use crate::vma::{Mprotect, ProtFlags, Vma, VmaKind};
 use ksync::{Kernel, current};
@@ -248,6 +249,10 @@ impl Mm {
         }
         let Some(pfn) = pte.pfn().filter(|_| !pte.is_special()) else { return false };
         if Mm::is_private(vma) {
+            // Who knows no exclusive pages asks at the write.
+            if self.machine.config.quirks.contains(Quirks::REUSE_BY_EXCLUSIVITY) {
+                return false;
+            }
             return self.machine.frame(pfn).flags.contains(FrameFlags::ANON | FrameFlags::EXCLUSIVE);
         }
         pte.is_dirty() || matches!(vma.kind(), VmaKind::File(id) if self.machine.is_shmem(id))

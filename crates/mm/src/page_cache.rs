@@ -9,6 +9,7 @@
 //!
 //! Sources: mm/filemap.c; `vma_prepare()`, `vma_complete()`, mm/vma.c; `rmap_walk_file()`, mm/rmap.c, 6.12.
 
+use crate::content::Content;
 use crate::file::Inode;
 use crate::frames::FrameFlags;
 use crate::machine::Machine;
@@ -78,7 +79,7 @@ type Edits = SmallVec<[Edit; 2]>;
 #[derive(Default)]
 pub(crate) struct Pages {
     pub(crate) cached: BTreeMap<Pgoff, Pfn>,
-    pub(crate) stored: BTreeMap<Pgoff, u64>,
+    pub(crate) stored: BTreeMap<Pgoff, Content>,
 }
 
 impl Machine {
@@ -164,7 +165,7 @@ impl Machine {
         k.visible_write(cached_page_obj(inode, pgoff));
         let added = {
             let mut files = self.files.lock();
-            let tag = files.contents(id, pgoff);
+            let content = files.contents(id, pgoff);
             let rmap = files.has_reverse_map(id);
             let lru = if files.is_reclaimable(id) { FrameFlags::LRU } else { FrameFlags::empty() };
             let added = *files.pages(inode).cached.entry(pgoff).or_insert(pfn) == pfn;
@@ -173,8 +174,8 @@ impl Machine {
                     f.flags |= FrameFlags::FILE | lru;
                     f.mapping = rmap.then_some(inode);
                     f.index = pgoff;
-                    f.tag = tag;
                 });
+                self.set_content(pfn, content);
             }
             added
         };
@@ -199,11 +200,11 @@ impl Machine {
             ours
         });
         if frozen {
-            let tag = self.read_tag(pfn);
+            let content = self.content(pfn);
             let mut files = self.files.lock();
             let pages = files.pages(inode);
             pages.cached.remove(&frame.index);
-            pages.stored.insert(frame.index, tag);
+            pages.stored.insert(frame.index, content);
             drop(files);
             self.free_frame(k, pfn);
         }

@@ -41,7 +41,7 @@ pub struct PageView {
     pub vpn: Vpn,
     /// What.
     pub state: PageState,
-    /// What the page holds, if it is one and not the zero page.
+    /// What the page holds in its first word, if it is one and not the zero page.
     pub contents: Option<u64>,
 }
 
@@ -90,6 +90,6 @@ impl Mm {
         } else {
             PageState::File { exclusive }
         };
-        view(state, Some(frame.tag))
+        view(state, Some(self.machine.content(pfn).word(0)))
     }
 }

@@ -12,7 +12,7 @@ use crate::frames::{Frame, FrameFlags};
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
-use crate::obj::{MachineObj, frame_obj, machine_obj};
+use crate::obj::{MachineObj, frame_obj, machine_obj, slot_obj};
 use crate::page_table::{Pmd, PteGuard};
 use crate::quirks::Quirks;
 use crate::shrinker::DEF_PRIORITY;
@@ -205,6 +205,7 @@ impl Machine {
 
     /// A page that stays mapped leaves the swap cache again if no entry names its slot.
     fn try_undo_swap(&self, k: &Kernel, pfn: Pfn, slot: u64) {
+        k.visible_read(slot_obj(slot));
         if !self.swap_in_use(slot) {
             self.delete_from_swap_cache(k, pfn);
             self.put_page(k, pfn);

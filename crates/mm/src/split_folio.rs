@@ -9,6 +9,7 @@
 //! | migration entries map those pages | the same | none |
 
 use crate::behaviour::Behaviour;
+use crate::content::Content;
 use crate::file_locks::Fs;
 use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::machine::Machine;
@@ -98,7 +99,7 @@ impl Mm {
         let Some(leaf) = self.tables.walk(vpn) else { return false };
         let ptes = leaf.lock();
         let old = ptes.get(vpn);
-        if old.kind() != (PteKind::Migration { pfn }) || self.machine.read_tag(pfn) != 0 {
+        if old.kind() != (PteKind::Migration { pfn }) || self.machine.content(pfn) != Content::ZERO {
             return false;
         }
         let zero = Pte::present(ZERO_PAGE).with_special(true).with_marks_of(old);

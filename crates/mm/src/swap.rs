@@ -2,12 +2,13 @@
 //!
 //! A slot is held by the page-table entries that name it, and by the swap cache while a page of it is in memory.
 
+use crate::content::{Content, Words};
 use crate::frames::FrameFlags;
 use crate::machine::Machine;
 use crate::names::NAMES;
-use crate::obj::slot_obj;
+use crate::obj::{frame_obj, slot_obj};
 use crate::per_task::PerTask;
-use ksync::Kernel;
+use ksync::{Kernel, Op};
 use mm_types::Pfn;
 use trace::EventKind;
 
@@ -17,25 +18,33 @@ struct Slot {
     users: u32,
     /// The page in memory that has these contents.
     cache: Option<Pfn>,
-    tag: u64,
+    /// What it holds, in each word unless they differ.
+    value: u64,
 }
 
 /// A swap device: slots of one page.
 #[derive(Debug)]
 pub(crate) struct SwapDevice {
     slots: PerTask<Slot>,
+    /// Of those that hold more than one value.
+    words: Words,
     capacity: u64,
     used: u64,
 }
 
 impl SwapDevice {
     pub(crate) const fn new(capacity: u64) -> SwapDevice {
-        SwapDevice { slots: PerTask::new(), capacity, used: 0 }
+        SwapDevice { slots: PerTask::new(), words: Words::new(), capacity, used: 0 }
     }
 
     pub(crate) fn clear(&mut self) {
         self.slots.clear();
+        self.words.clear();
         self.used = 0;
+    }
+
+    pub(crate) fn pages_of_words(&self) -> usize {
+        self.words.len()
     }
 
     fn slot(&mut self, slot: u64) -> &mut Slot {
@@ -74,7 +83,7 @@ impl Machine {
             }
             swap.used += 1;
             let slot = swap.slots.take(k.current_task());
-            *swap.slot(slot) = Slot { users: 0, cache: Some(pfn), tag: 0 };
+            *swap.slot(slot) = Slot { users: 0, cache: Some(pfn), value: 0 };
             slot
         };
         self.get_page(k, pfn);
@@ -110,16 +119,22 @@ impl Machine {
     pub(crate) fn swap_writepage(&self, k: &Kernel, pfn: Pfn, slot: u64) {
         k.sync_reached(NAMES.swap);
         k.visible_write(slot_obj(slot));
-        let tag = self.read_tag(pfn);
-        self.swap.lock().slot(slot).tag = tag;
+        let content = self.content(pfn);
+        {
+            let mut swap = self.swap.lock();
+            let value = swap.words.keep(slot, content);
+            swap.slot(slot).value = value;
+        }
         k.emit(EventKind::SwapOut { pfn, slot });
         k.sync_passed(NAMES.swap);
     }
 
     /// The contents of a slot that an entry names.
-    pub(crate) fn swap_read(&self, k: &Kernel, slot: u64) -> u64 {
+    pub(crate) fn swap_read(&self, k: &Kernel, slot: u64) -> Content {
         k.visible_read(slot_obj(slot));
-        self.swap.lock().slot(slot).tag
+        let mut swap = self.swap.lock();
+        let value = swap.slot(slot).value;
+        swap.words.content(slot, value)
     }
 
     /// `swap_duplicate()`: an entry more names the slot.
@@ -185,6 +200,11 @@ impl Machine {
     /// Drops a page of the swap cache that nothing needs. To be called by whoever cleared an entry that mapped it or named
     /// its slot, and after its folio lock was let go: whoever found the lock taken meanwhile left the page to its holder. (The kernel leaves it to later reclaim.)
     pub(crate) fn settle_swap_cache(&self, k: &Kernel, pfn: Pfn, slot: u64) {
+        if !self.frame(pfn).flags.contains(FrameFlags::SWAPCACHE) {
+            return;
+        }
+        // Others may stop needing it: who comes last must see that.
+        k.visible_all(&[Op::read(slot_obj(slot)), Op::read(frame_obj(pfn))]);
         while self.is_orphan(pfn, slot) {
             let lock = self.folio_lock(pfn);
             let Some(_folio) = lock.try_lock() else { return };
@@ -206,5 +226,6 @@ impl Machine {
 fn free_slot(k: &Kernel, swap: &mut SwapDevice, slot: u64) {
     swap.used -= 1;
     *swap.slot(slot) = Slot::default();
+    swap.words.forget(slot);
     swap.slots.give(k.current_task(), slot);
 }

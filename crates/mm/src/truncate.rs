@@ -9,6 +9,7 @@
 //!
 //! Entries go inside a CLEAR bracket for each mapping, with `&mapping->i_mmap_rwsem` held for reading; pages after that.
 
+use crate::content::{Content, WORD_BYTES};
 use crate::file::Inode;
 use crate::frames::FrameFlags;
 use crate::machine::Machine;
@@ -32,21 +33,24 @@ impl Machine {
         current(|k| self.punch(k, self.inode(file), offset_bytes, len_bytes))
     }
 
-    /// `pwrite(fd, &value, 8, offset)` at the start of a page, whose contents are `value` from now on. Gives the bytes written.
+    /// `pwrite(fd, &value, 8, offset)`: at the start of a page all of that is written, with `value` in each word, elsewhere one
+    /// word. Gives the bytes written.
     ///
     /// # Errors
-    /// `EINVAL` when `offset` is not the start of a page, `ENOMEM`.
+    /// `EINVAL` when `offset` is not the start of a word, `ENOMEM`.
     pub fn pwrite(&self, file: FileId, offset_bytes: u64, value: u64) -> Result<u64, Errno> {
-        if !offset_bytes.is_multiple_of(PAGE_SIZE) {
+        if !offset_bytes.is_multiple_of(WORD_BYTES) {
             return Err(Errno::EINVAL);
         }
+        let at = (offset_bytes % PAGE_SIZE / WORD_BYTES) as usize;
         current(|k| {
             let pfn = self.file_page(k, file, Pgoff(offset_bytes / PAGE_SIZE))?;
             k.visible_write(frame_obj(pfn));
-            self.with_frame(pfn, |f| {
-                f.tag = value;
-                f.flags |= FrameFlags::DIRTY;
-            });
+            match at {
+                0 => self.set_content(pfn, Content::Same(value)),
+                at => self.write_word(pfn, at, value),
+            }
+            self.with_frame(pfn, |f| f.flags |= FrameFlags::DIRTY);
             self.put_page(k, pfn);
             self.set_file_size(file, self.file_size(file).max(offset_bytes + 8));
             Ok(8)
@@ -93,18 +97,21 @@ impl Machine {
         self.files.lock().zero_stored(inode, first, end);
     }
 
-    /// Zeroes bytes of one page, as far as its contents are known: the first eight.
+    /// Zeroes bytes of one page, in memory or where the file keeps it.
     pub(crate) fn zero_part(&self, k: &Kernel, inode: Inode, from_bytes: u64, to_bytes: u64) {
         let Some(file) = self.files.lock().some_file(inode) else { return };
         let pgoff = Pgoff(from_bytes / PAGE_SIZE);
         let (from, to) = (from_bytes % PAGE_SIZE, to_bytes - pgoff.0 * PAGE_SIZE);
-        if from >= to.min(8) || !self.is_resident(file, pgoff) {
+        if from >= to {
+            return;
+        }
+        if !self.is_resident(file, pgoff) {
+            self.files.lock().zero_part_stored(file, pgoff, (from, to));
             return;
         }
         if let Ok(pfn) = self.file_page(k, file, pgoff) {
             k.visible_write(frame_obj(pfn));
-            let kept = (0..8).filter(|byte| !(from..to).contains(byte)).fold(0, |mask, byte| mask | 0xff << (8 * byte));
-            self.with_frame(pfn, |f| f.tag &= kept);
+            self.set_content(pfn, self.content(pfn).with_zeros(from, to));
             self.put_page(k, pfn);
         }
     }

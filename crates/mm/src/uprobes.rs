@@ -89,8 +89,7 @@ impl Mm {
     fn copy_with_breakpoint(&self, k: &Kernel, vpn: Vpn, old: Pfn) -> Result<Pfn, Errno> {
         self.anon_vma_prepare(k, vpn)?;
         let new = self.machine.alloc_page(k, Gfp::USER)?;
-        let tag = self.machine.read_tag(old);
-        self.machine.with_frame(new, |f| f.tag = tag);
+        self.machine.copy_content(new, old);
         Ok(new)
     }
 

@@ -64,8 +64,8 @@ impl Machine {
             }
             self.folio_mkclean(k, pfn);
             self.with_frame(pfn, |f| f.flags -= FrameFlags::DIRTY);
-            let tag = self.read_tag(pfn);
-            self.files.lock().pages(inode).stored.insert(at, tag);
+            let content = self.content(pfn);
+            self.files.lock().pages(inode).stored.insert(at, content);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::huge::pmd_range;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
+use crate::obj::{MmObj, frame_obj, mm_obj};
 use crate::page_table::Pmd;
 use ksync::{FsReclaim, Kernel, current};
 use mm_types::{Errno, Gfp, PageRange, Pfn, Vpn};
@@ -45,6 +46,7 @@ impl Machine {
     fn folio_young(&self, k: &Kernel, pfn: Pfn, look: Look) -> bool {
         let lock = self.folio_lock(pfn);
         let Some(_folio) = lock.try_lock() else { return false };
+        k.visible_read(frame_obj(pfn));
         let frame = self.frame(pfn);
         let mut young = false;
         self.rmap_walk(&frame, |mm, vpn| young |= mm.entry_young(k, vpn, pfn, look));
@@ -54,6 +56,8 @@ impl Machine {
 
 impl Mm {
     fn entry_young(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, look: Look) -> bool {
+        // Whether there is a table is decided under this lock.
+        k.visible_read(mm_obj(self.id, MmObj::PageTableLock));
         let leaf = match self.tables.pmd(vpn) {
             Pmd::Table(leaf) => leaf,
             Pmd::Huge(_) => return self.huge_young(k, vpn, pfn, look),

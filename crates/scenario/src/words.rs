@@ -73,6 +73,7 @@ impl MmOp {
                 (2, &[Mm, Range])
             }
             MmOp::CheckPages => (4, &[Mm, Range, Word(&["is", "not"]), Word(PAGE_CATEGORIES)]),
+            MmOp::CheckWord => (4, &[Mm, Number, Word(&["is", "not"]), Number]),
             MmOp::SplitHugePages | MmOp::Khugepaged => (2, &[Mm, Range]),
             MmOp::Damon => (4, &[Mm, Number, Word(&["vaddr", "paddr"]), Word(&["mkold", "check"])]),
             MmOp::KsmScan => (0, &[Word(&["zero"])]),
@@ -328,6 +329,8 @@ words! {
         PagemapScan = "pagemap_scan",
         /// `PAGEMAP_SCAN` that looks: every page `is`, or none (`not`), of a category. Otherwise a finding.
         CheckPages = "check_pages",
+        /// A read by a CPU: the word at an address `is` a value, or is `not`. Otherwise a finding.
+        CheckWord = "check_word",
         /// `move_pages(range, node)`.
         MovePages = "move_pages",
         /// The NUMA scanner's task work: makes the pages of a range inaccessible, to see who uses them.

@@ -17,7 +17,8 @@ device rdma : list(A) { op use(range) { pin range  map range } }
 
 task user {
     rdma.use 0x10000..0x11000
-    clear_refs A 4
+    mprotect A 0x10000..0x11000 r
+    mprotect A 0x10000..0x11000 rw
     write A 0x10000 7
     rdma.read 0x10000
 }

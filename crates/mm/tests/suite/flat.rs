@@ -5,7 +5,7 @@
 use crate::common::{Context, World, addr, bytes, check_frame_events, pages};
 use mm::vma::MremapFlags;
 use mm::{Advice, FaultError, Machine, MachineConfig, Mm, PageState};
-use mm_types::{Errno, Name, Pfn, Prot};
+use mm_types::{Errno, Name, Pfn, Prot, VirtAddr};
 use proptest::prelude::*;
 use rangemap::{RangeMap, RangeSet};
 use std::cell::RefCell;
@@ -22,7 +22,10 @@ enum Op {
     Map(Range<u64>, bool),
     Unmap(Range<u64>),
     Protect(Range<u64>, bool),
+    /// All of a page.
     Write(u64, u64),
+    /// One word of it.
+    WriteWord(u64, u64, u64),
     Advise(Range<u64>, Advice),
     Reclaim(Range<u64>),
     Compact(Range<u64>),
@@ -61,6 +64,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => span().prop_map(Op::Unmap),
         2 => (span(), any::<bool>()).prop_map(|(at, writable)| Op::Protect(at, writable)),
         8 => (0..PAGES, 1..1000u64).prop_map(|(page, tag)| Op::Write(page, tag)),
+        4 => (0..PAGES, 0..4u64, 0..3u64).prop_map(|(page, at, value)| Op::WriteWord(page, at * 170, value)),
         6 => (span(), advice()).prop_map(|(at, advice)| Op::Advise(at, advice)),
         1 => span().prop_map(Op::Reclaim),
         1 => span().prop_map(Op::Compact),
@@ -82,7 +86,21 @@ struct Process {
     /// Whether it may be written, of what is mapped.
     mapped: RangeMap<u64, bool>,
     guards: RangeSet<u64>,
-    tags: BTreeMap<u64, u64>,
+    held: BTreeMap<u64, Held>,
+}
+
+/// What a page holds.
+#[derive(Clone, Default)]
+struct Held {
+    fill: u64,
+    /// Words that were written since.
+    words: BTreeMap<u64, u64>,
+}
+
+impl Held {
+    fn word(&self, at: u64) -> u64 {
+        self.words.get(&at).copied().unwrap_or(self.fill)
+    }
 }
 
 impl Process {
@@ -108,16 +126,17 @@ impl Process {
                 }
             }
             Op::Write(page, tag) => {
-                let vpn = pages(*page, 1).start();
-                let expected = match self.mapped.get(page) {
-                    None => Err(FaultError::NotMapped(vpn)),
-                    Some(false) => Err(FaultError::NotAllowed(vpn)),
-                    Some(true) if self.guards.contains(page) => Err(FaultError::Guard(vpn)),
-                    Some(true) => Ok(()),
-                };
-                assert_eq!(mm.write_page(vpn, *tag), expected);
+                let expected = self.writing(*page);
+                assert_eq!(mm.write_page(pages(*page, 1).start(), *tag), expected);
                 if expected.is_ok() {
-                    self.tags.insert(*page, *tag);
+                    self.held.insert(*page, Held { fill: *tag, words: BTreeMap::new() });
+                }
+            }
+            Op::WriteWord(page, at, value) => {
+                let expected = self.writing(*page);
+                assert_eq!(mm.write(word(*page, *at), *value), expected);
+                if expected.is_ok() {
+                    self.held.entry(*page).or_default().words.insert(*at, *value);
                 }
             }
             Op::Advise(at, advice) => self.advise(at, *advice),
@@ -133,6 +152,17 @@ impl Process {
         self.compare_coverage();
     }
 
+    /// What a write to a page comes to.
+    fn writing(&self, page: u64) -> Result<(), FaultError> {
+        let vpn = pages(page, 1).start();
+        match self.mapped.get(&page) {
+            None => Err(FaultError::NotMapped(vpn)),
+            Some(false) => Err(FaultError::NotAllowed(vpn)),
+            Some(true) if self.guards.contains(&page) => Err(FaultError::Guard(vpn)),
+            Some(true) => Ok(()),
+        }
+    }
+
     fn advise(&mut self, at: &Range<u64>, advice: Advice) {
         let done = self.mm.madvise(addr(at.start), bytes(at.end - at.start), advice);
         let whole = self.mapped.gaps(at).next().is_none();
@@ -144,9 +174,9 @@ impl Process {
         let parts: Vec<Range<u64>> = self.mapped.overlapping(at).map(|(part, _)| clip(part, at)).collect();
         for part in parts {
             match advice {
-                Advice::DontNeed => self.tags.retain(|page, _| !part.contains(page)),
+                Advice::DontNeed => self.held.retain(|page, _| !part.contains(page)),
                 Advice::GuardInstall => {
-                    self.tags.retain(|page, _| !part.contains(page));
+                    self.held.retain(|page, _| !part.contains(page));
                     self.guards.insert(part);
                 }
                 Advice::GuardRemove => self.guards.remove(part),
@@ -168,18 +198,19 @@ impl Process {
         assert_eq!(done, Ok(addr(to)));
         let moved = |page: u64| page - at.start + to;
         let writable = *self.mapped.get(&at.start).expect("mapped");
-        let tags: Vec<(u64, u64)> = self.tags.range(at.clone()).map(|(page, tag)| (moved(*page), *tag)).collect();
+        let held: Vec<(u64, Held)> =
+            self.held.range(at.clone()).map(|(page, held)| (moved(*page), held.clone())).collect();
         let guards: Vec<Range<u64>> = self.guards.overlapping(at).map(|part| clip(part, at)).collect();
         self.forget(at);
         self.mapped.remove(at.clone());
         self.forget(&target);
         self.mapped.insert(target, writable);
-        self.tags.extend(tags);
+        self.held.extend(held);
         guards.into_iter().for_each(|part| self.guards.insert(moved(part.start)..moved(part.end)));
     }
 
     fn forget(&mut self, at: &Range<u64>) {
-        self.tags.retain(|page, _| !at.contains(page));
+        self.held.retain(|page, _| !at.contains(page));
         self.guards.remove(at.clone());
     }
 
@@ -199,9 +230,14 @@ impl Process {
             let expected = match self.mapped.get(&page) {
                 None => Err(FaultError::NotMapped(vpn)),
                 Some(_) if self.guards.contains(&page) => Err(FaultError::Guard(vpn)),
-                Some(_) => Ok(self.tags.get(&page).copied().unwrap_or(0)),
+                Some(_) => Ok(self.held.get(&page).map_or(0, |held| held.word(0))),
             };
             assert_eq!(self.mm.read_page(vpn), expected, "page {page}");
+            if let (Ok(_), Some(held)) = (expected, self.held.get(&page)) {
+                for at in held.words.keys().flat_map(|at| [*at, at + 1]) {
+                    assert_eq!(self.mm.read(word(page, at)), Ok(held.word(at)), "word {at} of page {page}");
+                }
+            }
         }
     }
 
@@ -209,6 +245,10 @@ impl Process {
         let mm = ksync::current(|k| self.mm.fork(k, Name::new("child"))).expect("forked");
         Process { mm, ..self.clone() }
     }
+}
+
+fn word(page: u64, at: u64) -> VirtAddr {
+    VirtAddr(addr(page).0 + 8 * at)
 }
 
 fn prot(writable: bool) -> Prot {
@@ -287,7 +327,7 @@ fn check_all_given_back(world: &World, machine: &Machine, free: u64) {
     check_frame_events(world);
     let counts = machine.frame_counts();
     assert_eq!((counts.allocated, counts.pinned, counts.mapped, counts.free), (0, 0, 0, free));
-    assert_eq!((machine.swap_used(), machine.nr_anon_vmas()), (0, 0));
+    assert_eq!((machine.swap_used(), machine.nr_anon_vmas(), machine.pages_of_words()), (0, 0, 0));
 }
 
 /// Runs a program; gives how many pages of huge pages were seen.
@@ -299,7 +339,7 @@ fn run(ops: Vec<Op>) -> u64 {
     let huge = Rc::new(RefCell::new(0));
     let seen = Rc::clone(&huge);
     world.run(Context::Task, move || {
-        let first = Process { mm, mapped: RangeMap::new(), guards: RangeSet::new(), tags: BTreeMap::new() };
+        let first = Process { mm, mapped: RangeMap::new(), guards: RangeSet::new(), held: BTreeMap::new() };
         let mut system = System { processes: vec![first], current: 0, huge: seen };
         ops.iter().for_each(|op| system.apply(op));
         system.finish();
