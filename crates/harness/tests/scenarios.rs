@@ -287,3 +287,51 @@ fn what_is_known_of_pages_can_be_checked() {
     let titles: Vec<&str> = report.findings.iter().map(|f| f.title.as_str()).collect();
     assert_eq!(titles, ["`check_pages A 0x12000 not PAGE_IS_SWAPPED` does not hold"]);
 }
+
+#[test]
+fn a_write_inside_a_page_is_of_one_word() {
+    let program = "task t {
+        write A 0x12000 5
+        write A 0x12008 9
+        reclaim A 0x12000..0x13000
+        check_word A 0x12000 is 5
+        check_word A 0x1200c is 9
+        check_word A 0x12010 not 9
+        check_word A 0x13008 is 0x13000
+    }";
+    clean(&format!("{MM}{program}"));
+    let wrong = program.replace("0x12010 not 9", "0x12010 is 9");
+    let report = found(&format!("{MM}{wrong}"), "CHECK");
+    assert_eq!(report.findings[0].title, "`check_word A 0x12010 is 0x9` does not hold");
+}
+
+/// What an exploration takes for operations that commute must: a step reads and writes what it names, and nothing else.
+#[test]
+fn operations_of_pairs_name_all_that_they_touch() {
+    const OPERATIONS: [&str; 13] = [
+        "compact A 0x10000..0x11000",
+        "write A 0x10000 3",
+        "read A 0x10000",
+        "munmap A 0x10000..0x12000",
+        "mprotect A 0x10000..0x12000 r",
+        "reclaim A 0x10000..0x11000",
+        "madvise A 0x10000..0x11000 MADV_DONTNEED",
+        "madvise A 0x10000..0x11000 MADV_FREE",
+        "clear_refs A 4",
+        "mremap A 0x10000..0x11000 0x20000..0x21000",
+        "numa_scan A 0x10000..0x11000",
+        "gup_write A 0x10000",
+        "age A 0x10000..0x11000",
+    ];
+    for (n, first) in OPERATIONS.iter().enumerate() {
+        for second in &OPERATIONS[n..] {
+            let text = format!(
+                "scenario \"pair\"\nmm A {{ vma 0x10000..0x14000 rw anon touch 0x10000..0x11000 }}
+                task a {{ {first} }}\ntask b {{ {second} }}"
+            );
+            let plan = ExhaustPlan { executions: Some(600), ..ExhaustPlan::default() };
+            let report = load(&text).exhaust(&plan, &|_| ControlFlow::Continue(()));
+            assert_eq!(report.tally.unfaithful, 0, "{first} beside {second}");
+        }
+    }
+}
