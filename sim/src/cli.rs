@@ -603,6 +603,9 @@ pub(crate) enum NewWhat {
         /// Its name: lower-case letters, digits, `-` and `_`
         #[arg(value_name = "NAME")]
         name: String,
+        /// How it hears of invalidations
+        #[arg(long, value_name = "FAMILY", value_enum, default_value_t = FamilyArg::Interval)]
+        family: FamilyArg,
         /// The folder to make; the name if absent
         #[arg(long, value_name = "DIR")]
         path: Option<PathBuf>,
@@ -610,6 +613,15 @@ pub(crate) enum NewWhat {
         #[arg(long, value_name = "DIR")]
         source: Option<PathBuf>,
     },
+}
+
+/// Which of the two families of subscribers a new driver is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum FamilyArg {
+    /// Of some pages, with a sequence that the framework keeps (`mmu_interval_notifier_insert()`)
+    Interval,
+    /// Of the whole address space, counting open brackets (`mmu_notifier_register()`)
+    List,
 }
 
 fn one_or_more(word: &str) -> Result<u64, String> {

@@ -32,17 +32,34 @@ fn resolved(folder: &Path) -> String {
 #[test]
 fn a_new_driver_is_the_example_under_its_name_and_cargo_finds_what_it_needs() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = new_driver(folder.path(), &["my-gpu"]);
+    let made = is_the_example(folder.path(), &["my-gpu"], "src/lib.rs");
+    let packages = resolved(&made);
+    for name in ["my-gpu", "harness", "shootdown", "proptest", "mm"] {
+        assert!(packages.lines().any(|line| line.starts_with(&format!("{name} v"))), "{name} is not in\n{packages}");
+    }
+}
+
+#[test]
+fn a_new_driver_of_the_list_family_is_its_example_with_everything_else_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    is_the_example(folder.path(), &["my-gpu", "--family", "list"], "list/lib.rs");
+    refused(folder.path(), &["other", "--family", "tree"], "interval, list");
+}
+
+/// Makes `my-gpu` and compares it with the example, whose driver is in the file `driver`: the folder.
+#[track_caller]
+fn is_the_example(folder: &Path, args: &[&str], driver: &str) -> PathBuf {
+    let output = new_driver(folder, args);
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && told.contains("cd my-gpu"), "{told}");
-    let made = folder.path().join("my-gpu");
+    let made = folder.join("my-gpu");
     let read = |file: &str| fs::read_to_string(made.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
-    let driver = read("src/lib.rs");
-    assert!(driver.lines().count() <= 60, "about 50 lines: {}", driver.lines().count());
+    let lines = read("src/lib.rs").lines().count();
+    assert!(lines <= 70, "about 50 lines: {lines}");
 
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/toy-driver");
     for (file, template) in [
-        ("src/lib.rs", "src/lib.rs"),
+        ("src/lib.rs", driver),
         ("src/main.rs", "src/main.rs"),
         ("tests/conformance.rs", "tests/conformance.rs"),
         ("tests/properties.rs", "tests/properties.rs"),
@@ -53,11 +70,7 @@ fn a_new_driver_is_the_example_under_its_name_and_cargo_finds_what_it_needs() {
         let renamed = names.iter().fold(text, |text, (from, to)| text.replace(from, to));
         assert_eq!(read(file), renamed, "{file}");
     }
-
-    let packages = resolved(&made);
-    for name in ["my-gpu", "harness", "shootdown", "proptest", "mm"] {
-        assert!(packages.lines().any(|line| line.starts_with(&format!("{name} v"))), "{name} is not in\n{packages}");
-    }
+    made
 }
 
 #[test]

@@ -4,16 +4,23 @@
 #[path = "sabotage/idle.rs"]
 mod idle;
 mod sabotage;
+#[path = "sabotage/list.rs"]
+mod sabotage_list;
+/// What `new driver --family list` writes.
+#[path = "../../examples/toy-driver/list/lib.rs"]
+#[expect(unreachable_pub, reason = "it is a crate of its own where it is written")]
+mod toy_list;
 
 use harness::conformance::{self, Report, Suite};
 use harness::drivers::HasKind;
 use harness::{Experiment, Registry};
 use idle::IDLE;
 use sabotage::Sabotaged;
+use sabotage_list::SabotagedList;
 
 fn registry() -> Registry {
     harness::install_panic_hook();
-    Registry::builtin().with(Sabotaged::KIND)
+    Registry::builtin().with(Sabotaged::KIND).with(SabotagedList::KIND).with(toy_list::Toy::KIND)
 }
 
 fn suite(driver: &str, mutant: Option<&str>) -> Suite {
@@ -36,7 +43,7 @@ fn codes(mutant: &str, case: &str) -> Vec<String> {
 
 #[test]
 fn drivers_that_are_right_pass_every_case() {
-    for driver in ["sabotaged", "interval_mirror", "i915_userptr"] {
+    for driver in ["sabotaged", "interval_mirror", "i915_userptr", "toy"] {
         let report = all(driver, None);
         assert!(report.passed(), "{}", report.to_text());
         let runs: u64 = report.outcomes.iter().map(|o| o.runs).sum();
@@ -57,6 +64,29 @@ fn each_of_five_mistakes_is_named_by_its_finding() {
         assert!(report.codes().contains(&expect), "{mistake}: {:?}", report.codes());
         let outcome = report.outcomes.iter().find(|o| o.case == case).expect("the case");
         assert!(outcome.codes().contains(&expect), "{mistake}: {case}: {:?}", outcome.codes());
+    }
+}
+
+/// The mistakes that the compiler keeps an honest author of the list family from, and those it cannot see.
+#[test]
+fn each_mistake_of_a_list_driver_is_named_by_its_finding() {
+    for (mistake, case, expect) in [
+        ("skip-retry", "reclaim-races-use", "STALE"),
+        ("forget-begin", "reclaim-races-use", "STALE"),
+        ("forget-end", "munmap-middle", "PROG-DEADLOCK"),
+        ("forget-close", "exit-while-mapped", "STALE-HARM"),
+        ("forget-unregister", "lifecycle", "LIFE"),
+        ("ignore-partial-overlap", "munmap-everything", "STALE"),
+        ("zap-without-lock", "reclaim-races-use", "STALE"),
+        ("allocate-under-the-lock", "lifecycle", "CTX"),
+    ] {
+        let suite = suite("sabotaged_list", Some(mistake));
+        let outcome = suite.run(suite.case(case).expect("the case"), None);
+        let elsewhere = || {
+            let report = all("sabotaged_list", Some(mistake));
+            report.outcomes.iter().map(|o| format!("{} {:?}", o.case, o.codes())).collect::<Vec<_>>()
+        };
+        assert!(outcome.codes().contains(&expect), "{mistake}: {case}: {:?} {:#?}", outcome.codes(), elsewhere());
     }
 }
 

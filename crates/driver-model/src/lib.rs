@@ -26,7 +26,7 @@
 //! [`Fence`] and [`Timeline`], [`Resv`], the command queue [`Ring`], [`WorkQueue`], the [`FaultBuffer`], [`RuntimePm`]; waits for these are in the
 //! validator's graph as waits for somebody. A ring tells of its commands, and a fault buffer of faults, by an interrupt. [`Kref`] is an object that is freed with its last reference.
 //!
-//! A driver of one's own is best written against [`interval`], where what must not be forgotten does not compile.
+//! A driver of one's own is best written against [`interval`] or [`list`], where what must not be forgotten does not compile.
 //!
 //! [`builtin`] lists them with what each can be told ([`DriverKind`]); a user's driver is one more entry of that kind.
 //!
@@ -43,6 +43,7 @@ mod fence;
 pub mod interval;
 mod kind;
 mod kref;
+pub mod list;
 mod pm;
 mod resv;
 mod ring;

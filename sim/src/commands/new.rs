@@ -3,20 +3,27 @@
 //! The files are those of `examples/toy-driver`, a member of the workspace that is compiled and tested with it, under another
 //! name. Only the manifest is made here: the example's takes everything from the workspace.
 
-use crate::cli::{NewArgs, NewWhat};
+use crate::cli::{FamilyArg, NewArgs, NewWhat};
 use crate::{Exit, files, out, program};
 use harness::Registry;
 use std::path::{Path, PathBuf};
 
-/// The template: where each file goes, and its text.
+/// The template: where each file goes, and its text. The driver itself, `src/lib.rs`, is that of its family.
 const FILES: &[(&str, &str)] = &[
-    ("src/lib.rs", include_str!("../../../examples/toy-driver/src/lib.rs")),
     ("src/main.rs", include_str!("../../../examples/toy-driver/src/main.rs")),
     ("tests/conformance.rs", include_str!("../../../examples/toy-driver/tests/conformance.rs")),
     ("tests/properties.rs", include_str!("../../../examples/toy-driver/tests/properties.rs")),
     ("scenarios/toy.mms", include_str!("../../../examples/toy-driver/scenarios/toy.mms")),
     (".gitignore", "/target\n"),
 ];
+
+const fn driver_of(family: FamilyArg) -> (&'static str, &'static str) {
+    let text = match family {
+        FamilyArg::Interval => include_str!("../../../examples/toy-driver/src/lib.rs"),
+        FamilyArg::List => include_str!("../../../examples/toy-driver/list/lib.rs"),
+    };
+    ("src/lib.rs", text)
+}
 
 const WORKSPACE: &str = include_str!("../../../Cargo.toml");
 
@@ -48,8 +55,8 @@ const TAKEN: &[&str] = &[
 ];
 
 pub(crate) fn new(registry: &Registry, args: &NewArgs) -> Exit {
-    let NewWhat::Driver { name, path, source } = &args.what;
-    match create(registry, name, path.as_deref(), source.as_deref()) {
+    let NewWhat::Driver { name, family, path, source } = &args.what;
+    match create(registry, name, *family, path.as_deref(), source.as_deref()) {
         Ok(told) => {
             out::print(&told);
             Exit::AsExpected
@@ -61,7 +68,13 @@ pub(crate) fn new(registry: &Registry, args: &NewArgs) -> Exit {
     }
 }
 
-fn create(registry: &Registry, name: &str, path: Option<&Path>, source: Option<&Path>) -> Result<String, String> {
+fn create(
+    registry: &Registry,
+    name: &str,
+    family: FamilyArg,
+    path: Option<&Path>,
+    source: Option<&Path>,
+) -> Result<String, String> {
     check(registry, name)?;
     let source = checkout(source)?;
     let folder = path.map_or_else(|| PathBuf::from(name), Path::to_path_buf);
@@ -71,7 +84,7 @@ fn create(registry: &Registry, name: &str, path: Option<&Path>, source: Option<&
     if let Ok(lock) = files::read_text(&source.join("Cargo.lock")) {
         files::write(&folder.join("Cargo.lock"), &lock)?;
     }
-    for (file, text) in FILES {
+    for (file, text) in FILES.iter().chain([&driver_of(family)]) {
         files::write(&folder.join(renamed(file, name)), &renamed(text, name))?;
     }
     let (shown, driver) = (program::shell_word(&folder.to_string_lossy()), identifier(name));
@@ -189,7 +202,8 @@ mod tests {
             renamed("toy-driver toy_driver::Toy &toy->lock toy0", "my-toy"),
             "my-toy my_toy::MyToy &my_toy->lock my_toy0"
         );
-        for (_, text) in FILES {
+        let drivers = [FamilyArg::Interval, FamilyArg::List].map(driver_of);
+        for (_, text) in FILES.iter().chain(&drivers) {
             assert!(!renamed(text, "a-b").to_lowercase().contains("toy"), "{text}");
         }
     }

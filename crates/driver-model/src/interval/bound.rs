@@ -19,7 +19,7 @@ use trace::{AccessModel, NotifyRange};
 
 pub(super) fn make<D: IntervalDriver>(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
     let device = Device::new(k, config.dev, config.name, Arc::clone(mm.machine()));
-    let driver = D::probe(&Probe { k, device: &device, mm: mm.id(), config });
+    let driver = D::probe(&Probe::new(k, &device, mm.id(), config));
     let callbacks = Arc::new(Callbacks { device, driver });
     Arc::new(Bound { callbacks, mm: Arc::clone(mm), pages, sub: Mutex::new(None) })
 }

@@ -217,15 +217,19 @@ pub trait IntervalDriver: Send + Sync + Sized + 'static {
     }
 }
 
-/// What [`IntervalDriver::probe`] makes a driver from.
+/// What [`IntervalDriver::probe`] makes a driver from, and [`ListDriver::probe`](crate::list::ListDriver::probe).
 pub struct Probe<'a> {
-    k: &'a Kernel,
-    device: &'a Arc<Device>,
-    mm: MmId,
+    pub(crate) k: &'a Kernel,
+    pub(crate) device: &'a Arc<Device>,
+    pub(crate) mm: MmId,
     config: &'a Config,
 }
 
-impl Probe<'_> {
+impl<'a> Probe<'a> {
+    pub(crate) const fn new(k: &'a Kernel, device: &'a Arc<Device>, mm: MmId, config: &'a Config) -> Probe<'a> {
+        Probe { k, device, mm, config }
+    }
+
     /// The lock of lockdep class `class` that protects the device's page table, and `state`.
     #[must_use]
     pub fn notifier_lock<T>(&self, class: &str, state: T) -> NotifierLock<T> {

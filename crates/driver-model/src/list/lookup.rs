@@ -1,0 +1,154 @@
+//! Looking pages up: the mm with and without a user's hold, and what was found.
+
+use super::table::MmuLock;
+use crate::device::Device;
+use crate::via::Via;
+use mm::{Mm, MmUsers, device};
+use mm_types::{Errno, MmId, PageRange, Pfn, Vpn};
+use std::fmt;
+use std::sync::Arc;
+
+/// The address space a driver is bound to, kept as a struct (`mm_count`): its users may be gone. The kernel's `Mm`.
+#[derive(Clone, Copy)]
+pub struct MmRef<'a> {
+    pub(super) mm: &'a Arc<Mm>,
+    pub(super) pages: PageRange,
+    /// Absent when the driver is not subscribed.
+    pub(super) via: Option<Via>,
+}
+
+impl<'a> MmRef<'a> {
+    /// Which one.
+    #[must_use]
+    pub fn id(&self) -> MmId {
+        self.mm.id()
+    }
+
+    /// The pages the driver is for.
+    #[must_use]
+    pub fn pages(&self) -> PageRange {
+        self.pages
+    }
+
+    /// `mmget_not_zero()`: a user's hold, unless the last user has left. Dropping it is `mmput()`.
+    #[must_use]
+    pub fn mmget_not_zero(&self) -> Option<MmWithUser<'a>> {
+        Some(MmWithUser { mm: *self, _users: device::mmget_not_zero(self.mm)? })
+    }
+}
+
+impl fmt::Debug for MmRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MmRef").field("mm", &self.mm.id()).field("pages", &self.pages).finish_non_exhaustive()
+    }
+}
+
+/// The address space, held as a user does (`mm_users`): its pages can be looked up. The kernel's `MmWithUser`.
+pub struct MmWithUser<'a> {
+    mm: MmRef<'a>,
+    _users: MmUsers,
+}
+
+impl MmWithUser<'_> {
+    /// Waits until no bracket is open, and samples the sequence of `lock`. The caller holds no lock that a caller of the notifiers
+    /// may take. May sleep.
+    ///
+    /// # Errors
+    /// `ENODEV` when the driver is not subscribed, or not any more.
+    #[track_caller]
+    pub fn read_begin<'u, T>(&'u self, lock: &'u MmuLock<T>) -> Result<ReadSeq<'u, T>, Errno> {
+        let via = self.mm.via.ok_or(Errno::ENODEV)?;
+        let seq = lock.read_begin().ok_or(Errno::ENODEV)?;
+        Ok(ReadSeq { mm: &self.mm, lock, via, seq })
+    }
+}
+
+impl fmt::Debug for MmWithUser<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MmWithUser").field("mm", &self.mm).finish_non_exhaustive()
+    }
+}
+
+/// A look-up that has begun: what it finds is good until a bracket opens.
+#[must_use = "nothing was looked up"]
+pub struct ReadSeq<'u, T = ()> {
+    mm: &'u MmRef<'u>,
+    lock: &'u MmuLock<T>,
+    via: Via,
+    seq: u64,
+}
+
+impl<'u, T> ReadSeq<'u, T> {
+    /// `get_user_pages()`: faults `pages` in and holds a reference to each until what was found is dropped. Takes `mmap_lock`
+    /// for reading; may sleep and reclaim.
+    ///
+    /// # Errors
+    /// `EFAULT` for pages that are not mapped, not with this access, or not the driver's; `ENOMEM`. Nothing is held.
+    pub fn get_user_pages(self, pages: PageRange, write: bool) -> Result<Found<'u, T>, Errno> {
+        let ReadSeq { mm, lock, via, seq } = self;
+        if !mm.pages.covers(pages) {
+            return Err(Errno::EFAULT);
+        }
+        let held = device::get_user_pages(mm.mm, pages, write)?;
+        let whole = held.len() as u64 == pages.nr_pages();
+        let found = Found { mm: mm.mm, lock, via, seq, start: pages.start(), held, write };
+        if whole { Ok(found) } else { Err(Errno::EFAULT) }
+    }
+}
+
+impl<T> fmt::Debug for ReadSeq<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadSeq").field("seq", &self.seq).finish_non_exhaustive()
+    }
+}
+
+/// Pages as they were when they were looked up, with a reference to each: worth nothing until
+/// [`Table::retry`](super::Table::retry) passes. Dropping it puts the pages.
+#[must_use = "what was looked up is not published yet"]
+pub struct Found<'u, T = ()> {
+    mm: &'u Arc<Mm>,
+    pub(super) lock: &'u MmuLock<T>,
+    via: Via,
+    pub(super) seq: u64,
+    start: Vpn,
+    held: Vec<Pfn>,
+    write: bool,
+}
+
+impl<T> Found<'_, T> {
+    /// How many pages.
+    #[must_use]
+    pub fn nr_pages(&self) -> usize {
+        self.held.len()
+    }
+
+    pub(super) fn publish_to(&self, device: &Device) {
+        for (index, pfn) in self.held.iter().enumerate() {
+            device.set(self.via, Vpn(self.start.0 + index as u64), *pfn, self.write);
+        }
+    }
+}
+
+impl<T> Drop for Found<'_, T> {
+    fn drop(&mut self) {
+        self.held.iter().for_each(|pfn| device::put_user_page(self.mm.machine(), *pfn));
+    }
+}
+
+impl<T> fmt::Debug for Found<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Found").field("seq", &self.seq).field("pages", &self.held).finish_non_exhaustive()
+    }
+}
+
+/// An invalidation came between: begin again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Collided;
+
+impl fmt::Display for Collided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an invalidation came between the look-up and its publication")
+    }
+}
+
+impl std::error::Error for Collided {}

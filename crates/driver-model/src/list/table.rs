@@ -1,0 +1,190 @@
+//! The lock of a list driver, and what it protects.
+
+use super::bracket::{End, Ended, Release, Released, Start, Started};
+use super::lookup::{Collided, Found};
+use crate::device::{Device, Spte};
+use ksync::{Kernel, SpinLock, SpinLockGuard, TrackedU64, WaitQueue, current};
+use mm_types::{MmId, Name, PageRange, Vpn};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The spinlock that callbacks and publication meet at, around the device's page table and the driver's own `T`, with the count
+/// of open brackets and the sequence of closed ones.
+///
+/// A spinlock, so that no callback has to refuse: nothing may sleep under it, nor allocate with `GFP_KERNEL`.
+pub struct MmuLock<T = ()> {
+    pub(super) device: Arc<Device>,
+    pub(super) mm: MmId,
+    inner: SpinLock<Guarded<T>>,
+    brackets: Brackets,
+}
+
+struct Guarded<T> {
+    /// Whether something may be published: not before the subscription, and not once it or the mm has ended.
+    open: bool,
+    state: T,
+}
+
+/// `mmu_invalidate_in_progress` and `mmu_invalidate_seq`: written under the lock.
+struct Brackets {
+    in_progress: AtomicU64,
+    /// Who waits for 0 waits here.
+    idle: WaitQueue,
+    seq: TrackedU64,
+}
+
+impl<T> MmuLock<T> {
+    pub(super) fn new(k: &Kernel, class: &str, device: Arc<Device>, mm: MmId, state: T) -> MmuLock<T> {
+        let brackets = Brackets {
+            in_progress: AtomicU64::new(0),
+            idle: WaitQueue::new(k, Name::new(&format!("brackets of {} == 0", device.name()))),
+            seq: TrackedU64::new(k.new_obj(), 0),
+        };
+        MmuLock { device, mm, inner: k.spinlock(class, Guarded { open: false, state }), brackets }
+    }
+
+    /// Takes it. Does not sleep.
+    #[track_caller]
+    pub fn lock(&self) -> Table<'_, T> {
+        Table { lock: self, guard: self.inner.lock() }
+    }
+
+    /// From here on what is looked up may be published.
+    pub(super) fn open(&self) {
+        self.inner.lock().open = true;
+    }
+
+    /// The subscription has ended: brackets that were open then will not be told to have closed. Who waits for them goes on.
+    pub(super) fn forget_brackets(&self) {
+        self.brackets.idle.wake_all_after(|| self.brackets.in_progress.store(0, Ordering::Release));
+    }
+
+    /// Waits until no bracket is open, and says how many have closed; `None` if nothing may be published. The caller holds no
+    /// lock that a caller of the notifiers may take. May sleep.
+    #[track_caller]
+    pub(super) fn read_begin(&self) -> Option<u64> {
+        self.brackets.idle.wait_event(|| !self.brackets.any());
+        let guard = self.inner.lock();
+        guard.open.then(|| self.brackets.seq.load())
+    }
+}
+
+impl Brackets {
+    fn any(&self) -> bool {
+        self.in_progress.load(Ordering::Acquire) > 0
+    }
+
+    fn open(&self) {
+        current(|k| k.visible_write(self.idle.obj()));
+        self.in_progress.fetch_add(1, Ordering::AcqRel);
+        self.idle.owe();
+    }
+
+    fn close(&self) {
+        self.seq.store(self.seq.peek() + 1);
+        self.idle.wake_all_after(|| {
+            // An honest driver has counted it: none is open while one is registered.
+            let _never_below = self.in_progress.try_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
+        });
+        self.idle.settle();
+    }
+}
+
+impl<T> fmt::Debug for MmuLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MmuLock").field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+/// The device's page table, under its lock. Dereferences to the driver's own state.
+pub struct Table<'l, T = ()> {
+    lock: &'l MmuLock<T>,
+    guard: SpinLockGuard<'l, Guarded<T>>,
+}
+
+impl<T> Table<'_, T> {
+    /// `kvm_mmu_invalidate_begin()`: a bracket is open from here on, so that nothing looked up before it is published.
+    pub fn begin<'a>(&mut self, _start: Start<'a>) -> Started<'a> {
+        self.lock.brackets.open();
+        Started::proven()
+    }
+
+    /// `kvm_mmu_invalidate_end()`: the bracket is closed and the sequence goes on, so that nothing looked up inside of it is
+    /// published.
+    pub fn end<'a>(&mut self, _end: End<'a>) -> Ended<'a> {
+        self.lock.brackets.close();
+        Ended::proven()
+    }
+
+    /// Takes every translation away; from here on none comes.
+    pub fn close<'a>(&mut self, _release: Release<'a>) -> Released<'a> {
+        self.guard.open = false;
+        self.zap(PageRange::ALL);
+        Released::proven()
+    }
+
+    /// Takes every translation of `pages` away; how many there were.
+    pub fn zap(&mut self, pages: PageRange) -> u64 {
+        self.lock.device.zap(self.lock.mm, pages)
+    }
+
+    /// The translation of a page.
+    #[must_use]
+    pub fn lookup(&self, vpn: Vpn) -> Option<Spte> {
+        self.lock.device.lookup(self.lock.mm, vpn)
+    }
+
+    /// `mmu_invalidate_retry()`: whether `found` still holds. What passed may be published while this guard lives.
+    ///
+    /// # Errors
+    /// [`Collided`] if a bracket is open or one closed since `read_begin`, or the subscription or the mm has ended: begin again.
+    pub fn retry<'t>(&'t self, found: &'t Found<'_, T>) -> Result<Fresh<'t, T>, Collided> {
+        let brackets = &self.lock.brackets;
+        if brackets.any() || brackets.seq.load() != found.seq || !self.guard.open {
+            return Err(Collided);
+        }
+        Ok(Fresh { device: &self.lock.device, found })
+    }
+}
+
+impl<T> Deref for Table<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard.state
+    }
+}
+
+impl<T> DerefMut for Table<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard.state
+    }
+}
+
+impl<T> fmt::Debug for Table<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("device", &self.lock.device).finish_non_exhaustive()
+    }
+}
+
+/// Pages that passed `retry` under the lock whose guard it borrows.
+#[must_use = "what was looked up is not published yet"]
+pub struct Fresh<'t, T = ()> {
+    device: &'t Device,
+    found: &'t Found<'t, T>,
+}
+
+impl<T> Fresh<'_, T> {
+    /// Puts them where the device can use them.
+    pub fn publish(self) {
+        self.found.publish_to(self.device);
+    }
+}
+
+impl<T> fmt::Debug for Fresh<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fresh").field("found", self.found).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,41 @@
+//! Proofs of what was not done, for drivers that are wrong on purpose.
+//!
+//! The rules of [`list`](super) hold an honest author up; a mutant has to break them. Everything that can is in this module, each
+//! function named after the mistake. Nothing here is unsafe for the lab: finding what follows is the product.
+
+use super::bound::{Subscription, Unregistered};
+use super::bracket::{End, Ended, Release, Released, Start, Started};
+use super::lookup::Found;
+use super::table::MmuLock;
+use mm_types::PageRange;
+
+/// `invalidate_range_start` agrees, and has not counted the bracket.
+pub fn without_begin(_start: Start<'_>) -> Started<'_> {
+    Started::proven()
+}
+
+/// `invalidate_range_end` agrees, and neither has closed the bracket nor let the sequence go on.
+pub fn without_end(_end: End<'_>) -> Ended<'_> {
+    Ended::proven()
+}
+
+/// `release` agrees, and has taken nothing away.
+pub fn without_close(_release: Release<'_>) -> Released<'_> {
+    Released::proven()
+}
+
+/// Takes translations away without the lock.
+pub fn zap_without_lock<T>(lock: &MmuLock<T>, pages: PageRange) -> u64 {
+    lock.device.zap(lock.mm, pages)
+}
+
+/// Publishes without asking `retry` and without the lock.
+pub fn publish_without_retry<T>(found: &Found<'_, T>) {
+    found.publish_to(&found.lock.device);
+}
+
+/// The driver forgets that it is registered.
+pub fn keep_subscription(sub: Subscription<'_>) -> Unregistered<'_> {
+    drop(sub);
+    Unregistered::proven()
+}
