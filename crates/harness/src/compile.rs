@@ -26,6 +26,8 @@ pub(crate) struct Code {
     pub(crate) tasks: Vec<TaskSpec>,
     /// Whether anything in it needs memory, address spaces or devices.
     pub(crate) needs_machine: bool,
+    /// Whether a task asks the OOM killer.
+    pub(crate) asks_oom_killer: bool,
     pub(crate) pins: Vec<Pin>,
     pub(crate) steers: Vec<Steer>,
     /// The frame of what happens before the tasks start.
@@ -169,7 +171,7 @@ pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
     let globals = GlobalSpec::of(scenario);
     let names = Names { scenario, globals: &globals };
     let registered: Vec<&str> = scenario.tasks.iter().flat_map(|t| registered_in(&t.body)).collect();
-    Ok(Code {
+    let mut code = Code {
         mms: scenario.mms.iter().map(|m| mm_spec(m)).collect(),
         devices: scenario.devices.iter().map(|d| names.device_spec(d, &registered)).collect::<Result<_, _>>()?,
         tasks: scenario
@@ -194,7 +196,29 @@ pub(crate) fn compile(scenario: &Scenario) -> Result<Code, String> {
         steers: scenario.steer.iter().map(|s| steer(s)).collect(),
         setup: Name::new(&format!("{} (setup)", scenario.source.name())),
         needs_machine: needs_machine(scenario),
+        asks_oom_killer: false,
         globals,
+    };
+    let asks = |step: &TaskStep| matches!(step, TaskStep::Op { op: MmOp::OomKill, .. });
+    code.asks_oom_killer = code.tasks.iter().any(|task| any_step(&task.body, &asks));
+    Ok(code)
+}
+
+/// Whether a step of `body`, or of a body inside of it, is such a one.
+fn any_step(body: &[Step<TaskStep>], such: &impl Fn(&TaskStep) -> bool) -> bool {
+    body.iter().any(|step| {
+        such(&step.what)
+            || match &step.what {
+                TaskStep::With { body, .. }
+                | TaskStep::Repeat { body, .. }
+                | TaskStep::Notify { body, .. }
+                | TaskStep::FileWrite { body, .. }
+                | TaskStep::Global(GlobalStep::With { body, .. }) => any_step(body, such),
+                TaskStep::Global(GlobalStep::If { then, otherwise, .. }) => {
+                    any_step(then, such) || any_step(otherwise, such)
+                }
+                _ => false,
+            }
     })
 }
 
@@ -276,8 +300,9 @@ impl Code {
 
 /// Whether something of `scenario` is more than locks and words.
 fn needs_machine(scenario: &Scenario) -> bool {
-    let kswapd = scenario.machine.kswapd.is_some_and(|on| on.node == scenario::ast::Switch::On);
-    kswapd || !scenario.mms.is_empty() || scenario.tasks.iter().any(|task| any_needs_machine(&task.body))
+    let daemons = [scenario.machine.kswapd, scenario.machine.oom_killer];
+    let daemon = daemons.iter().flatten().any(|on| on.node == scenario::ast::Switch::On);
+    daemon || !scenario.mms.is_empty() || scenario.tasks.iter().any(|task| any_needs_machine(&task.body))
 }
 
 fn any_needs_machine(body: &[Spanned<Statement>]) -> bool {

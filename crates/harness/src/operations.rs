@@ -2,10 +2,11 @@
 
 use crate::compile::OpOperand;
 use crate::compile::OpOperand::{Mm, Number, Range, Text, Word};
+use crate::request;
 use crate::world::Live;
 use ksync::current;
 use mm::vma::MremapFlags;
-use mm::{Advice, MsyncFlags, PageCategories, UffdMode};
+use mm::{Advice, MsyncFlags, OOM_SCORE_ADJ_MAX, PageCategories, UffdMode};
 use mm_types::{Errno, Name, PAGE_SIZE, PageRange, Pgoff, VirtAddr, Vpn};
 use scenario::{MmOp, Word as _};
 
@@ -88,6 +89,12 @@ pub(crate) fn execute(live: &Live, frame: Name, op: MmOp, operands: &[OpOperand]
             false => Err("oom_reap: a subscriber refused to the end".to_owned()),
         },
         (MmOp::ProcessMrelease, [Mm(mm)]) => live.mm(*mm)?.process_mrelease().map_err(failed),
+        (MmOp::OomKill, []) => request::oom_kill(live),
+        (MmOp::OomScoreAdj, [Mm(mm), Number(adj), minus @ ..]) => {
+            let adj = i16::try_from(*adj).unwrap_or(OOM_SCORE_ADJ_MAX);
+            live.mm(*mm)?.set_oom_score_adj(if minus.is_empty() { adj } else { -adj });
+            Ok(())
+        }
         (MmOp::DropSlab, []) => {
             machine.drop_slab();
             Ok(())

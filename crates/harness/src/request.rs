@@ -53,6 +53,18 @@ pub(crate) fn reclaim_pages(live: &Live, nr_pages: u64) -> Result<(), String> {
         .map_err(|why| format!("reclaim: {freed} of {nr_pages} pages freed; {why}"))
 }
 
+/// `oom_kill`: what there is to be killed is.
+pub(crate) fn oom_kill(live: &Live) -> Result<(), String> {
+    match live.machine().oom_kill() {
+        Some(_victim) => Ok(()),
+        None => {
+            let why =
+                "every process is gone, reaped already, or may not be killed (oom_score_adj 1000 minus)".to_owned();
+            unmet(live, 0, "oom_kill: no killable process", vec![why]).map_err(|why| format!("oom_kill: {why}"))
+        }
+    }
+}
+
 /// `compact MM RANGE`.
 pub(crate) fn compact(live: &Live, mm: usize, pages: PageRange) -> Result<(), String> {
     let (name, mm) = (live.code.mms[mm].name, live.mm(mm)?);

@@ -393,6 +393,10 @@ impl World {
             if is_on(self.experiment.scenario().machine.kswapd) {
                 live.machine().start_kswapd(k);
             }
+            let on_failure = is_on(self.experiment.scenario().machine.oom_killer);
+            if on_failure || live.code.asks_oom_killer {
+                live.machine().start_oom_reaper(k, on_failure);
+            }
         });
         let end = k.run(scheduler);
         (end, live)

@@ -102,3 +102,26 @@ order { probe@user.told < mem@user.start  mem@user.done < probe@user.go }",
         "page 0x10000 has its folio lock taken by task probe",
     );
 }
+
+#[test]
+fn a_kill_that_nobody_can_be_chosen_for_is_said() {
+    let spared = format!("{MM}task t {{ oom_score_adj A 1000 minus  oom_kill }}");
+    refused(&spared, "oom_kill: no killable process: every process is gone, reaped already, or may not be killed");
+    let killed = "SIGKILL: the OOM killer chose the process";
+    noted(&format!("{MM}task t {{ oom_kill  sleep 1  write A 0x10000 1 }}"), &[killed]);
+    // Once it is reaped, there is none left.
+    refused(&format!("{MM}task t {{ oom_kill  sleep 1  oom_kill }}"), "oom_kill: no killable process");
+}
+
+#[test]
+fn an_allocation_that_nobody_can_be_killed_for_is_a_deadlock_on_memory() {
+    let mm = "machine { memory 128K  swap 0  oom_killer on }\nmm A { vma 0x10000..0x50000 rw anon }\n";
+    let hog = |protect: &str| format!("{mm}task t {{ {protect}  touch A 0x10000..0x50000 }}");
+    let alone = run(&hog("oom_score_adj A 1000 minus"), Mode::Benign);
+    let found: Vec<&str> = alone.findings.iter().map(|f| f.title.as_str()).collect();
+    assert_eq!(found, ["out of memory and no killable process: the system is deadlocked on memory"]);
+    assert_eq!(alone.findings[0].code, "PROG-DEADLOCK");
+    // Else it is killed itself.
+    let killed = run(&hog(""), Mode::Benign);
+    assert!(killed.findings.is_empty() && killed.notes.iter().any(|n| n.contains("SIGKILL")), "{:?}", killed.notes);
+}

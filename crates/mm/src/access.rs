@@ -87,6 +87,7 @@ impl Mm {
         let write = access.is_write();
         let cpu = self.machine.cpu(k);
         loop {
+            self.check_alive(k)?;
             if let Some(value) = self.access_mapped(k, cpu, vpn, access) {
                 return Ok(value);
             }

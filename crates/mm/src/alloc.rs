@@ -15,7 +15,7 @@ use trace::EventKind;
 
 /// Pages one round of reclaim tries to free. Source: `SWAP_CLUSTER_MAX`, include/linux/swap.h, 6.12.
 pub(crate) const SWAP_CLUSTER_MAX: u64 = 32;
-/// Rounds without progress before an allocation fails. Source: `MAX_RECLAIM_RETRIES`, mm/internal.h, 6.12.
+/// Rounds without progress before an allocation fails, or calls the OOM killer. Source: `MAX_RECLAIM_RETRIES`, mm/internal.h, 6.12.
 const MAX_RECLAIM_RETRIES: u32 = 16;
 
 /// Numbers of free frames at which allocations change their ways.
@@ -81,8 +81,14 @@ impl Machine {
             if self.watermark_ok(k, self.watermarks.min) {
                 return Ok(());
             }
-            if fruitless >= MAX_RECLAIM_RETRIES || gfp.contains(Gfp::NORETRY) {
+            if gfp.contains(Gfp::NORETRY) {
                 return Err(Errno::ENOMEM);
+            }
+            if fruitless >= MAX_RECLAIM_RETRIES {
+                if !self.may_oom(k, gfp) {
+                    return Err(Errno::ENOMEM);
+                }
+                fruitless = 0;
             }
         }
         Ok(())

@@ -21,6 +21,7 @@ impl Mm {
         let mut tlb = MmuGather::full_mm(self);
         self.unmap_vmas(k, &mut tlb, PageRange::ALL, &vmas);
         drop(read);
+        self.exit_oom_victim(k);
         let _write = self.mmap_lock.write();
         self.free_pgtables(k, &mut tlb, &vmas, TableBounds::ALL);
         tlb.finish(k);

@@ -49,6 +49,8 @@ pub enum FaultError {
     OutOfMemory,
     /// The page's memory has failed (`VM_FAULT_HWPOISON`).
     Poisoned(Vpn),
+    /// The OOM killer chose the process (`SIGKILL`; for others who fault its pages in, `VM_FAULT_SIGBUS`).
+    Killed,
 }
 
 impl FaultError {
@@ -60,7 +62,8 @@ impl FaultError {
             | FaultError::NotAllowed(_)
             | FaultError::Guard(_)
             | FaultError::BeyondFile(_)
-            | FaultError::Poisoned(_) => Errno::EFAULT,
+            | FaultError::Poisoned(_)
+            | FaultError::Killed => Errno::EFAULT,
             FaultError::OutOfMemory => Errno::ENOMEM,
         }
     }
@@ -74,6 +77,7 @@ impl fmt::Display for FaultError {
             FaultError::Guard(vpn) => write!(f, "SIGSEGV at {}: a guard page", vpn.addr()),
             FaultError::BeyondFile(vpn) => write!(f, "SIGBUS at {}: beyond the end of the file", vpn.addr()),
             FaultError::OutOfMemory => f.write_str("out of memory"),
+            FaultError::Killed => f.write_str("SIGKILL: the OOM killer chose the process"),
             FaultError::Poisoned(vpn) => write!(f, "SIGBUS at {}: its memory failed", vpn.addr()),
         }
     }
@@ -313,6 +317,7 @@ impl Fault<'_> {
         if !self.write {
             let ptes = self.leaf.lock();
             if ptes.get(self.vpn).is_none() {
+                self.mm.check_stable()?;
                 ptes.set(self.k, self.vpn, Pte::present(ZERO_PAGE).with_special(true));
             }
             return Ok(());
@@ -320,10 +325,12 @@ impl Fault<'_> {
         let (anon_vma, index) = self.mm.anon_vma_prepare(self.k, self.vpn).map_err(oom)?;
         let page = self.new_page()?;
         let ptes = self.leaf.lock();
-        if !ptes.get(self.vpn).is_none() {
+        let stable = self.mm.check_stable();
+        if !ptes.get(self.vpn).is_none() || stable.is_err() {
+            let lost = if ptes.get(self.vpn).is_none() { stable } else { Ok(()) };
             drop(ptes);
             self.mm.machine.put_page(self.k, page);
-            return Ok(());
+            return lost;
         }
         self.map_new_anon(page, anon_vma, index);
         ptes.set(self.k, self.vpn, self.own_entry(page));
@@ -360,7 +367,9 @@ impl Fault<'_> {
             }
         };
         let ptes = self.leaf.lock();
-        let unused = if !ptes.get(self.vpn).is_none() {
+        let private = Mm::is_private(self.vma);
+        let stable = if private && ptes.get(self.vpn).is_none() { self.mm.check_stable() } else { Ok(()) };
+        let unused = if !ptes.get(self.vpn).is_none() || stable.is_err() {
             anon.map(|(_, copy)| copy)
         } else if let Some(((anon_vma, index), copy)) = anon {
             machine.copy_content(copy, cached);
@@ -376,7 +385,7 @@ impl Fault<'_> {
             machine.put_page(self.k, copy);
         }
         machine.put_page(self.k, cached);
-        Ok(())
+        stable
     }
 
     /// `set_pte_range()`: maps a page of the page cache, if it is there still. A truncation that takes it out unmaps it

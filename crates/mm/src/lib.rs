@@ -27,7 +27,7 @@
 //! | `file_hole.rs`, `writeback.rs` | truncation, holes, direct writes, writeback | CLEAR, PROTECTION_PAGE; inode locks, `i_mmap` R, no `mmap_lock` |
 //! | `dirty_helpers.rs` | dirty tracking of shared mappings for a device | PROTECTION_PAGE of each VMA; `i_mmap` R, no `mmap_lock` |
 //! | `numa.rs` | NUMA hinting, `move_pages` | PROTECTION_VMA; CLEAR; `mmap_lock` R, VMA lock, or none |
-//! | `oom.rs` | OOM reaper, `process_mrelease` | UNMAP of each private VMA, *nonblocking*; `mmap_lock` R |
+//! | `oom_kill.rs`, `oom.rs` | OOM killer; its reaper, `process_mrelease` | UNMAP of each private VMA, *nonblocking*; `mmap_lock` R |
 //! | `exclusive.rs`, `migrate_device.rs` | device-exclusive and device-private pages | EXCLUSIVE; MIGRATE with owner, CLEAR; `mmap_lock` R |
 //! | `memory_failure.rs`, `uprobes.rs` | memory failure; breakpoints | CLEAR of one page; `mf_mutex`, rmap R; `mmap_lock` W |
 //! | `ksm.rs` | merging equal pages | CLEAR of one page, twice; `ksm_thread_mutex`, `mmap_lock` R |
@@ -97,6 +97,7 @@ mod numa;
 mod obj;
 mod obstacle;
 mod oom;
+mod oom_kill;
 mod page_cache;
 mod page_table;
 mod pagemap;
@@ -135,6 +136,7 @@ use mm_types::PageRange;
 pub use msync::MsyncFlags;
 pub use obj::{frame_obj, mmap_lock_obj, pte_obj, tlb_obj};
 pub use obstacle::{Obstacle, Pressure};
+pub use oom_kill::{OOM_SCORE_ADJ_MAX, OOM_SCORE_ADJ_MIN};
 pub use pagemap::{PageState, PageView};
 pub use pagemap_scan::PageCategories;
 pub use quirks::Quirks;

@@ -8,6 +8,7 @@ use crate::frames::Frames;
 use crate::kswapd::Kswapd;
 use crate::mm::Mm;
 use crate::obj::{MachineObj, folio_lock_obj, machine_obj};
+use crate::oom_kill::OomSlot;
 use crate::page_table::LeafEntries;
 use crate::per_task::PerTask;
 use crate::quirks::Quirks;
@@ -136,6 +137,7 @@ pub struct Machine {
     pub(crate) files: Mutex<FileTable>,
     pub(crate) kswapd: Mutex<Option<Arc<Kswapd>>>,
     pub(crate) shrinkers: Mutex<Shrinkers>,
+    pub(crate) oom: OomSlot,
     pub(crate) leaf_pool: Mutex<Vec<Box<LeafEntries>>>,
     /// Of the provider of device memory.
     pub(crate) pagemap_ops: Mutex<Option<Weak<dyn DevPagemapOps>>>,
@@ -201,6 +203,7 @@ impl Machine {
             files: Mutex::default(),
             kswapd: Mutex::default(),
             shrinkers: Mutex::default(),
+            oom: OomSlot::default(),
             leaf_pool: Mutex::default(),
             pagemap_ops: Mutex::default(),
             mms: Mutex::default(),
@@ -232,6 +235,7 @@ impl Machine {
         self.files.lock().clear();
         *self.kswapd.lock() = None;
         *self.shrinkers.lock() = Shrinkers::default();
+        self.oom.clear();
         self.mms.lock().clear();
         self.serve(k);
     }

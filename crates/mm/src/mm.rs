@@ -14,6 +14,7 @@ use crate::hugetlb::HugetlbLock;
 use crate::machine::Machine;
 use crate::names::NAMES;
 use crate::obj::{MmObj, mm_obj};
+use crate::oom_kill::OomState;
 use crate::page_cache::{FileLink, IMmap};
 use crate::page_table::PageTables;
 use crate::quirks::Quirks;
@@ -53,6 +54,7 @@ pub struct Mm {
     pub(crate) count: TrackedU64,
     /// The first access to the struct after it was freed: when, and by whom.
     used_after_free: parking_lot::Mutex<Option<(u64, TaskId)>>,
+    pub(crate) oom: OomState,
     /// Faults that were served.
     faults: AtomicU64,
 }
@@ -106,6 +108,7 @@ impl Machine {
                 users: TrackedU64::new(mm_obj(id, MmObj::Users), 1),
                 count: TrackedU64::new(mm_obj(id, MmObj::Count), 1),
                 used_after_free: parking_lot::Mutex::default(),
+                oom: OomState::default(),
                 faults: AtomicU64::new(0),
             })
         });

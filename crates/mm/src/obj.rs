@@ -148,6 +148,8 @@ pub(crate) enum MmObj {
     Users = 3,
     Count = 4,
     UffdLock = 5,
+    /// What the OOM killer did to it.
+    Oom = 6,
 }
 
 pub(crate) const fn mm_obj(mm: MmId, what: MmObj) -> ObjId {

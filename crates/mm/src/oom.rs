@@ -29,7 +29,7 @@ impl Mm {
                         k.sleep_ns(RETRY_NS);
                     }
                     if let Some(_read) = self.mmap_lock.try_read()
-                        && self.oom_reap_vmas(k)
+                        && (self.is_reaped() || self.oom_reap_vmas(k))
                     {
                         return Ok(true);
                     }
@@ -55,6 +55,7 @@ impl Mm {
 
     /// `__oom_reap_task_mm()`: false if a subscriber refused.
     fn oom_reap_vmas(&self, k: &Kernel) -> bool {
+        self.set_unstable();
         let mut all = true;
         let reapable = |flags: VmFlags| !flags.intersects(VmFlags::PFNMAP | VmFlags::SHARED);
         for vma in self.vmas().into_iter().filter(|vma| reapable(vma.flags())) {

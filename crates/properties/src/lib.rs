@@ -165,6 +165,9 @@ impl Observer for Oracles {
         if Ctx::READS.contains(variant) {
             self.ctx.event(book, e, sink);
         }
+        if variant == Variant::OutOfMemory {
+            self.prog.event(book, e, sink);
+        }
         book.after(e);
         self.stats.suppressed = sink.suppressed();
     }

@@ -4,7 +4,7 @@ use crate::book::Book;
 use crate::finding::Sink;
 use crate::{Code, Finding, Variant, Variants};
 use mm_types::TaskId;
-use trace::{BlockedTask, LockMode, RunEnd};
+use trace::{BlockedTask, Event, EventKind, LockMode, RunEnd};
 
 #[derive(Debug, Default)]
 pub(crate) struct Prog;
@@ -12,7 +12,17 @@ pub(crate) struct Prog;
 impl Prog {
     /// Beside the end of the run: who is there and who returned. What the blocked tasks wait for and hold comes with
     /// the end itself, so the operations they are blocked in count as read.
-    pub(crate) const READS: Variants = Variants::of(&[Variant::TaskSpawned, Variant::TaskExited]);
+    pub(crate) const READS: Variants = Variants::of(&[Variant::TaskSpawned, Variant::TaskExited, Variant::OutOfMemory]);
+
+    /// An allocation that reclaim could not serve, with nobody to kill for it: the kernel panics there.
+    pub(crate) fn event(&self, book: &Book, e: &Event, sink: &mut Sink) {
+        if let EventKind::OutOfMemory { victim: None, .. } = e.kind {
+            let title = "out of memory and no killable process: the system is deadlocked on memory".to_owned();
+            let calls = book.calls(e.task);
+            let details = if calls.is_empty() { Vec::new() } else { vec![format!("in {}", book.call(&calls, e.task))] };
+            sink.push(Finding::new(Code::ProgDeadlock, e.step, Some(e.task), title, details));
+        }
+    }
 
     pub(crate) fn end(&self, book: &Book, end: &RunEnd, sink: &mut Sink) {
         let step = book.last_step;

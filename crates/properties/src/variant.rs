@@ -41,7 +41,7 @@ variants! {
     DeviceCreated, SpteSet, SpteClear, DeviceAccess,
     ListReleased, SubscribeDeferred, LazyFreed, PudSet,
     AtomicEnter, AtomicExit,
-    ShrinkSlabStart, ShrinkSlabEnd,
+    ShrinkSlabStart, ShrinkSlabEnd, OutOfMemory,
 }
 
 /// A set of kinds.

@@ -118,6 +118,7 @@ impl Printer {
                 p.line(format_args!("seed {}", seed.node));
             }
             p.setting("kswapd", m.kswapd);
+            p.setting("oom_killer", m.oom_killer);
             p.setting("failures", m.failures);
             if let Some(steps) = &m.max_steps {
                 p.line(format_args!("max_steps {}", steps.node));

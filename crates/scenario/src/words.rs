@@ -77,7 +77,8 @@ impl MmOp {
             MmOp::SplitHugePages | MmOp::Khugepaged => (2, &[Mm, Range]),
             MmOp::Damon => (4, &[Mm, Number, Word(&["vaddr", "paddr"]), Word(&["mkold", "check"])]),
             MmOp::KsmScan => (0, &[Word(&["zero"])]),
-            MmOp::KsmUnmerge | MmOp::DropSlab => (0, &[]),
+            MmOp::KsmUnmerge | MmOp::DropSlab | MmOp::OomKill => (0, &[]),
+            MmOp::OomScoreAdj => (2, &[Mm, Number, Word(&["minus"])]),
             MmOp::Fork => (2, &[Mm, Mm]),
             MmOp::Exec | MmOp::OomReap | MmOp::ProcessMrelease => (1, &[Mm]),
             MmOp::GupWrite => (2, &[Mm, Number, Word(&["force"])]),
@@ -166,6 +167,7 @@ words! {
         Swap = "swap",
         Seed = "seed",
         Kswapd = "kswapd",
+        OomKiller = "oom_killer",
         Failures = "failures",
         MaxSteps = "max_steps",
         MemoryModel = "memory_model",
@@ -339,6 +341,10 @@ words! {
         OomReap = "oom_reap",
         /// `process_mrelease()`.
         ProcessMrelease = "process_mrelease",
+        /// A write of `f` to `sysrq-trigger`: the OOM killer kills the process that has the most.
+        OomKill = "oom_kill",
+        /// A write to `/proc/PID/oom_score_adj`; `minus`: of the number below 0.
+        OomScoreAdj = "oom_score_adj",
         /// A write of 2 to `drop_caches`: every shrinker is called, as often as that is worth it.
         DropSlab = "drop_slab",
         /// `madvise(MADV_HWPOISON)` of one page: memory failure.

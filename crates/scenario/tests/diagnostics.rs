@@ -436,11 +436,11 @@ fn inline_drivers() {
         "on release { zap range refuse } op b { zap range read_begin set_seq if blockable { } }",
         &[
             "18 range: `on release` is called without a range [write an address range such as `0x10000..0x12000`]",
-            "24 refuse: `refuse` has no meaning in `on release` [only `on invalidate` and `on start` can be told not to block]",
+            "24 refuse: `refuse` has no meaning in `on release` [only `on invalidate`, `on start` and `on shrink` can be told not to block]",
             "44 range: `op b` is called without a range [declare it `op b(range)`, or write an address range]",
             "50 read_begin: `read_begin` is for `interval` drivers [a list subscriber has no sequence number]",
             "61 set_seq: `set_seq` is for `interval` drivers [a list subscriber has no sequence number]",
-            "69 if blockable: `if blockable` has no meaning in `op b` [only `on invalidate` and `on start` can be told not to block]",
+            "69 if blockable: `if blockable` has no meaning in `op b` [only `on invalidate`, `on start` and `on shrink` can be told not to block]",
         ],
     );
     check_driver(

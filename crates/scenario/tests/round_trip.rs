@@ -431,19 +431,23 @@ fn machine() -> impl Strategy<Value = Machine> {
         option::of(spanned(any::<u64>())),
         option::of(spanned(select(Switch::ALL))),
         option::of(spanned(select(Switch::ALL))),
+        option::of(spanned(select(Switch::ALL))),
         option::of(spanned(select(MemoryModel::ALL))),
         option::of(spanned(1..=u64::MAX)),
     )
-        .prop_map(|(cpus, memory_bytes, swap_bytes, seed, kswapd, failures, memory_model, max_steps)| Machine {
-            cpus,
-            memory_bytes,
-            swap_bytes,
-            seed,
-            kswapd,
-            failures,
-            memory_model,
-            max_steps,
-        })
+        .prop_map(
+            |(cpus, memory_bytes, swap_bytes, seed, kswapd, oom_killer, failures, memory_model, max_steps)| Machine {
+                cpus,
+                memory_bytes,
+                swap_bytes,
+                seed,
+                kswapd,
+                oom_killer,
+                failures,
+                memory_model,
+                max_steps,
+            },
+        )
 }
 
 fn annotations() -> impl Strategy<Value = Annotations> {

@@ -497,4 +497,11 @@ pub enum EventKind {
         /// Objects freed.
         freed: u64,
     },
+    /// OOM killer: it was called, for want of memory or because somebody asked (`mark_victim`).
+    OutOfMemory {
+        /// Whom it killed; `None` when there is nobody who may be.
+        victim: Option<MmId>,
+        /// What that one's memory counted for.
+        points: i64,
+    },
 }

@@ -47,6 +47,8 @@ impl fmt::Display for EventKind {
                 write!(f, "shrink {shrinker} {to_scan} of {objects}")
             }
             Self::ShrinkSlabEnd { shrinker, calls, freed } => write!(f, "shrunk {shrinker} by {freed} in {calls}"),
+            Self::OutOfMemory { victim: Some(mm), points } => write!(f, "oom kill {mm} {points} points"),
+            Self::OutOfMemory { victim: None, .. } => f.write_str("oom kill nobody"),
             Self::MmCreated { mm, name } => write!(f, "mm {mm} {name}"),
             Self::MmExit { mm } => write!(f, "exit_mmap {mm}"),
             Self::ListReleased { mm } => write!(f, "list_released {mm}"),

@@ -326,6 +326,7 @@ fn accessed(result: Result<u64, FaultError>) -> Outcome {
         Err(FaultError::BeyondFile(_)) => Outcome::Signal("BUS_ADRERR"),
         Err(FaultError::OutOfMemory) => Outcome::Error(Errno::ENOMEM),
         Err(FaultError::Poisoned(_)) => Outcome::Signal("BUS_MCEERR_AR"),
+        Err(FaultError::Killed) => Outcome::Signal("SIGKILL"),
     }
 }
 

@@ -259,6 +259,7 @@ fn surroundings(s: &Scenario) -> Vec<Smaller> {
         }
     };
     push(&|s| s.machine.kswapd = None);
+    push(&|s| s.machine.oom_killer = None);
     push(&|s| s.machine.failures = None);
     push(&|s| s.machine.cpus = None);
     push(&|s| s.machine.swap_bytes = None);

@@ -10,6 +10,7 @@ mod fork;
 mod huge;
 mod marks;
 mod migration;
+mod oom;
 mod ops;
 mod recorded;
 mod recorded_migration;

@@ -19,6 +19,8 @@ pub struct Machine {
     pub seed: Option<Spanned<u64>>,
     /// Whether a task reclaims in the background.
     pub kswapd: Option<Spanned<Switch>>,
+    /// Whether an allocation that reclaim cannot serve kills a process.
+    pub oom_killer: Option<Spanned<Switch>>,
     /// Whether the schedule decides of each allocation whether it fails.
     pub failures: Option<Spanned<Switch>>,
     /// Visible operations after which a run is cut, at least 1.

@@ -37,6 +37,7 @@ impl Parser<'_> {
                         p.set(&mut machine.swap_bytes, swap, span);
                     }
                     MachineWord::Kswapd => p.set_choice(&mut machine.kswapd, span)?,
+                    MachineWord::OomKiller => p.set_choice(&mut machine.oom_killer, span)?,
                     MachineWord::MemoryModel => p.set_choice(&mut machine.memory_model, span)?,
                     MachineWord::Failures => p.set_choice(&mut machine.failures, span)?,
                     MachineWord::Seed => {
