@@ -12,6 +12,7 @@ use crate::huge::pmd_range;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::{Pmd, PteGuard};
+use crate::quirks::Quirks;
 use crate::vma::Vma;
 use ksync::{Kernel, current};
 use mm_types::{Errno, PageRange, Pte, VmFlags, Vpn};
@@ -109,12 +110,15 @@ impl Mm {
             self.vma_start_write(vma.id());
             self.inner.lock().tree.set_flags(vma.start(), vma.flags().difference(VmFlags::SOFTDIRTY));
         }
-        let bracket = self.subs.invalidate_range_start(NotifyRange {
-            mm: self.id,
-            pages: PageRange::ALL,
-            event: NotifyEvent::SoftDirty,
-            blockable: true,
-            owner: None,
+        let silent = self.machine.config.quirks.contains(Quirks::NOTIFY_SOFT_DIRTY);
+        let bracket = (!silent).then(|| {
+            self.subs.invalidate_range_start(NotifyRange {
+                mm: self.id,
+                pages: PageRange::ALL,
+                event: NotifyEvent::SoftDirty,
+                blockable: true,
+                owner: None,
+            })
         });
         for vma in vmas.iter().filter(|vma| !vma.flags().intersects(VmFlags::PFNMAP | VmFlags::HUGETLB)) {
             self.split_huge_puds_in(k, vma.range());
@@ -129,7 +133,9 @@ impl Mm {
                 Pmd::None => {}
             });
         }
-        bracket.end();
+        if let Some(bracket) = bracket {
+            bracket.end();
+        }
         self.flush_tlb_range(k, PageRange::ALL);
     }
 }

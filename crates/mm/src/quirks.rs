@@ -36,12 +36,17 @@ bitflags! {
         const FLUSH_OTHER_CPUS = 1 << 13;
         /// Whoever finds entries cleared by another returns before that one has flushed. Fixed by 99baac21e458, 2017.
         const FLUSH_WHEN_NESTED = 1 << 14;
+        /// Forgetting modifications write-protects entries without notice. Fixed by "soft-dirty: call mmu notifiers when
+        /// write-protecting ptes", 2013.
+        const NOTIFY_SOFT_DIRTY = 1 << 15;
+        /// Unmapping a device's page takes the mapping for anonymous memory, since the page is. Fixed by be3f38d05cc5, 2026.
+        const ZAP_DEVICE_PRIVATE_BY_FOLIO = 1 << 16;
     }
 }
 
 impl Quirks {
     /// Each by the name a scenario writes, with one line of what it does wrong.
-    pub const ALL: [(&'static str, Quirks, &'static str); 15] = [
+    pub const ALL: [(&'static str, Quirks, &'static str); 17] = [
         (
             "munmap-clears-before-start",
             Quirks::MUNMAP_CLEARS_BEFORE_START,
@@ -104,6 +109,16 @@ impl Quirks {
             "flush-when-nested",
             Quirks::FLUSH_WHEN_NESTED,
             "whoever finds entries cleared by another returns before that one has flushed (fixed by 99baac21e458, 2017)",
+        ),
+        (
+            "notify-soft-dirty",
+            Quirks::NOTIFY_SOFT_DIRTY,
+            "forgetting modifications (clear_refs 4) write-protects entries without notice (fixed 2013)",
+        ),
+        (
+            "zap-device-private-by-folio",
+            Quirks::ZAP_DEVICE_PRIVATE_BY_FOLIO,
+            "unmapping a device's page asserts that its mapping is anonymous, as the page is (fixed by be3f38d05cc5, 2026)",
         ),
     ];
 

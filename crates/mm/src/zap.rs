@@ -168,6 +168,7 @@ impl Mm {
                 skipped = true;
                 continue;
             }
+            self.assert_anonymous(vma, old);
             force_flush |= vma.flags().contains(VmFlags::SHARED) && old.is_dirty();
             if self.zap_pte(k, tlb, &ptes, vpn, old) {
                 full = Some(vpn + 1);
@@ -188,6 +189,14 @@ impl Mm {
             self.free_empty_table(leaf);
         }
         full.unwrap_or(part.end())
+    }
+
+    /// With quirk zap-device-private-by-folio: what the kernel warned about. A page is private although its mapping is one of
+    /// a file, after a copy on write.
+    fn assert_anonymous(&self, vma: &Vma, old: Pte) {
+        let is_device = matches!(old.kind(), PteKind::DevicePrivate { .. } | PteKind::DeviceExclusive { .. });
+        let asks = self.machine.config.quirks.contains(Quirks::ZAP_DEVICE_PRIVATE_BY_FOLIO);
+        assert!(!(asks && is_device) || vma.is_anonymous(), "a device's page in a mapping that is not anonymous");
     }
 
     /// Whether an entry goes. Source: `should_zap_folio()`, `zap_drop_markers()`, mm/memory.c, 6.12.
