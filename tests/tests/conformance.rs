@@ -24,7 +24,7 @@ fn registry() -> Registry {
 }
 
 fn suite(driver: &str, mutant: Option<&str>) -> Suite {
-    let suite = Suite::new(&registry(), driver, "shootdown").expect("the driver");
+    let suite = Suite::new(&registry(), driver, "shootdown").expect("the driver").as_found();
     mutant.map_or(Ok(suite.clone()), |m| suite.mutant(m)).expect("the mutant")
 }
 
@@ -79,6 +79,7 @@ fn each_mistake_of_a_list_driver_is_named_by_its_finding() {
         ("ignore-partial-overlap", "munmap-everything", "STALE"),
         ("zap-without-lock", "reclaim-races-use", "STALE"),
         ("allocate-under-the-lock", "lifecycle", "CTX"),
+        ("leak-on-allocation-failure", "allocations-fail", "LIFE"),
     ] {
         let suite = suite("sabotaged_list", Some(mistake));
         let outcome = suite.run(suite.case(case).expect("the case"), None);
@@ -121,6 +122,37 @@ fn a_panic_an_error_and_idleness_fail_their_cases_with_their_place_and_the_suite
     assert!(!codes("zap-without-lock", "munmap-races-map").is_empty());
 }
 
+/// What is wrong on the way out when there is no memory: an oops, and a driver that is of no use any more. No other case sees them.
+#[test]
+fn what_a_driver_does_wrong_without_memory_is_found_by_the_cases_about_that_alone() {
+    for (mistake, expect) in [("oops-on-allocation-failure", "PANIC"), ("gives-up-for-good", "CONFORM-ERROR")] {
+        assert_eq!(codes(mistake, "allocations-fail"), [expect], "{mistake}");
+        for case in ["lifecycle", "munmap-middle", "nonblocking", "copy-on-write"] {
+            assert_eq!(codes(mistake, case), [] as [&str; 0], "{mistake}: {case}");
+        }
+    }
+    let suite = suite("toy", None);
+    let outcome = suite.run(suite.case("allocations-fail").expect("the case"), None);
+    assert!(outcome.passed() && outcome.runs > 66, "{} runs", outcome.runs);
+}
+
+#[test]
+fn a_failure_is_shown_by_a_scenario_that_is_smaller_and_shows_it_again() {
+    let suite = Suite::new(&registry(), "sabotaged", "shootdown").expect("the driver");
+    let suite = suite.mutant("ignore-partial-overlap").expect("the mutant");
+    let outcome = suite.run(suite.case("munmap-over-the-left-edge").expect("the case"), None);
+    let failure = outcome.failures.iter().find(|f| f.shrunk.is_some()).expect("one is shrunk");
+    let shrunk = failure.shrunk.as_ref().expect("it");
+    assert!(shrunk.scenario.lines().count() < outcome.scenario.lines().count(), "{}", shrunk.scenario);
+    assert!(shrunk.about.contains("every benign run"), "{}", shrunk.about);
+    let smaller = Experiment::load(&registry(), "smaller.mms", &shrunk.scenario).expect("a scenario");
+    let recipe = harness::Recipe { mode: harness::Mode::Benign, seed: 3, run: 0 };
+    let found = smaller.run(recipe, false).findings;
+    assert!(found.iter().any(|f| f.code == failure.code), "{found:?}");
+    let text = Report { driver: "sabotaged".to_owned(), outcomes: vec![outcome.clone()] }.to_text();
+    assert!(text.contains("shrunk for STALE") && text.contains(&shrunk.scenario), "{text}");
+}
+
 #[test]
 fn silence_is_believed_only_of_a_driver_that_does_something() {
     let suite = Suite::new(&Registry::builtin().with(IDLE), "idle", "shootdown").expect("the driver");
@@ -159,17 +191,17 @@ fn results_read_like_a_test_list_and_like_ktap() {
     let report = all("sabotaged", Some("sleep-in-nonblocking"));
     let text = report.to_text();
     for part in [
-        "running 37 conformance cases against sabotaged\n",
+        "running 39 conformance cases against sabotaged\n",
         "\ntest lifecycle ... ok\n",
         "\ntest nonblocking ... FAILED: CTX\n",
         "\n---- nonblocking ----\nscenario \"",
         "\nreplay: shootdown replay sd1-",
-        "\ntest result: FAILED. 34 passed; 3 failed; ",
+        "\ntest result: FAILED. 36 passed; 3 failed; ",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     let ktap = report.to_ktap();
-    assert!(ktap.starts_with("KTAP version 1\n1..37\nok 1 lifecycle\n"), "{ktap}");
+    assert!(ktap.starts_with("KTAP version 1\n1..39\nok 1 lifecycle\n"), "{ktap}");
     let results = ktap.lines().skip(2).filter(|line| !line.starts_with("# "));
     for (number, line) in results.enumerate() {
         let ok = line.strip_prefix("not ").unwrap_or(line);

@@ -48,6 +48,14 @@ struct Found {
     holes: Vec<Vpn>,
 }
 
+/// How a migration went, in pages.
+#[derive(Clone, Copy, Default, Debug)]
+struct Migrated {
+    moved: u64,
+    /// Taken out of their entries, to be moved.
+    collected: u64,
+}
+
 impl Mm {
     /// Moves the pages of `pages`, inside one VMA, with `mmap_lock` taken for reading: a driver's use of
     /// `migrate_vma_setup()`, `_pages()`, `_finalize()`. Gives how many moved; one that is locked, pinned or held stays,
@@ -74,23 +82,31 @@ impl Mm {
         if !Mm::is_private(&vma) {
             return Ok(0);
         }
-        Ok(current(|k| self.migrate_vma_locked(k, &vma, pages, direction)))
+        Ok(current(|k| self.migrate_vma_locked(k, &vma, pages, direction)).moved)
     }
 
     /// A CPU touches a page that is in a device's memory. `mmap_lock` held for reading.
+    ///
+    /// # Errors
+    /// [`FaultError::OutOfMemory`] when there was no page for it: drivers say `VM_FAULT_SIGBUS` then.
     pub(crate) fn migrate_to_ram(&self, k: &Kernel, vma: &Vma, vpn: Vpn, pfn: Pfn) -> Result<Handled, FaultError> {
-        let mut moved = 0;
-        let mut migrate = || moved = self.migrate_vma_locked(k, vma, PageRange::page(vpn), Direction::ToSystem);
+        let mut done = Migrated::default();
+        let mut migrate = || done = self.migrate_vma_locked(k, vma, PageRange::page(vpn), Direction::ToSystem);
         let ops = self.machine.pagemap_ops.lock().as_ref().and_then(std::sync::Weak::upgrade);
         match ops {
             Some(ops) => ops.migrate_to_ram(&mut migrate),
             None => migrate(),
         }
         let still = self.pte(vpn).kind() == PteKind::DevicePrivate { pfn };
-        if moved == 0 && still { Ok(Handled::WaitFolio(pfn)) } else { Ok(Handled::Done) }
+        match done {
+            Migrated { moved: 0, collected: 0 } if still => Ok(Handled::WaitFolio(pfn)),
+            // Nobody else had it: the fault would be taken again for ever.
+            Migrated { moved: 0, collected: 1.. } if still => Err(FaultError::OutOfMemory),
+            _ => Ok(Handled::Done),
+        }
     }
 
-    fn migrate_vma_locked(&self, k: &Kernel, vma: &Vma, pages: PageRange, direction: Direction) -> u64 {
+    fn migrate_vma_locked(&self, k: &Kernel, vma: &Vma, pages: PageRange, direction: Direction) -> Migrated {
         self.split_huge_in(k, pages);
         if direction == Direction::ToDevice {
             self.split_table_mapped_in(k, pages);
@@ -101,13 +117,13 @@ impl Mm {
         for page in &found.pages {
             self.unmap_elsewhere(k, page.pfn);
         }
-        let mut moved = 0;
+        let (mut moved, collected) = (0, found.pages.len() as u64);
         for Collected { vpn, pfn, folio } in found.pages {
             moved += u64::from(self.migrate_one(k, vpn, pfn, direction));
             drop(folio);
             self.machine.put_page(k, pfn);
         }
-        moved + self.fill_holes(k, vma, pages, &found.holes)
+        Migrated { moved: moved + self.fill_holes(k, vma, pages, &found.holes), collected }
     }
 
     /// Huge pages that leaf tables map are split: a page moves alone.

@@ -114,6 +114,7 @@ fn crashed(suite: &Suite, case: &Case, called: &str, how: &str) -> Outcome {
         title: format!("the process ended: {how}"),
         text: format!("{CRASH}: the process that ran the case ended before it: {how}"),
         replay: format!("{called} conformance {} --case {}", suite.driver(), case.name),
+        shrunk: None,
     };
     let scenario = suite.scenario(case);
     Outcome { case: case.name.to_owned(), runs: 1, steps: 0, failures: vec![failure], scenario }
@@ -180,7 +181,7 @@ impl Watched {
         let text = format!(
             "{HANG}: {title}: it is in the driver, and does nothing that another task could see\nat {place}; the last events:\n{last}"
         );
-        let failure = Failure { code: HANG.to_owned(), title, text, replay: command };
+        let failure = Failure { code: HANG.to_owned(), title, text, replay: command, shrunk: None };
         let scenario = self.scenario.clone();
         Outcome { case: self.case.to_owned(), runs: 1, steps: 0, failures: vec![failure], scenario }
     }

@@ -38,6 +38,7 @@ impl ListDriver for SabotagedList {
         mutant("ignore-partial-overlap"),
         mutant("zap-without-lock"),
         mutant("allocate-under-the-lock"),
+        mutant("leak-on-allocation-failure"),
     ];
 
     fn probe(dev: &Probe<'_>) -> SabotagedList {
@@ -74,6 +75,13 @@ impl ListDriver for SabotagedList {
         let mm = mm.mmget_not_zero().ok_or(Errno::EFAULT)?;
         for _ in 0..RETRIES {
             let found = mm.read_begin(&self.table)?.get_user_pages(pages, write)?;
+            if self.makes("leak-on-allocation-failure")
+                && let Err(errno) = kmalloc(Gfp::KERNEL, 1)
+            {
+                // The way out that forgets to put the pages.
+                std::mem::forget(found);
+                return Err(errno);
+            }
             if self.makes("skip-retry") {
                 wrong::publish_without_retry(&found);
                 return Ok(());

@@ -6,10 +6,12 @@ use harness::drivers::interval::{
     Errno, Gfp, HmmError, IntervalDriver, Invalidated, Invalidation, MmRef, NotifierLock, PageRange, Probe, RETRIES,
     Refused, Removed, Subscription, kmalloc, wrong,
 };
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) struct Sabotaged {
     table: NotifierLock,
     mistake: String,
+    gave_up: AtomicBool,
 }
 
 impl Sabotaged {
@@ -43,11 +45,13 @@ impl IntervalDriver for Sabotaged {
         mutant("abort"),
         mutant("wrong-error"),
         mutant("publish-nothing"),
+        mutant("oops-on-allocation-failure"),
+        mutant("gives-up-for-good"),
     ];
 
     fn probe(dev: &Probe<'_>) -> Sabotaged {
         let mistake = dev.config().mutant.clone().unwrap_or_default();
-        Sabotaged { table: dev.notifier_lock("&sabotaged->lock", ()), mistake }
+        Sabotaged { table: dev.notifier_lock("&sabotaged->lock", ()), mistake, gave_up: AtomicBool::new(false) }
     }
 
     fn table(&self) -> &NotifierLock {
@@ -89,6 +93,13 @@ impl IntervalDriver for Sabotaged {
         match self.mistake.as_str() {
             "wrong-error" => return Err(Errno::EPERM),
             "publish-nothing" => return Ok(()),
+            "oops-on-allocation-failure" => kmalloc(Gfp::KERNEL, 1).expect("there is always memory"),
+            "gives-up-for-good" => {
+                if self.gave_up.load(Ordering::Relaxed) {
+                    return Err(Errno::EFAULT);
+                }
+                kmalloc(Gfp::KERNEL, 1).inspect_err(|_| self.gave_up.store(true, Ordering::Relaxed))?;
+            }
             "panic-in-map" => panic!("no room for {pages}"),
             _ => {}
         }

@@ -203,7 +203,8 @@ impl Imr {
                 umem_mutex: Mutex::from_raw(RawMutex::new(self.umem_class, k.new_obj()), ()),
             })
         });
-        let sub = Subscriptions::interval_insert(mm, pages, child.clone())?;
+        let inserted = Subscriptions::interval_insert(mm, pages, child.clone());
+        let sub = inserted.inspect_err(|_| child.object.put())?;
         self.index.lock().insert(block, (Arc::clone(&child), Arc::clone(&sub)));
         Ok((child, sub))
     }

@@ -7,7 +7,7 @@ use lockdep::ReportKind;
 use mm::{Advice, Mm};
 use mm_types::{Errno, Name, PAGE_SIZE, PageRange, Prot};
 use properties::Code;
-use sched::{FirstScheduler, RandomScheduler};
+use sched::{FirstScheduler, RandomScheduler, SchedView, Scheduler};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use trace::{DevId, EventKind, NotifyEvent, NotifyRange, RunEnd};
@@ -105,6 +105,66 @@ fn a_correct_driver_is_silent_under_every_schedule_and_gives_everything_back() {
     }
     // Over all of them: some hear of no bracket, and some never wait.
     assert!(all_waited > 500 && all_in_reclaim > 1000, "{all_waited} {all_in_reclaim}");
+}
+
+/// Benign choices, but the nth allocation fails, and some after it. Not all: a worker that restores until it has memory does so
+/// in the kernel, too.
+struct Failing {
+    nth: u32,
+    times: u32,
+    asked: u32,
+}
+
+impl Scheduler for Failing {
+    fn next_task(&mut self, now: &SchedView<'_>) -> usize {
+        FirstScheduler.next_task(now)
+    }
+
+    fn choose(&mut self, kind: ChoiceKind, _options: u32) -> u32 {
+        if kind != ChoiceKind::AllocFails {
+            return 0;
+        }
+        self.asked += 1;
+        u32::from((self.nth..self.nth + self.times).contains(&self.asked))
+    }
+}
+
+/// Each allocation of what a driver is asked to do fails once, its own and those of whom it calls, and twenty from each on.
+#[test]
+fn a_correct_driver_keeps_nothing_when_an_allocation_fails_and_is_silent() {
+    let mut points = 0;
+    for (kind, of) in DRIVERS {
+        for times in [1, 20] {
+            for nth in 1.. {
+                let w = with_option(kind, Setting::default());
+                w.k.enter(|k| k.set_alloc_failures(true));
+                w.task("dev", move |mm, d| {
+                    ops(d, of.iter().copied());
+                    mm.reclaim_pages(pages(0, 4));
+                    let _short = mm.munmap(pages(4, 1).start().addr(), PAGE_SIZE);
+                    ops(d, of.iter().rev().copied());
+                });
+                let mut failing = Failing { nth, times, asked: 0 };
+                let about = format!("{kind}: allocation {nth} fails, {times} times");
+                assert_eq!(w.run(&mut failing), RunEnd::Finished, "{about}");
+                w.assert_silent_for(&about);
+                w.setup(|w| {
+                    w.k.set_alloc_failures(false);
+                    w.driver.detach();
+                    w.mm.exit();
+                });
+                assert!(w.codes().is_empty(), "{about}: {:?}", w.codes());
+                let counts = w.machine.frame_counts();
+                assert_eq!((counts.pinned, counts.mapped, w.mm.count()), (0, 0, 0), "{about}");
+                assert_eq!(w.driver.device().objects().alive(), [], "{about}");
+                if failing.asked < nth {
+                    break;
+                }
+                points += 1;
+            }
+        }
+    }
+    assert!(points > 200, "{points} points");
 }
 
 /// A world with a driver that is named with an option.

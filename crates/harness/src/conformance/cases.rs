@@ -34,6 +34,7 @@ cases! {
     "heap-shrinks",
     "reclaim-own-pages",
     "nonblocking",
+    "allocations-fail",
     "exit-while-mapped",
     "exit-races-use",
     "exit-races-removal",
@@ -50,6 +51,7 @@ cases! {
     "reclaim-races-use",
     "compaction-races-use",
     "memory-pressure",
+    "allocations-fail-beside-use",
     "retry-storm",
     "two-devices",
     "two-processes",
@@ -73,6 +75,16 @@ impl Case {
     #[must_use]
     pub fn runs(&self) -> u64 {
         self.head("runs").and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether every allocation of its benign run is to fail once.
+    pub(super) fn fails_allocations(&self) -> bool {
+        self.head("failures").is_some()
+    }
+
+    /// The line behind which one allocation that failed before it has no effect any more.
+    pub(super) fn has_memory_from(&self) -> Option<usize> {
+        self.text.lines().position(|line| line.trim() == "sync memory").map(|index| index + 1)
     }
 
     /// What stands behind `#: KEY`.

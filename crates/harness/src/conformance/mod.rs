@@ -1,8 +1,11 @@
 //! The conformance suite: everything a driver must hold, against a driver of any make.
 //!
 //! A case is a scenario (`cases/NAME.mms`, there with `interval_mirror` in the driver's place). It is run once with benign
-//! choices, which is enough for lock orders; if that is silent it is explored at random, for a bounded number of runs. So
-//! the result is the same every time, on any machine.
+//! choices, which is enough for lock orders; if that is silent it is explored at random, for a bounded number of runs. A case
+//! about allocations is run once more for each allocation of its benign run, which fails then, and once more with all from there
+//! on failing. So the result is the same every time, on any machine.
+//!
+//! The first finding of a case that fails is shrunk, to a scenario that shows it in every benign run if there is one.
 //!
 //! | a case fails when | code |
 //! |---|---|
@@ -16,6 +19,7 @@
 //! replay lines use it.
 
 mod cases;
+mod failing;
 mod report;
 mod suite;
 

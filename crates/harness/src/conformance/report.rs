@@ -14,6 +14,17 @@ pub struct Failure {
     pub text: String,
     /// The command that shows it again.
     pub replay: String,
+    /// A smaller scenario that shows the same.
+    pub shrunk: Option<Smaller>,
+}
+
+/// A scenario made smaller, with its finding kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Smaller {
+    /// It.
+    pub scenario: String,
+    /// Its size and that of the case's, and which run of it shows the finding.
+    pub about: String,
 }
 
 /// How one case went.
@@ -58,7 +69,10 @@ impl Outcome {
     #[must_use]
     pub fn ktap(&self, number: usize) -> String {
         let mut text = String::new();
-        for line in self.failures.iter().flat_map(|f| f.text.lines().chain([f.replay.as_str()])) {
+        let shown = |f: &Failure| f.shrunk.as_ref().map_or(String::new(), |s| format!("{}\n{}", s.about, s.scenario));
+        let texts: Vec<String> =
+            self.failures.iter().map(|f| format!("{}\n{}\n{}", shown(f), f.text, f.replay)).collect();
+        for line in texts.iter().flat_map(|text| text.trim_start().lines()) {
             let _ = writeln!(text, "# {line}");
         }
         let ok = if self.passed() { "ok" } else { "not ok" };
@@ -98,7 +112,7 @@ impl Report {
         format!("running {cases} conformance cases against {driver}\n")
     }
 
-    /// What stands below the cases: each failure with its scenario and replay line, and the sum.
+    /// What stands below the cases: each failure with the scenario, as small as it could be made, and its replay line; and the sum.
     #[must_use]
     pub fn tail(&self) -> String {
         let mut text = String::new();
@@ -107,8 +121,14 @@ impl Report {
             text.push_str("\nfailures:\n");
         }
         for outcome in &failed {
-            let _ = writeln!(text, "\n---- {} ----\n{}", outcome.case, outcome.scenario.trim_end());
+            let _ = writeln!(text, "\n---- {} ----", outcome.case);
+            if outcome.failures.iter().all(|failure| failure.shrunk.is_none()) {
+                let _ = writeln!(text, "{}", outcome.scenario.trim_end());
+            }
             for failure in &outcome.failures {
+                if let Some(Smaller { scenario, about }) = &failure.shrunk {
+                    let _ = writeln!(text, "shrunk for {}: {about}\n\n{}", failure.code, scenario.trim_end());
+                }
                 let _ = writeln!(text, "\n{}\nreplay: {}", failure.text, failure.replay);
             }
         }

@@ -1,19 +1,26 @@
 //! The suite for one driver.
 
 use super::cases::{CASES, Case};
-use super::report::{Failure, Outcome};
+use super::failing::{Failing, Which};
+use super::report::{Failure, Outcome, Smaller};
 use super::{ERROR, IDLE, PREFIX};
 use crate::experiment::Experiment;
 use crate::pulse::Pulse;
 use crate::registry::Registry;
 use crate::report::RunReport;
 use crate::schedulers::RecipeScheduler;
-use crate::token::{Mode, Recipe};
+use crate::shrink::ShrinkPlan;
+use crate::token::{Mode, Origin, Recipe, Token};
 use crate::world::World;
 use driver_model::{DriverKind, OpInfo};
 use lockdep::Lockdep;
 use mm_types::Name;
+use properties::Code;
+use std::ops::ControlFlow;
 use std::sync::Arc;
+
+/// Runs to spend on making the scenario of a failure smaller. It ends by itself long before in nearly all cases.
+const SHRINK_RUNS: u64 = 1_000;
 
 /// Which operation of a driver does what. Every case is written with the names that an
 /// [`IntervalDriver`](driver_model::interval::IntervalDriver) has.
@@ -71,6 +78,7 @@ pub struct Suite {
     mutant: Option<String>,
     ops: Ops,
     program: String,
+    shrinks: bool,
 }
 
 impl Suite {
@@ -83,7 +91,7 @@ impl Suite {
         let kind =
             registry.get(driver).ok_or_else(|| format!("there is no driver `{driver}`; there are {}", known()))?;
         let (driver, ops) = (kind.name, Ops::of(kind)?);
-        Ok(Suite { registry: registry.clone(), driver, mutant: None, ops, program: program.to_owned() })
+        Ok(Suite { registry: registry.clone(), driver, mutant: None, ops, program: program.to_owned(), shrinks: true })
     }
 
     /// The same for a mutant.
@@ -98,6 +106,13 @@ impl Suite {
         }
         self.mutant = Some(name.to_owned());
         Ok(self)
+    }
+
+    /// The same, with failures as they were found: for who wants to know that and no more.
+    #[must_use]
+    pub fn as_found(mut self) -> Suite {
+        self.shrinks = false;
+        self
     }
 
     /// The driver's name.
@@ -158,6 +173,14 @@ impl Suite {
     /// If the case is no scenario for the driver, which is a mistake of the suite's.
     #[must_use]
     pub fn run(&self, case: &Case, pulse: Option<&Arc<Pulse>>) -> Outcome {
+        let mut outcome = self.find(case, pulse);
+        if self.shrinks {
+            self.shrink(&self.experiment(case), pulse, &mut outcome.failures);
+        }
+        outcome
+    }
+
+    fn find(&self, case: &Case, pulse: Option<&Arc<Pulse>>) -> Outcome {
         let experiment = self.experiment(case);
         let mut world = World::new(&experiment, Lockdep::new(), false);
         if let Some(pulse) = pulse {
@@ -182,6 +205,9 @@ impl Suite {
             let (published, accesses) = world.counted(|c| (c.published, c.device_accesses));
             outcome.failures.extend(self.idle(case, &report, published, accesses));
         }
+        if outcome.failures.is_empty() && case.fails_allocations() {
+            self.fail_allocations(case, pulse, &mut world, &mut outcome);
+        }
         for run in 0..case.runs() {
             if !outcome.failures.is_empty() {
                 break;
@@ -197,6 +223,77 @@ impl Suite {
             }
         }
         outcome
+    }
+
+    /// Benign runs in which allocations fail, for each there is, until one is not as it should be.
+    fn fail_allocations(&self, case: &Case, pulse: Option<&Arc<Pulse>>, world: &mut World, outcome: &mut Outcome) {
+        let experiment = world.experiment().clone();
+        for which in Which::ALL {
+            for nth in 1.. {
+                let tasks = experiment.code.tasks.iter().map(|task| task.name);
+                self.begin(pulse, case, Mode::Benign, 0, tasks);
+                let mut failing = Failing::new(experiment.seed(), which, nth);
+                let (brief, notes) = world.run_noted(&mut failing);
+                outcome.runs += 1;
+                outcome.steps += brief.steps;
+                if !failing.reached() {
+                    break;
+                }
+                let stays = which == Which::Only && self.stays_broken(case, &notes);
+                if brief.found.is_empty() && !stays && !notes.iter().any(|n| not_allowed(case, Mode::Random, n)) {
+                    continue;
+                }
+                // Once more, with everything written down, as a schedule that a token can name.
+                let (_, trail) = world.attempt(&mut Failing::new(experiment.seed(), which, nth));
+                let origin = Origin::Script { seed: experiment.seed(), script: trail.script };
+                let report = experiment.run_of(origin, false);
+                outcome.failures = self.judge(case, &report);
+                if stays {
+                    outcome.failures.extend(self.broken(case, &report));
+                }
+                return;
+            }
+        }
+    }
+
+    /// Whether the driver fails where there is memory again, although no allocation failed there.
+    fn stays_broken(&self, case: &Case, notes: &[String]) -> bool {
+        let Some(from) = case.has_memory_from() else { return false };
+        let prefix = format!("{}:", self.scenario_name(case));
+        let line = |note: &String| note.strip_prefix(&prefix)?.split(' ').next()?.parse::<usize>().ok();
+        let mut late = notes.iter().filter(|note| line(note).is_some_and(|line| line > from) && is_of_the_driver(note));
+        let all: Vec<&String> = late.by_ref().collect();
+        !all.is_empty() && !all.iter().any(|note| note.ends_with("ENOMEM"))
+    }
+
+    fn broken(&self, case: &Case, report: &RunReport) -> Option<Failure> {
+        let note = report.notes.iter().rev().find(|note| is_of_the_driver(note))?;
+        Some(Failure {
+            code: ERROR.to_owned(),
+            title: note.clone(),
+            text: format!("{ERROR}: {note}\nallowed here: no error, since one allocation failed, and long before"),
+            replay: self.command(&format!("replay {}", report.token), case, ""),
+            shrunk: None,
+        })
+    }
+
+    /// The first finding of a case that failed, shown by less.
+    fn shrink(&self, experiment: &Experiment, pulse: Option<&Arc<Pulse>>, failures: &mut [Failure]) {
+        let token = |failure: &Failure| failure.replay.split(' ').find_map(|word| word.parse::<Token>().ok());
+        let Some(failure) = failures.iter_mut().find(|f| Code::parse(&f.code).is_some()) else { return };
+        let Some(token) = token(failure) else { return };
+        let plan = ShrinkPlan { finding: Some(failure.code.clone()), runs: SHRINK_RUNS };
+        let go_on = |_| ControlFlow::Continue(());
+        let Ok(shrunk) = experiment.shrink_beside(&token, &plan, pulse, &go_on) else { return };
+        let how = if shrunk.pinned {
+            "every benign run of it shows the finding".to_owned()
+        } else {
+            format!("the schedule {} of it shows the finding", shrunk.token)
+        };
+        failure.shrunk = Some(Smaller {
+            scenario: shrunk.scenario.to_string(),
+            about: format!("{} instead of {}; {how}", shrunk.after, shrunk.before),
+        });
     }
 
     fn experiment(&self, case: &Case) -> Experiment {
@@ -240,6 +337,7 @@ impl Suite {
             title: f.title.clone(),
             text: f.text.trim_end().to_owned(),
             replay: replay.clone(),
+            shrunk: None,
         });
         let mode = report.token.origin.mode();
         let errors = report.notes.iter().filter(|note| not_allowed(case, mode, note)).map(|note| Failure {
@@ -247,6 +345,7 @@ impl Suite {
             title: note.clone(),
             text: format!("{ERROR}: {note}\nallowed here: {}", allowed(case)),
             replay: replay.clone(),
+            shrunk: None,
         });
         found.chain(errors).collect()
     }
@@ -259,6 +358,7 @@ impl Suite {
                 "{IDLE}: {published} translations published, {accesses} device accesses: silence proves nothing"
             ),
             replay: self.command(&format!("replay {}", report.token), case, ""),
+            shrunk: None,
         })
     }
 }
@@ -271,10 +371,18 @@ fn allowed(case: &Case) -> String {
 /// Whether a note tells of an operation of the driver that failed in a way the case does not allow. In an exploration
 /// memory may be short at any time.
 fn not_allowed(case: &Case, mode: Mode, note: &str) -> bool {
-    let Some((what, errno)) = note.rsplit_once(" failed: ").or_else(|| note.rsplit_once("could not register: ")) else {
-        return false;
-    };
-    let of_the_driver = what.contains(": gpu") || what.ends_with(": register") || note.contains("could not register");
+    let Some((_, errno)) = failed(note) else { return false };
     let short = mode != Mode::Benign && errno == "ENOMEM";
-    of_the_driver && !short && !case.errors().contains(&errno)
+    is_of_the_driver(note) && !short && !case.errors().contains(&errno)
+}
+
+/// What failed, and how.
+fn failed(note: &str) -> Option<(&str, &str)> {
+    note.rsplit_once(" failed: ").or_else(|| note.rsplit_once("could not register: "))
+}
+
+fn is_of_the_driver(note: &str) -> bool {
+    failed(note).is_some_and(|(what, _)| {
+        what.contains(": gpu") || what.ends_with(": register") || note.contains("could not register")
+    })
 }

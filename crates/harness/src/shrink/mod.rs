@@ -22,6 +22,7 @@ pub(crate) use search::Essence;
 use crate::experiment::{Experiment, ReplayError};
 use crate::lessen::lessen;
 use crate::prove::Ring;
+use crate::pulse::Pulse;
 use crate::report::Found;
 use crate::schedulers::{RecipeScheduler, scheduler_of};
 use crate::token::{Mode, Origin, Recipe, Token};
@@ -38,6 +39,7 @@ use search::{Search, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Schedules with fewer preemptions that are tried at most, for each number of them.
 const BOUNDED_RUNS: u64 = 2_000;
@@ -141,6 +143,17 @@ impl Experiment {
         plan: &ShrinkPlan,
         progress: &dyn Fn(ShrinkProgress) -> ControlFlow<()>,
     ) -> Result<Shrunk, ShrinkError> {
+        self.shrink_beside(token, plan, None, progress)
+    }
+
+    /// The same. `pulse` is told of everything that its runs do.
+    pub(crate) fn shrink_beside(
+        &self,
+        token: &Token,
+        plan: &ShrinkPlan,
+        pulse: Option<&Arc<Pulse>>,
+        progress: &dyn Fn(ShrinkProgress) -> ControlFlow<()>,
+    ) -> Result<Shrunk, ShrinkError> {
         let report = self.replay(token, false).map_err(ShrinkError::Replay)?;
         let found = wanted(&report.findings, plan.finding.as_deref())?;
         let target = Essence::of(&found).ok_or(ShrinkError::NothingFound)?;
@@ -148,6 +161,7 @@ impl Experiment {
         let ring = Ring::of_deadlock(&report.end).filter(|_| target.code() == Code::ProgDeadlock).or(ring);
         let search = Search {
             registry: &self.registry,
+            pulse,
             file: self.scenario().source.name(),
             target: &target,
             ring,

@@ -2,6 +2,7 @@
 
 use crate::experiment::Experiment;
 use crate::prove::{Guide, Ring};
+use crate::pulse::Pulse;
 use crate::registry::Registry;
 use crate::report::Found;
 use crate::schedulers::RecipeScheduler;
@@ -12,6 +13,7 @@ use lockdep::Lockdep;
 use properties::Code;
 use scenario::Scenario;
 use sched::Scheduler;
+use std::sync::Arc;
 
 /// What a finding is about, whatever pages it happened to be found on.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -65,6 +67,8 @@ const RANDOM: u64 = 100;
 /// Looks for one finding in one scenario after another.
 pub(super) struct Search<'a> {
     pub(super) registry: &'a Registry,
+    /// Told of everything that happens.
+    pub(super) pulse: Option<&'a Arc<Pulse>>,
     /// The name that the scenarios go by.
     pub(super) file: &'a str,
     pub(super) target: &'a Essence,
@@ -87,7 +91,10 @@ impl Search<'_> {
     /// The scenario as something to run, if it is one: its text has no mistake.
     pub(super) fn load(&self, scenario: &Scenario) -> Option<Subject> {
         let experiment = Experiment::load(self.registry, self.file, &scenario.to_string()).ok()?;
-        let world = World::new(&experiment, Lockdep::new(), false);
+        let mut world = World::new(&experiment, Lockdep::new(), false);
+        if let Some(pulse) = self.pulse {
+            world.watch(pulse);
+        }
         Some(Subject { experiment, world })
     }
 
