@@ -120,6 +120,23 @@ fn the_pages_say_what_the_tool_says() {
     }
 }
 
+/// The collection has 93 records: each is an exhibit, or the document says what is missing for it, not both.
+#[test]
+fn each_record_is_shown_or_has_its_reason() {
+    let document = read("docs/museum/README.md");
+    let (shown, missing) = document.split_once("## Records without an exhibit").expect("its heading");
+    let records = read("tests/data/museum/bugs.jsonl");
+    let mut all = 0;
+    for line in records.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let name = record["id"].as_str().expect("a name");
+        let is_shown = shown.contains(&format!("| [{name}]({name}.md) |"));
+        assert_ne!(is_shown, missing.contains(&format!("`{name}`")), "{name}");
+        all += 1;
+    }
+    assert_eq!(all, 93);
+}
+
 #[test]
 fn a_difference_is_short_and_in_what_it_says() {
     let output = museum(&["--diff"]);
