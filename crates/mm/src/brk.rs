@@ -39,7 +39,9 @@ impl Mm {
                 return Ok(to);
             }
             BrkPlan::Grow(range) => {
-                let mapped = self.inner.lock().tree.brk_expand(brk, range, VmFlags::SOFTDIRTY)?;
+                let mut extra = VmFlags::SOFTDIRTY;
+                extra.set(VmFlags::MERGEABLE, self.inner.lock().merge_any);
+                let mapped = self.inner.lock().tree.brk_expand(brk, range, extra)?;
                 self.vma_adjusted(k, &mapped.changes);
             }
         }

@@ -22,8 +22,9 @@
 //! Tasks stay on their CPU: task *n* runs on CPU *n* - 1, modulo how many there are. Setup is over before they run, and
 //! leaves no translation behind. At most [`TLBS`] CPUs have a TLB of their own; those beyond share.
 //!
-//! Order of two accesses, and of an access and a flush: an access reads the page's entry, or finds no table; a flush writes
-//! the entries of the stale translations that it drops. So an exploration sees that they do not commute.
+//! Order of two accesses, and of an access and a flush: an access reads the page's entry, or finds no table, when it walks and
+//! again when it accesses; a flush writes the entries of the stale translations that it drops. So an exploration sees that they
+//! do not commute.
 //!
 //! Sources: Intel SDM volume 3, 4.10 (caching of translations, dirty bits); Documentation/arch/x86/tlb.rst.
 

@@ -8,7 +8,7 @@ use crate::obj::{InodeObj, inode_obj, mapping_obj};
 use crate::page_cache::{IMmap, Mappings, Pages};
 use crate::vma::{FileId, FileText};
 use ksync::{LockClass, RawRwSem, RwSem, current};
-use mm_types::{Errno, Name, PAGE_SIZE, Pfn, Pgoff};
+use mm_types::{Errno, MmId, Name, PAGE_SIZE, PageRange, Pfn, Pgoff, VmFlags};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use trace::LockKind;
@@ -54,6 +54,8 @@ struct AddressSpace {
     seed: u64,
     /// Its length in bytes (`i_size`); a file on a disk is as long as anybody wants until it is truncated.
     size_bytes: u64,
+    /// Nobody may write it any more (`F_SEAL_WRITE`).
+    write_sealed: bool,
     locks: InodeLocks,
 }
 
@@ -128,7 +130,14 @@ impl FileTable {
             Behind::Disk | Behind::Dax | Behind::Special => Fs::Disk,
         };
         let locks = InodeLocks::new(inode, fs);
-        self.inodes.push(AddressSpace { i_mmap, pages: Pages::default(), seed, size_bytes, locks });
+        self.inodes.push(AddressSpace {
+            i_mmap,
+            pages: Pages::default(),
+            seed,
+            size_bytes,
+            write_sealed: false,
+            locks,
+        });
         inode
     }
 
@@ -241,6 +250,39 @@ impl Machine {
         let inode = files.add_inode(self, 0, Behind::Shmem, 0);
         let text = FileText { name: format!("/memfd:{name} (deleted)"), device_inode: format!("00:01 {}", inode + 1) };
         files.add(inode, text, Behind::Shmem)
+    }
+
+    /// `fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE)` of a file of memory: it is not written any more, by nobody.
+    ///
+    /// # Errors
+    /// `EINVAL` for another kind of file, `EBUSY` while a shared mapping of it may be written.
+    ///
+    /// Source: `memfd_add_seals()`, mm/memfd.c, 6.12.
+    pub fn seal_write(&self, id: FileId) -> Result<(), Errno> {
+        if !self.is_shmem(id) {
+            return Err(Errno::EINVAL);
+        }
+        let (inode, i_mmap) = {
+            let files = self.files.lock();
+            let inode = files.inode(id);
+            (inode, files.i_mmap(inode))
+        };
+        let listed = i_mmap.read().walk_range(Pgoff(0), Pgoff(u64::MAX >> 12));
+        let may_write = |(mm, part): &(MmId, PageRange)| {
+            let vma = self.mm(*mm).and_then(|mm| mm.find_vma(part.start()));
+            vma.is_some_and(|vma| vma.flags().contains(VmFlags::SHARED | VmFlags::MAYWRITE))
+        };
+        if listed.iter().any(may_write) {
+            return Err(Errno::EBUSY);
+        }
+        self.files.lock().inodes[inode as usize].write_sealed = true;
+        Ok(())
+    }
+
+    /// Whether nobody may write the file.
+    pub(crate) fn is_write_sealed(&self, id: FileId) -> bool {
+        let files = self.files.lock();
+        files.inodes[files.inode(id) as usize].write_sealed
     }
 
     /// Opens the file behind `id` again: another `struct file`, the same pages.

@@ -58,6 +58,7 @@ impl Mm {
             theirs.tree = ours.tree.emptied();
             theirs.names = ours.names;
             theirs.placement = ours.placement;
+            theirs.merge_any = ours.merge_any;
             ours.tree.iter().filter(|v| !v.flags().contains(VmFlags::DONTCOPY)).copied().collect()
         };
         for vma in vmas {

@@ -104,6 +104,7 @@ mod pagemap;
 mod pagemap_scan;
 mod per_task;
 mod populate;
+mod prctl;
 mod quirks;
 mod reclaim;
 mod reclaim_huge;

@@ -162,7 +162,7 @@ impl Advice {
             Advice::KeepOnFork => (VmFlags::WIPEONFORK, VmFlags::empty(), droppable),
             Advice::DontDump => (VmFlags::empty(), VmFlags::DONTDUMP, false),
             Advice::DoDump => (VmFlags::DONTDUMP, VmFlags::empty(), vma.is_special() || droppable),
-            Advice::Mergeable if is_ksm_compatible(vma) => (VmFlags::empty(), VmFlags::MERGEABLE, false),
+            Advice::Mergeable if is_ksm_compatible(old) => (VmFlags::empty(), VmFlags::MERGEABLE, false),
             Advice::Mergeable => (VmFlags::empty(), VmFlags::empty(), false),
             Advice::Unmergeable => (VmFlags::MERGEABLE, VmFlags::empty(), false),
             Advice::HugePage => (VmFlags::NOHUGEPAGE, VmFlags::HUGEPAGE, vma.is_special()),
@@ -173,9 +173,12 @@ impl Advice {
     }
 }
 
+/// Whether KSM may merge pages of a mapping with these flags.
+///
 /// Source: `vma_ksm_compatible()`, mm/ksm.c, 6.12.
-fn is_ksm_compatible(vma: &Vma) -> bool {
-    !vma.is_special() && !vma.flags().intersects(VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::DROPPABLE)
+pub(crate) fn is_ksm_compatible(flags: VmFlags) -> bool {
+    let special = VmFlags::PFNMAP | VmFlags::DONTEXPAND | VmFlags::HUGETLB | VmFlags::DAX;
+    !flags.intersects(VmFlags::SHARED | VmFlags::MAYSHARE | VmFlags::DROPPABLE | special)
 }
 
 /// The pages `madvise(addr, len)` means; `None` when there are none.

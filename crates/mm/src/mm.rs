@@ -78,6 +78,8 @@ pub(crate) struct MmInner {
     pub(crate) placement: Placement,
     /// What every new mapping has beside its own flags (`mm->def_flags`).
     pub(crate) def_flags: VmFlags,
+    /// Equal pages of every mapping may be merged (`MMF_VM_MERGE_ANY`).
+    pub(crate) merge_any: bool,
 }
 
 impl fmt::Debug for Mm {

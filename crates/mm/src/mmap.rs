@@ -1,5 +1,6 @@
 //! `mmap`. Linux: `do_mmap()`, `mmap_region()`, mm/mmap.c, 6.12.
 
+use crate::madvise::is_ksm_compatible;
 use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::page_table::{PMD_PAGES, PUD_PAGES};
@@ -88,6 +89,19 @@ impl Mm {
             }
             // New or grown, it counts as written whole, until somebody asks for that to be forgotten.
             plan.mapping.flags |= VmFlags::SOFTDIRTY;
+            if inner.merge_any && is_ksm_compatible(plan.mapping.flags) {
+                plan.mapping.flags |= VmFlags::MERGEABLE;
+            }
+            if let VmaKind::File(file) = plan.mapping.kind
+                && plan.mapping.flags.contains(VmFlags::SHARED)
+                && self.machine.is_write_sealed(file)
+            {
+                // `seal_check_write()`
+                if plan.mapping.flags.contains(VmFlags::WRITE) {
+                    return Err(Errno::EPERM);
+                }
+                plan.mapping.flags -= VmFlags::MAYWRITE;
+            }
             (plan, inner.tree.find_first_intersection(plan.mapping.range).is_some())
         };
         if replaces {

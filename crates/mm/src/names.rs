@@ -24,6 +24,7 @@ names! {
     msync = "msync",
     mincore = "mincore",
     mseal = "mseal",
+    prctl = "prctl",
     fork = "fork",
     execve = "execve",
     brk = "brk",

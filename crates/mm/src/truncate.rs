@@ -28,8 +28,12 @@ impl Machine {
     /// `fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, len)`.
     ///
     /// # Errors
-    /// `EINVAL` for an empty hole, or one that wraps around; `EOPNOTSUPP` for a file on the disk.
+    /// `EINVAL` for an empty hole, or one that wraps around; `EOPNOTSUPP` for a file on the disk; `EPERM` for one that is
+    /// sealed.
     pub fn punch_hole(&self, file: FileId, offset_bytes: u64, len_bytes: u64) -> Result<(), Errno> {
+        if self.is_write_sealed(file) {
+            return Err(Errno::EPERM);
+        }
         current(|k| self.punch(k, self.inode(file), offset_bytes, len_bytes))
     }
 
@@ -37,10 +41,13 @@ impl Machine {
     /// word. Gives the bytes written.
     ///
     /// # Errors
-    /// `EINVAL` when `offset` is not the start of a word, `ENOMEM`.
+    /// `EINVAL` when `offset` is not the start of a word, `ENOMEM`, `EPERM` for a file that is sealed.
     pub fn pwrite(&self, file: FileId, offset_bytes: u64, value: u64) -> Result<u64, Errno> {
         if !offset_bytes.is_multiple_of(WORD_BYTES) {
             return Err(Errno::EINVAL);
+        }
+        if self.is_write_sealed(file) {
+            return Err(Errno::EPERM);
         }
         let at = (offset_bytes % PAGE_SIZE / WORD_BYTES) as usize;
         current(|k| {

@@ -3,7 +3,7 @@
 use ksync::{Kernel, KernelConfig};
 use mm::vma::{FileId, MapFlags, MmapArgs, MmapBacking};
 use mm::{Machine, MachineConfig, Mm};
-use mm_types::{Name, PAGE_SIZE, PageRange, Prot, VirtAddr, Vpn};
+use mm_types::{Errno, Name, PAGE_SIZE, PageRange, Prot, VirtAddr, Vpn};
 use mmu_notifier::{Annotations, Framework};
 use std::sync::Arc;
 
@@ -41,15 +41,26 @@ impl World<'_> {
 
     /// Shared memory, or a file: shared, or private.
     pub(super) fn map_file(&self, page: u64, nr_pages: u64, file: FileId, kind: MapFlags) {
+        self.try_map_file(page, nr_pages, file, kind, RW).expect("mapped");
+    }
+
+    pub(super) fn try_map_file(
+        &self,
+        page: u64,
+        nr_pages: u64,
+        file: FileId,
+        kind: MapFlags,
+        prot: Prot,
+    ) -> Result<VirtAddr, Errno> {
         let args = MmapArgs {
             addr: addr(page),
             len_bytes: bytes(nr_pages),
-            prot: RW,
+            prot,
             flags: kind | MapFlags::FIXED,
             backing: MmapBacking::File { file, readable: true, writable: true },
             offset_bytes: 0,
         };
-        self.mm.mmap(&args).expect("mapped");
+        self.mm.mmap(&args)
     }
 
     /// A memory file of `nr_pages` pages that hold 100, 101 and so on.

@@ -1,11 +1,13 @@
 //! Random programs of several processes: what each wrote it reads back, and after the last exit nothing is left.
+//!
+//! Which mistakes of the memory manager it was seen to find is listed in `flat.rs`.
 
 use crate::common::{Context, World, addr, bytes, check_frame_events, pages};
 use mm::vma::MremapFlags;
-use mm::{Advice, FaultError, MachineConfig, Mm, device};
+use mm::{Advice, FaultError, MachineConfig, Mm, ZERO_PAGE, device};
 use mm_types::{Errno, Name, Pfn, Prot, Vpn};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,6 +23,10 @@ enum Op {
     Reclaim(u64, u64),
     Pin(u64, bool),
     Unpin,
+    /// A reference without a pin: reclaim may unmap the page, and not free it.
+    Hold(u64),
+    /// All of those are given up.
+    LetGo,
     /// From, pages, to; whether the old mapping stays.
     Move(u64, u64, u64, bool),
     /// From, pages before and after.
@@ -56,17 +62,24 @@ fn advice() -> impl Strategy<Value = Advice> {
     ]
 }
 
+/// Often one of a few, so that what happens to a page happens to one that something has happened to.
+fn page() -> impl Strategy<Value = u64> {
+    prop_oneof![2 => 0..6u64, 1 => 0..PAGES]
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let span = (0..PAGES, 1..12u64).prop_map(|(start, len)| (start, len.min(PAGES - start)));
     prop_oneof![
         3 => (span.clone(), prot()).prop_map(|((s, l), p)| Op::Map(s, l, p)),
         2 => span.clone().prop_map(|(s, l)| Op::Unmap(s, l)),
         2 => (span.clone(), prot()).prop_map(|((s, l), p)| Op::Protect(s, l, p)),
-        4 => (0..PAGES).prop_map(Op::Read),
-        8 => (0..PAGES, 1..1000u64).prop_map(|(p, tag)| Op::Write(p, tag)),
+        4 => page().prop_map(Op::Read),
+        8 => (page(), 1..1000u64).prop_map(|(p, tag)| Op::Write(p, tag)),
         3 => span.clone().prop_map(|(s, l)| Op::Reclaim(s, l)),
-        2 => (0..PAGES, any::<bool>()).prop_map(|(p, w)| Op::Pin(p, w)),
+        2 => (page(), any::<bool>()).prop_map(|(p, w)| Op::Pin(p, w)),
         1 => Just(Op::Unpin),
+        2 => page().prop_map(Op::Hold),
+        1 => Just(Op::LetGo),
         4 => (span.clone(), 0..PAGES - 12, any::<bool>()).prop_map(|((s, l), to, keep)| Op::Move(s, l, to, keep)),
         1 => (span.clone(), 1..12u64).prop_map(|((s, l), new)| Op::Resize(s, l, new.min(PAGES - s))),
         3 => (span, advice()).prop_map(|((s, l), a)| Op::Advise(s, l, a)),
@@ -131,7 +144,9 @@ impl Process {
             Op::Move(start, len, to, keep) => self.relocate(start, len, to, keep),
             Op::Resize(start, old, new) => self.resize(start, old, new),
             Op::Advise(start, len, advice) => self.advise(start..start + len, advice),
-            Op::Pin(..) | Op::Unpin | Op::Fork | Op::Exit | Op::Switch(_) => unreachable!("not of one process"),
+            Op::Pin(..) | Op::Unpin | Op::Hold(_) | Op::LetGo | Op::Fork | Op::Exit | Op::Switch(_) => {
+                unreachable!("not of one process")
+            }
         }
     }
 
@@ -261,6 +276,8 @@ struct System {
     /// Which runs.
     current: usize,
     pins: Vec<Pfn>,
+    /// Referenced, without a pin.
+    held: Vec<Pfn>,
 }
 
 impl System {
@@ -279,6 +296,14 @@ impl System {
                     device::unpin_user_page(process.mm.machine(), pfn);
                 }
             }
+            Op::Hold(n) => {
+                let got = device::get_user_pages(&process.mm, pages(n, 1), false);
+                assert_eq!(got.is_ok(), process.may(n, Prot::READ).is_ok());
+                self.held.extend(got.unwrap_or_default());
+            }
+            Op::LetGo => {
+                self.held.drain(..).for_each(|pfn| device::put_user_page(process.mm.machine(), pfn));
+            }
             Op::Fork => {
                 let child = process.fork();
                 self.processes.push(child);
@@ -294,14 +319,22 @@ impl System {
         }
     }
 
-    fn finish(mut self) {
-        for mut process in self.processes.drain(..) {
+    fn finish(self) {
+        let first = Arc::clone(&self.processes[0].mm);
+        for mut process in self.processes {
             process.check();
             process.mm.exit();
-            for pfn in self.pins.drain(..) {
-                device::unpin_user_page(process.mm.machine(), pfn);
-            }
         }
+        let machine = first.machine();
+        // The zero page is counted by nobody.
+        let held: BTreeSet<Pfn> = self.pins.iter().chain(&self.held).copied().filter(|pfn| *pfn != ZERO_PAGE).collect();
+        assert_eq!(
+            machine.frame_counts().allocated,
+            held.len() as u64,
+            "what somebody holds, and nothing else, is in use"
+        );
+        self.pins.into_iter().for_each(|pfn| device::unpin_user_page(machine, pfn));
+        self.held.into_iter().for_each(|pfn| device::put_user_page(machine, pfn));
     }
 }
 
@@ -315,8 +348,9 @@ proptest! {
         let mm = world.new_mm("a");
         world.run(Context::Task, move || {
             let first = Process { mm, pages: BTreeMap::new() };
-            let mut system = System { processes: vec![first], current: 0, pins: Vec::new() };
-            for op in ops {
+            let mut system = System { processes: vec![first], current: 0, pins: Vec::new(), held: Vec::new() };
+            let all = Op::Map(0, PAGES, Prot::READ | Prot::WRITE);
+            for op in std::iter::once(all).chain(ops) {
                 system.apply(op);
             }
             system.finish();

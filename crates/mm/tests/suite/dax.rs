@@ -3,26 +3,33 @@
 use crate::common::{Context, World, bytes, pages, register};
 use crate::huge::{GIB, announced, world};
 use crate::recorded::RW;
-use mm::vma::{MapFlags, MmapArgs, MmapBacking, MremapFlags};
-use mm::{Advice, FaultError, Mm, PageCategories, device};
-use mm_types::{Errno, PageRange, Prot, VirtAddr, Vpn};
+use ksync::{Kernel, KernelConfig};
+use mm::vma::{FileId, MapFlags, MmapArgs, MmapBacking, MremapFlags};
+use mm::{Advice, FaultError, Machine, MachineConfig, Mm, PageCategories, Quirks, device};
+use mm_types::{Errno, Name, PageRange, Prot, VirtAddr, Vpn};
+use mmu_notifier::{Annotations, Framework};
+use sched::FirstScheduler;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
-use trace::{EventKind, NotifyEvent};
+use trace::{EventKind, NotifyEvent, RunEnd};
 
 /// The arena lies at the start of a GiB.
 const BASE: Vpn = crate::common::ARENA;
 
+const MOVED: MremapFlags = MremapFlags::MAYMOVE.union(MremapFlags::FIXED);
+
 fn dax_args(world: &World, name: &str, start: u64, len: u64, flags: MapFlags) -> MmapArgs {
+    dax_args_of(world.kernel.enter(|_| world.machine.open_dax(name)), start, len, flags)
+}
+
+fn dax_args_of(file: FileId, start: u64, len: u64, flags: MapFlags) -> MmapArgs {
     MmapArgs {
         addr: (BASE + start).addr(),
         len_bytes: bytes(len),
         prot: RW,
         flags: flags | MapFlags::FIXED,
-        backing: MmapBacking::File {
-            file: world.kernel.enter(|_| world.machine.open_dax(name)),
-            readable: true,
-            writable: true,
-        },
+        backing: MmapBacking::File { file, readable: true, writable: true },
         offset_bytes: 0,
     }
 }
@@ -45,6 +52,8 @@ fn at(page: u64) -> VirtAddr {
 }
 
 type Act = fn(&Mm) -> Result<(), Errno>;
+/// What one task does, and what it read.
+type Step = Box<dyn FnOnce(&Mm) -> Vec<Result<u64, FaultError>>>;
 
 /// What is announced while `act` runs, and whether the two GiB are mapped afterwards.
 #[track_caller]
@@ -161,5 +170,49 @@ fn a_move_takes_the_entries_along_and_splits_what_does_not_fit() {
         assert_eq!(mm.pte(BASE + to).is_present(), left);
         // `check_vma()` of the driver refuses a mapping that is not aligned any more.
         assert_eq!(fault, if left { Ok(7) } else { Err(FaultError::BeyondFile(BASE + to + 5)) });
+    }
+}
+
+/// What the first CPU reads of two pages of a GiB that it has written to, after the other CPU has taken that away.
+fn read_after(act: Act, quirks: Quirks) -> Vec<Result<u64, FaultError>> {
+    let kernel = Kernel::new(KernelConfig::default());
+    let result = Rc::new(RefCell::new(Vec::new()));
+    let out = Rc::clone(&result);
+    kernel.enter(|k| {
+        let config = MachineConfig { quirks, ..MachineConfig::default() };
+        let machine = Machine::new(k, config, Framework::new(k, Annotations::default()));
+        let mm = machine.new_mm(k, Name::new("a"));
+        mm.mmap(&dax_args_of(machine.open_dax("pmem0"), 0, GIB, MapFlags::SHARED)).expect("mapped");
+        let steps: [Step; 3] = [
+            Box::new(|mm| {
+                mm.write_page(BASE + 5, 7).expect("written");
+                Vec::new()
+            }),
+            Box::new(move |mm| {
+                act(mm).expect("done");
+                Vec::new()
+            }),
+            // On the first one's CPU: there are two.
+            Box::new(|mm| vec![mm.read_page(BASE + 5), mm.read_page(BASE + 6)]),
+        ];
+        for step in steps {
+            let (mm, out) = (Arc::clone(&mm), Rc::clone(&out));
+            k.spawn(Name::new("task"), move || out.borrow_mut().extend(step(&mm)));
+        }
+    });
+    assert_eq!(kernel.run(&mut FirstScheduler), RunEnd::Finished);
+    result.take()
+}
+
+#[test]
+fn a_cpu_translates_a_whole_gib_by_what_it_has_until_that_is_flushed() {
+    let acts: [Act; 3] = [
+        |mm| mm.munmap(at(0), bytes(GIB)),
+        |mm| mm.mprotect(at(0), bytes(GIB), Prot::empty()),
+        |mm| mm.mremap(at(0), bytes(GIB), bytes(GIB), MOVED, Some(at(4 * GIB)), None).map(drop),
+    ];
+    for act in acts {
+        assert!(read_after(act, Quirks::empty()).iter().all(Result::is_err));
+        assert_eq!(read_after(act, Quirks::FLUSH_OTHER_CPUS), [Ok(7), Ok(0)]);
     }
 }

@@ -3,9 +3,10 @@
 //! Rules of `clear_soft_dirty()`, fs/proc/task_mmu.c; `move_soft_dirty_pte()`, mm/mremap.c; `pte_mkdirty()`;
 //! `__split_huge_pmd_locked()`, mm/huge_memory.c; `copy_present_ptes()`, `copy_nonpresent_pte()`, mm/memory.c, 6.12.
 //!
-//! Tried by hand, each once, and caught by the test named: the mark left out of a swap entry, of a migration entry (`…_survives_…`);
-//! a swapped-in page writable at once (`a_page_that_comes_back_…`); a VMA that is new not marked (`what_is_new_…`); the marks of
-//! a whole table that moves set (`what_moves_…`); protection restored with write access (`protection_that_…`).
+//! The memory manager was made wrong in one place at a time; each was found here: the marks left out of a swap entry, of a
+//! migration entry; a page that comes back from swap writable at once; a new VMA without `VM_SOFTDIRTY`; a moved entry not marked,
+//! or those of a table that moves as a whole marked; `mprotect` giving write access back unnoticed; a split that leaves dirty
+//! pages unmarked; a child that is protected; a pinned page cleared; protection in swap that is not let go.
 
 use crate::common::{Context, World, addr, bytes, pages};
 use mm::device;
