@@ -372,6 +372,12 @@ impl Machine {
         found.copied().ok_or(Errno::ENOENT)
     }
 
+    /// Which of the files that a page can be of are in memory alone.
+    pub(crate) fn is_in_memory(&self) -> impl Fn(Inode) -> bool + '_ {
+        let files = self.files.lock();
+        move |inode| files.inodes[inode as usize].locks.fs == Fs::Tmpfs
+    }
+
     /// The locks of an inode.
     pub(crate) fn inode_locks(&self, inode: Inode) -> InodeLocks {
         self.files.lock().inodes[inode as usize].locks.clone()

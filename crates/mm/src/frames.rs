@@ -54,6 +54,10 @@ bitflags! {
         const KSM = 2048;
         /// Memory of a device that CPUs map (`folio_is_zone_device()`): never free, on no list, in no reverse map.
         const DAX = 4096;
+        /// On the active list of its kind, not the inactive one.
+        const ACTIVE = 8192;
+        /// It was used since reclaim looked at it last, or before that and spared once.
+        const REFERENCED = 16384;
     }
 }
 

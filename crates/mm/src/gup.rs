@@ -69,7 +69,13 @@ impl Mm {
                 return Err(Errno::EFAULT);
             }
             let how = match self.follow_page_pte(k, &vma, vpn, write, hold) {
-                Follow::Page(pfn) => return Ok(pfn),
+                Follow::Page(pfn) => {
+                    // `FOLL_TOUCH`: all but `pin_user_pages()`.
+                    if hold == Hold::Get || lock == MmapLock::Take {
+                        self.machine.mark_page_accessed(pfn);
+                    }
+                    return Ok(pfn);
+                }
                 Follow::Fault => Access::plain(write),
                 Follow::Unshare => Access::unshared(),
             };

@@ -6,6 +6,7 @@ use crate::file::{FileTable, Inode};
 use crate::file_locks::FileLocks;
 use crate::frames::Frames;
 use crate::kswapd::Kswapd;
+use crate::lru::Hands;
 use crate::mm::Mm;
 use crate::obj::{MachineObj, folio_lock_obj, machine_obj};
 use crate::oom_kill::OomSlot;
@@ -126,7 +127,7 @@ pub struct Machine {
     /// Replaced at a reset: a task that was unwound may have left one of them taken.
     locks: Mutex<Arc<MachineLocks>>,
     /// Where reclaim under pressure goes on, the kernel's list rotation.
-    pub(crate) clock_hand: Mutex<Pfn>,
+    pub(crate) lru_hands: Mutex<Hands>,
     pub(crate) swap: Mutex<SwapDevice>,
     /// Locks of the table under which pages of hugetlb files are made.
     pub(crate) hugetlb_mutexes: Mutex<FaultMutexes>,
@@ -194,7 +195,7 @@ impl Machine {
             frames: Mutex::new(Frames::new()),
             nr_free: AtomicI64::new(nr_frames.cast_signed()),
             locks: Mutex::new(MachineLocks::new(k)),
-            clock_hand: Mutex::new(Pfn(0)),
+            lru_hands: Mutex::new([Pfn(0); 4]),
             swap: Mutex::new(SwapDevice::new(config.swap_bytes / PAGE_SIZE)),
             hugetlb_mutexes: Mutex::default(),
             ksm_stable: Mutex::default(),
@@ -226,7 +227,7 @@ impl Machine {
         *self.locks.lock() = MachineLocks::new(k);
         self.frames.lock().clear();
         self.nr_free.store((self.config.memory_bytes / PAGE_SIZE).cast_signed(), Ordering::Relaxed);
-        *self.clock_hand.lock() = Pfn(0);
+        *self.lru_hands.lock() = [Pfn(0); 4];
         self.swap.lock().clear();
         self.hugetlb_mutexes.lock().clear();
         self.ksm_stable.lock().clear();

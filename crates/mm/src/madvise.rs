@@ -524,8 +524,14 @@ impl Mm {
         let ptes = leaf.lock();
         for vpn in part.iter() {
             let pte = ptes.get(vpn);
-            if pte.is_young() && self.is_ours_alone(pte) {
+            if !self.is_ours_alone(pte) {
+                continue;
+            }
+            if pte.is_young() {
                 ptes.update(k, vpn, |pte| pte.with_young(false));
+            }
+            if let Some(pfn) = pte.mapped_pfn() {
+                self.machine.folio_deactivate(pfn);
             }
         }
     }

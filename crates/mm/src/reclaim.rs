@@ -3,12 +3,13 @@
 //! No `mmap_lock`: any task may be here, in the middle of an allocation. Order of locks: `fs_reclaim` (map), the folio
 //! (trylock), `&anon_vma->rwsem` or `&mapping->i_mmap_rwsem` (for reading, trylock first), the notifier, the page-table lock.
 //!
-//! Sources: `shrink_folio_list()`, mm/vmscan.c; `try_to_unmap_one()`, mm/rmap.c, 6.12. Which page goes is not decided by
-//! its age: the schedule chooses, or the caller names it, or, under pressure, all are taken in turn.
+//! Sources: `shrink_folio_list()`, mm/vmscan.c; `try_to_unmap_one()`, mm/rmap.c, 6.12. Which page goes the schedule chooses, or
+//! the caller names it, or, under pressure, the lists say it (`lru.rs`).
 
 use crate::file::Inode;
 use crate::file_locks::Fs;
 use crate::frames::{Frame, FrameFlags};
+use crate::lru::Lists;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
@@ -64,13 +65,18 @@ impl Machine {
     /// for more each time that it is not enough. Gives how many pages were freed.
     #[track_caller]
     pub(crate) fn shrink_node(&self, k: &Kernel, gfp: Gfp, nr_pages: u64) -> u64 {
+        let mut lists = self.lru_lists();
+        let mut freed = self.shrink_by_priority(k, &mut lists, gfp, nr_pages, false);
+        if freed == 0 && lists.skipped_deactivate {
+            freed = self.shrink_by_priority(k, &mut lists, gfp, nr_pages, true);
+        }
+        freed
+    }
+
+    fn shrink_by_priority(&self, k: &Kernel, lists: &mut Lists, gfp: Gfp, nr_pages: u64, force: bool) -> u64 {
         let mut freed = 0;
         for priority in (0..=DEF_PRIORITY).rev() {
-            freed += self.shrink_lru(k, gfp, nr_pages - freed);
-            // Each round takes all the pages it may: another has a chance only after shrinkers let go of some.
-            if !self.has_shrinkers() {
-                break;
-            }
+            freed += self.shrink_lruvec(k, lists, gfp, priority, nr_pages - freed, force);
             self.shrink_slab(k, gfp, priority);
             if freed >= nr_pages {
                 break;
@@ -94,27 +100,6 @@ impl Machine {
     pub(crate) fn reclaimable(&self) -> Vec<Pfn> {
         let frames = self.frames.lock();
         frames.iter().filter(|(_, f)| is_reclaimable(f)).map(|(pfn, _)| pfn).collect()
-    }
-
-    /// Frees up to `nr_pages`, going on where it stopped the last time.
-    pub(crate) fn shrink_lru(&self, k: &Kernel, gfp: Gfp, nr_pages: u64) -> u64 {
-        let mut candidates = self.reclaimable();
-        let hand = *self.clock_hand.lock();
-        let start = candidates.partition_point(|pfn| *pfn <= hand);
-        candidates.rotate_left(start);
-        let mut freed = 0;
-        for pfn in candidates {
-            if freed >= nr_pages {
-                break;
-            }
-            *self.clock_hand.lock() = pfn;
-            // Used since reclaim last asked: it stays for this round.
-            if self.folio_referenced(k, pfn) {
-                continue;
-            }
-            freed += self.reclaim_folio(k, pfn, gfp);
-        }
-        freed
     }
 
     /// Reclaims one page, or one huge page: gives how many frames were freed. It stays when somebody has its lock, a device
@@ -264,7 +249,7 @@ impl Machine {
 }
 
 /// On the list; an anonymous page must be mapped.
-fn is_reclaimable(frame: &Frame) -> bool {
+pub(crate) fn is_reclaimable(frame: &Frame) -> bool {
     let useful = frame.mapping.is_some() || (frame.flags.contains(FrameFlags::ANON) && frame.mapcount > 0);
     frame.refcount > 0 && useful && frame.flags.contains(FrameFlags::LRU)
 }

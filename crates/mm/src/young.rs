@@ -18,7 +18,7 @@ use crate::names::NAMES;
 use crate::obj::{MmObj, frame_obj, mm_obj};
 use crate::page_table::Pmd;
 use ksync::{FsReclaim, Kernel, current};
-use mm_types::{Errno, Gfp, PageRange, Pfn, Vpn};
+use mm_types::{Errno, Gfp, PageRange, Pfn, VmFlags, Vpn};
 
 /// How the accessed state of one entry is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,15 +30,40 @@ enum Look {
     Test,
 }
 
+/// What [`Machine::folio_referenced`] saw.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct References {
+    /// Entries that were accessed.
+    pub(crate) entries: u32,
+    /// A mapping that has it is locked.
+    pub(crate) locked: bool,
+    /// One of those that accessed it is executable.
+    pub(crate) executable: bool,
+}
+
 impl Machine {
-    /// `folio_referenced()`: whether a page was accessed since reclaim last asked. One that is locked, or gone, was not.
-    pub(crate) fn folio_referenced(&self, k: &Kernel, pfn: Pfn) -> bool {
+    /// `folio_referenced()`: how many entries say that a page was accessed since reclaim last asked. None of one that is locked,
+    /// or gone, or that a locked mapping has, where the walk ends.
+    pub(crate) fn folio_referenced(&self, k: &Kernel, pfn: Pfn) -> References {
+        let mut seen = References::default();
         if !self.try_get_page(k, pfn) {
-            return false;
+            return seen;
         }
-        let young = self.folio_young(k, pfn, Look::ClearFlush);
+        let lock = self.folio_lock(pfn);
+        if let Some(_folio) = lock.try_lock() {
+            let frame = self.frame(pfn);
+            self.rmap_walk(&frame, |mm, vpn| {
+                let flags = mm.find_vma(vpn).map_or(VmFlags::empty(), |vma| vma.flags());
+                seen.locked |= flags.contains(VmFlags::LOCKED);
+                if !seen.locked && mm.entry_young(k, vpn, pfn, Look::ClearFlush) {
+                    seen.entries += 1;
+                    seen.executable |= flags.contains(VmFlags::EXEC);
+                }
+            });
+        }
+        drop(lock);
         self.put_page(k, pfn);
-        young
+        seen
     }
 
     /// Whether any entry of a page, or any device, accessed it; forgets it unless it only tests. Nothing if the folio is

@@ -224,6 +224,9 @@ impl Mm {
                 tlb.note(vpn);
                 let Some(pfn) = old.mapped_pfn().filter(|_| !old.is_special()) else { return false };
                 self.machine.transfer_dirty(pfn, old);
+                if old.is_young() && !self.machine.frame(pfn).flags.contains(FrameFlags::ANON) {
+                    self.machine.mark_page_accessed(pfn);
+                }
                 self.machine.remove_rmap(pfn, self.id);
                 tlb.remove_page(pfn)
             }

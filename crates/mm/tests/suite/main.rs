@@ -8,6 +8,7 @@ mod files;
 mod flat;
 mod fork;
 mod huge;
+mod lru;
 mod marks;
 mod migration;
 mod oom;
