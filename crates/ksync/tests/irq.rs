@@ -1,6 +1,6 @@
 //! Handlers, and keeping them from a CPU: what the validator and the observer hear, and the deadlocks that come of it.
 
-use ksync::{ChoiceKind, Context, Interrupt, Kernel, KernelConfig, SpinLock, SpinLockIrq, current};
+use ksync::{ChoiceKind, Context, Interrupt, IrqLine, Kernel, KernelConfig, SpinLock, SpinLockIrq, current};
 use lockdep::{Lockdep, ReportKind};
 use mm_types::{Name, TaskId};
 use sched::{FirstScheduler, RandomScheduler, SchedView, Scheduler};
@@ -218,4 +218,53 @@ fn timers_expire_in_the_order_of_their_time_in_a_benign_run() {
     });
     assert_eq!(k.run(&mut FirstScheduler), RunEnd::Finished);
     assert_eq!(*seen.borrow(), [("early", 10), ("early", 20), ("late", 30), ("late", 60)]);
+}
+
+/// What the handler of a line does, how often, and where it is while it does.
+#[test]
+fn a_line_that_is_raised_runs_its_handler_in_interrupt_context_and_one_that_is_not_keeps_no_run_alive() {
+    for (raises, seeds) in [(0, 1), (1, 20), (3, 20)] {
+        for seed in 0..seeds {
+            let k = kernel();
+            let handled = Rc::new(RefCell::new(0));
+            k.enter(|k| {
+                let line = Arc::new(IrqLine::new(k, Name::new("gpu0-irq")));
+                let raised = line.clone();
+                k.spawn(Name::new("device"), move || (0..raises).for_each(|_| raised.raise()));
+                let (count, task) = (handled.clone(), Rc::new(RefCell::new(TaskId(0))));
+                let me = task.clone();
+                *task.borrow_mut() = k.request_irq(&line, move || {
+                    assert!(current(Kernel::in_interrupt) && !current(Kernel::irqs_enabled));
+                    assert_eq!(current(Kernel::current_task), *me.borrow());
+                    *count.borrow_mut() += 1;
+                });
+                assert_eq!(line.handler(), Some(*task.borrow()));
+            });
+            assert_eq!(k.run(&mut RandomScheduler::new(seed, 0)), RunEnd::Finished, "{raises} times, seed {seed}");
+            // What is raised before the handler has begun is one interrupt.
+            let handled = *handled.borrow();
+            assert!(handled <= raises && (handled > 0) == (raises > 0), "{raises} times, seed {seed}: {handled}");
+        }
+    }
+}
+
+/// A handler that is to wake somebody is named by the deadlock that comes of its not doing so.
+#[test]
+fn who_waits_for_what_a_handler_owes_waits_for_the_handler() {
+    let k = kernel();
+    let handler = k.enter(|k| {
+        let line = Arc::new(IrqLine::new(k, Name::new("gpu0-irq")));
+        let done = ksync::WaitQueue::new(k, Name::new("fence"));
+        let raised = line.clone();
+        k.spawn(Name::new("device"), move || {
+            done.owe();
+            done.hand_over(raised.handler().expect("it was requested"));
+            raised.raise();
+        });
+        k.spawn(Name::new("waiter"), move || done.wait_event(|| false));
+        k.request_irq(&line, || ())
+    });
+    let RunEnd::Deadlock { blocked, .. } = k.run(&mut FirstScheduler) else { panic!("the fence is never signalled") };
+    let waiter = blocked.iter().find(|task| task.name == Name::new("waiter")).expect("it waits");
+    assert_eq!((waiter.waits_for.what, &*waiter.waits_for.holders), (Name::new("fence"), &[handler][..]));
 }

@@ -1,8 +1,8 @@
 //! Every driver that is correct is silent under every schedule, and every mutant is found by the rule it breaks.
 
 use crate::common::*;
-use driver_model::{Args, BLOCK_PAGES, Config, DeviceFault, Driver, Fault, builtin};
-use ksync::{ChoiceKind, Pin, Steer, Takes};
+use driver_model::{Args, BLOCK_PAGES, Config, DeviceFault, Driver, Fault, Timeline, builtin};
+use ksync::{ChoiceKind, IrqLine, Kernel, Pin, Steer, Takes};
 use lockdep::ReportKind;
 use mm::{Advice, Mm};
 use mm_types::{Errno, Name, PAGE_SIZE, PageRange, Prot};
@@ -657,6 +657,28 @@ fn the_table_has_every_mutant_of_these_drivers() {
             assert!(there, "{} {}", kind.name, mutant.name);
         }
     }
+}
+
+/// A callback runs once, where the fence is signalled; of one that is signalled nothing is kept.
+#[test]
+fn callbacks_of_a_fence_run_in_the_interrupt_that_signals_it() {
+    let w = with_option("amdgpu_userptr completion=interrupt", Setting::default());
+    let seen: Arc<parking_lot::Mutex<Vec<bool>>> = Arc::default();
+    let line = w.k.enter(|k| Arc::new(IrqLine::new(k, Name::new("irq"))));
+    let fence = w.k.enter(|k| Timeline::with_irq(k, Name::new("fence"), "&fence->lock").next());
+    let (theirs, of, raised) = (seen.clone(), fence.clone(), line.clone());
+    w.task("all", move |_, _| {
+        let note = theirs.clone();
+        let in_interrupt = move || note.lock().push(ksync::current(Kernel::in_interrupt));
+        assert!(of.add_callback(Box::new(in_interrupt)) && !of.is_signalled());
+        raised.raise();
+        of.wait();
+        assert!(!of.add_callback(Box::new(|| panic!("it was signalled before"))));
+    });
+    w.k.enter(|k| k.request_irq(&line, move || fence.signal()));
+    assert_eq!(w.run(&mut FirstScheduler), RunEnd::Finished);
+    w.assert_silent();
+    assert_eq!(*seen.lock(), [true]);
 }
 
 #[test]
