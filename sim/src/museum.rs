@@ -73,6 +73,7 @@ exhibits![
     "mshv-notifier-left-registered",
     "msm-shrinker-ww-under-reclaim",
     "nouveau-hmm-mmap-sem-protocol",
+    "nouveau-vma-intersection",
     "numa-cow-device-divergence",
     "oom-reaper-blocks-in-notifier",
     "pagemap-wp-hugetlb-self-deadlock",

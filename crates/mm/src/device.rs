@@ -5,7 +5,7 @@
 
 use crate::content::Content;
 use crate::fault::Handled;
-use crate::frames::{FrameFlags, ZERO_PAGE};
+use crate::frames::ZERO_PAGE;
 use crate::gup::{Hold, MmapLock};
 use crate::huge::{self, pmd_base};
 use crate::huge_pud::pud_base;
@@ -281,7 +281,7 @@ pub fn set_page_dirty_lock(machine: &Machine, pfn: Pfn) {
     let folio = machine.folio_lock(pfn);
     let _locked = folio.lock();
     if pfn != ZERO_PAGE {
-        machine.with_frame(pfn, |f| f.flags -= FrameFlags::LAZYFREE);
+        machine.clear_lazyfree(pfn);
     }
 }
 
@@ -295,10 +295,8 @@ pub fn frame_read(machine: &Machine, pfn: Pfn) -> u64 {
 pub fn frame_write(machine: &Machine, pfn: Pfn, tag: u64) {
     if pfn != ZERO_PAGE {
         machine.set_content(pfn, Content::Same(tag));
-        machine.with_frame(pfn, |f| {
-            // The driver tells that the page is dirty, as no page-table entry will.
-            f.flags -= FrameFlags::LAZYFREE;
-        });
+        // The driver tells that the page is dirty, as no page-table entry will.
+        machine.clear_lazyfree(pfn);
     }
 }
 

@@ -607,6 +607,14 @@ impl Machine {
         self.with_frame(self.head(pfn), |f| f.flags |= FrameFlags::DIRTY);
     }
 
+    /// The page was written since it was lazily freed. Of a frame that was freed with the huge page it was in there is nothing to
+    /// say: the access is what the oracles judge.
+    pub(crate) fn clear_lazyfree(&self, pfn: Pfn) {
+        if let Some(frame) = self.frames.lock().get_mut(pfn) {
+            frame.flags -= FrameFlags::LAZYFREE;
+        }
+    }
+
     /// What a frame holds; without a reference that is a use after free, which the oracles judge by the events. The zero page
     /// holds zeros.
     pub(crate) fn content(&self, pfn: Pfn) -> Content {

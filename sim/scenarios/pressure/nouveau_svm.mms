@@ -15,9 +15,12 @@ mm A {
     touch 0x10000..0x20000
 }
 mm H { vma 0x10000..0x90000 rw anon }
+# Another process, in whose memory nobody else moves anything.
+mm Q { vma 0x12000..0x14000 rw anon }
 
 device gpu0 : nouveau_svm(A, 0x10000..0x20000)
 device gpu1 : nouveau_svm(A, 0x14000..0x18000)
+device gpu2 : nouveau_svm(Q, 0x10000..0x20000)
 device priv : device_memory(A, 0x18000..0x1c000)
 
 task dev {
@@ -46,6 +49,7 @@ task reaper { sleep 100  oom_reap A }
 task leave { sleep 100  exit A }
 task after { sleep 1500  gpu0.read 0x12000  gpu0.read 0x13000 }
 task second { gpu1.write 0x14000 7  sleep 80  gpu1.write 0x14000 7  unregister gpu1 }
+task binds { touch Q 0x12000..0x14000  mlock Q 0x12000..0x14000  sleep 4000  gpu2.bind 0x10000..0x14000  check_pages Q 0x12000..0x14000 is PAGE_IS_SWAPPED  unregister gpu2 }
 task quit { sleep 3000  unregister priv  unregister gpu0 }
 
 never { deadlock, livelock, stale, incoherent, sleep, unpaired, unordered, unsequenced, inversion, panic }

@@ -5,6 +5,7 @@ use crate::cli::{NotifierArgs, NotifierCheckArgs, NotifierCommand, NotifierPress
 use crate::{Exit, files, out, program};
 use harness::recorded::{Difference, Recording, compare};
 use harness::{Experiment, Pressure, Recipe, Registry, Sabotage};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn notifier(registry: &Registry, args: &NotifierArgs) -> Exit {
@@ -72,6 +73,7 @@ fn pressure(registry: &Registry, args: &NotifierPressureArgs) -> Result<Exit, Ve
     }
     out::print(&format!("{} runs each, seed {}; in how many percent the driver was told what\n", args.runs, args.seed));
     let mut clean = true;
+    let mut mutants = Mutants::default();
     for (at, (path, name, experiment)) in experiments.into_iter().enumerate() {
         let Pressure { runs, found, heard } = experiment.pressure(args.seed, args.runs);
         if at == 0 {
@@ -90,22 +92,46 @@ fn pressure(registry: &Registry, args: &NotifierPressureArgs) -> Result<Exit, Ve
             out::print(&format!("  {code} in {runs} runs, first in run {first}\nreplay: {replay}\n"));
         }
         if args.mutants {
-            clean &= sabotages(&experiment, args)?;
+            mutants.add(&experiment, args)?;
         }
+    }
+    if args.mutants {
+        clean &= mutants.print();
     }
     Ok(if clean { Exit::AsExpected } else { Exit::Unexpected })
 }
 
-/// What the same runs find of the mutants; whether it is something of each.
-fn sabotages(experiment: &Experiment, args: &NotifierPressureArgs) -> Result<bool, Vec<String>> {
-    let all = experiment.sabotages(args.seed, args.runs).map_err(|line| vec![line])?;
-    for Sabotage { mutant, found } in &all {
-        let what = found.as_ref().map_or("nothing".to_owned(), |(run, codes)| {
-            format!("run {run}: {}", codes.iter().copied().collect::<Vec<_>>().join(" "))
-        });
-        out::print(&format!("  {mutant:<34} {what}\n"));
+/// Each driver's mutants, and whether any scenario with the driver in it found them.
+#[derive(Default)]
+struct Mutants(BTreeMap<(String, &'static str), bool>);
+
+impl Mutants {
+    /// What the same runs of one scenario find.
+    fn add(&mut self, experiment: &Experiment, args: &NotifierPressureArgs) -> Result<(), Vec<String>> {
+        let driver = experiment.scenario().devices.first().map(|device| device.node.driver.node.clone());
+        let driver = driver.unwrap_or_default();
+        for Sabotage { mutant, found } in experiment.sabotages(args.seed, args.runs).map_err(|line| vec![line])? {
+            let what = found.as_ref().map_or("nothing".to_owned(), |(run, codes)| {
+                format!("run {run}: {}", codes.iter().copied().collect::<Vec<_>>().join(" "))
+            });
+            out::print(&format!("  {mutant:<34} {what}\n"));
+            *self.0.entry((driver.clone(), mutant)).or_default() |= found.is_some();
+        }
+        Ok(())
     }
-    Ok(all.iter().all(|sabotage| sabotage.found.is_some()))
+
+    /// How many were found; whether all.
+    fn print(&self) -> bool {
+        let missed: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(_, found)| !**found)
+            .map(|((driver, mutant), _)| format!("{driver} {mutant}"))
+            .collect();
+        let but = if missed.is_empty() { String::new() } else { format!("; not {}", missed.join(", ")) };
+        out::print(&format!("{} of {} mutants found{but}\n", self.0.len() - missed.len(), self.0.len()));
+        missed.is_empty()
+    }
 }
 
 /// The files, and those of the folders in order.

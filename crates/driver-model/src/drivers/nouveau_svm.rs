@@ -17,7 +17,9 @@
 //! With the option `faults=interrupt` the GPU writes a fault into its buffer and raises an interrupt; the handler queues a work, and that
 //! handles the fault and replays ([`FaultBuffer`]).
 //!
-//! Source: nouveau_svmm_invalidate_range_start(), nouveau_svm_range_invalidate(), nouveau_range_fault(),
+//! `bind` moves pages to the GPU's memory, mapping by mapping; who touches one brings it back.
+//!
+//! Source: nouveau_svmm_invalidate_range_start(), nouveau_svm_range_invalidate(), nouveau_range_fault(), nouveau_svmm_bind(),
 //! drivers/gpu/drm/nouveau/nouveau_svm.c, 6.12.
 
 use super::RETRIES_OPTION;
@@ -29,7 +31,7 @@ use crate::kind::{Config, DriverKind, OptionInfo};
 use crate::via::Via;
 use ksync::{Kernel, Mutex};
 use mm::device::HmmPage;
-use mm::{Mm, device};
+use mm::{Direction, Mm, device};
 use mm_types::{Errno, MmId, Name, PageRange, Pfn, Vpn};
 use mmu_notifier::{Hooks, IntervalNotifier, IntervalSub, Notifier, Subscriptions, WouldBlock};
 use std::sync::Arc;
@@ -44,6 +46,7 @@ mutants! {
     FaultUnderMutex = "fault-under-mutex": "looks pages up, under mmap_lock, while it holds the mutex that callbacks take",
     UnlocksAfterRetry = "unlocks-after-retry": "lets mmap_lock go when a walk must start over, although the walk did so",
     FaultInInterrupt = "fault-in-interrupt": "handles faults in the interrupt's handler instead of a worker",
+    BindsFromHole = "binds-from-hole": "moves pages from where it was asked to, although the mapping begins later",
     SleepInNonblock = "sleep-in-nonblock": "waits for its mutex in a callback that must not sleep",
 }
 
@@ -68,6 +71,11 @@ const FAULTS_OPTION: OptionInfo = OptionInfo {
 const OPS: &[OpInfo] = &[
     OpInfo { name: "read", args: "ADDR", doc: "the GPU reads; a fault is replayed when it was handled" },
     OpInfo { name: "write", args: "ADDR [VALUE]", doc: "the GPU writes; a fault is replayed when it was handled" },
+    OpInfo {
+        name: "bind",
+        args: "[RANGE]",
+        doc: "moves what is mapped there to the GPU's memory, as far as that can be done",
+    },
 ];
 
 const MUTEX: &str = "&svmm->mutex";
@@ -199,6 +207,27 @@ impl Svm {
 }
 
 impl Svm {
+    /// `nouveau_svmm_bind()`: best effort, what cannot be moved stays. Takes `mmap_lock` for reading; may sleep.
+    fn bind(&self, pages: PageRange) -> Result<(), Errno> {
+        let mm = &self.base.mm;
+        self.base.own(pages)?;
+        self.sub.via()?;
+        let _users = self.base.users()?;
+        device::with_mmap_read(mm, || {
+            let mut rest = Some(pages);
+            while let Some(asked) = rest
+                && let Some(mapped) = mm.vmas().iter().find_map(|vma| vma.range().intersect(asked))
+            {
+                let from = if self.svmm.has(Mutant::BindsFromHole) { asked.start() } else { mapped.start() };
+                if let Ok(part) = PageRange::new(from, mapped.end()) {
+                    let _best_effort = mm.migrate_vma_held(part, Direction::ToDevice);
+                }
+                rest = PageRange::new(mapped.end(), pages.end()).ok();
+            }
+        });
+        Ok(())
+    }
+
     /// `nouveau_hmm_convert_pfn()`: as much at once as the process has. The fault's subscription is over its page alone, which is
     /// enough: an entry for 2 MiB is changed or split within a bracket over all of it.
     fn publish(&self, via: Via, found: &[HmmPage]) {
@@ -257,6 +286,7 @@ impl Driver for Client {
         match op.as_str() {
             "read" => self.svm.base.access(args, false, |vpn, write| self.fault(vpn, write)),
             "write" => self.svm.base.access(args, true, |vpn, write| self.fault(vpn, write)),
+            "bind" => self.svm.bind(args.pages.unwrap_or(self.svm.base.pages)),
             _ => Err(Errno::EINVAL),
         }
     }
