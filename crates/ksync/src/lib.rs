@@ -79,7 +79,7 @@ pub use memory::{Barrier, MemoryModel, barrier, smp_mb, smp_rmb, smp_wmb};
 pub use nested::{LockNested, NestedGuard};
 pub use pins::{AtPoint, Pin};
 pub use raw::{Mutex, MutexGuard, RawMutex, RawSpinLock, SpinLock, SpinLockGuard};
-pub use raw_rw::{RawRwSem, RwSem, RwSemReadGuard, RwSemWriteGuard};
+pub use raw_rw::{RawRwSem, RwSem, RwSemReadGuard, RwSemWriteGuard, try_read_seeing};
 pub use rcu::{RcuFlavour, RcuReadGuard, rcu_read_lock, synchronize_rcu};
 pub use rcu_section::RcuSection;
 pub use sched::{ChoiceKind, Context, Op, Scheduler};

@@ -159,8 +159,12 @@ impl RawRwSem {
         k.shut(self.obj, before, after);
     }
 
-    fn try_lock_in(&self, k: &Kernel, mode: LockMode, at: &'static Location<'static>) -> bool {
-        k.visible_write(self.obj);
+    /// `seen` is what the task looks at in the same step.
+    fn try_lock_in(&self, k: &Kernel, mode: LockMode, seen: Option<ObjId>, at: &'static Location<'static>) -> bool {
+        match seen {
+            None => k.visible_write(self.obj),
+            Some(seen) => k.visible_all(&[Op::write(self.obj), Op::read(seen)]),
+        }
         let before = self.availability();
         let taken = self.try_take(mode);
         if taken {
@@ -257,7 +261,7 @@ impl RawRwSem {
     fn try_lock(&self, mode: LockMode) -> Option<GuardNoSend> {
         let at = Location::caller();
         with_current(|k| match k {
-            Some(k) => self.try_lock_in(k, mode, at),
+            Some(k) => self.try_lock_in(k, mode, None, at),
             None => self.try_take(mode),
         })
         .then(GuardNoSend::new)
@@ -267,6 +271,21 @@ impl RawRwSem {
     fn unlock(&self, mode: LockMode) {
         self.unlock_as(self.class, mode);
     }
+}
+
+/// `down_read_trylock()` by a task that in the same step looks at `seen`, the state of another lock for example.
+#[track_caller]
+#[expect(unsafe_code, reason = "lock_api has no acquisition that is told more")]
+pub fn try_read_seeing<T>(lock: &RwSem<T>, seen: ObjId) -> Option<RwSemReadGuard<'_, T>> {
+    let at = Location::caller();
+    // SAFETY: it is only tried here, which takes nothing from a guard there is.
+    let raw = unsafe { lock.raw() };
+    let taken = with_current(|k| match k {
+        Some(k) => raw.try_lock_in(k, LockMode::Shared, Some(seen), at),
+        None => raw.try_take(LockMode::Shared),
+    });
+    // SAFETY: the hold was taken just now, and this is its guard.
+    taken.then(|| unsafe { lock.make_read_guard_unchecked(GuardNoSend::new()) })
 }
 
 /// The part of the state word that keeps an acquisition out.

@@ -12,9 +12,9 @@
 //! Sources: `lock_vma_under_rcu()`, `vma_start_write()`, mm/memory.c, include/linux/mm.h, 6.12.
 
 use crate::mm::Mm;
-use crate::obj::vma_lock_obj;
+use crate::obj::{MmObj, mm_obj, vma_lock_obj};
 use crate::vma::{Vma, VmaId};
-use ksync::{RawRwSem, RwSem};
+use ksync::{RawRwSem, RwSem, try_read_seeing};
 use mm_types::{Errno, Vpn};
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Mm {
     pub(crate) fn under_vma_lock<R>(&self, vpn: Vpn, f: impl FnOnce(&Vma) -> R) -> Option<R> {
         let seen = self.find_vma(vpn)?;
         let lock = self.vma_lock(seen.id());
-        let _read = lock.try_read()?;
+        let _read = try_read_seeing(&lock, mm_obj(self.id, MmObj::MmapLock))?;
         let now = self.find_vma(vpn).filter(|vma| vma.id() == seen.id())?;
         (!self.mmap_lock.is_locked_exclusive()).then(|| f(&now))
     }
@@ -54,7 +54,8 @@ impl Mm {
     ) -> Result<R, Errno> {
         let (one, two) = (self.vma_lock(first), self.vma_lock(second));
         let _one = if waits { Some(one.read()) } else { one.try_read() }.ok_or(Errno::EAGAIN)?;
-        let _two = if first == second { None } else { Some(two.try_read().ok_or(Errno::EAGAIN)?) };
+        let mmap_lock = mm_obj(self.id, MmObj::MmapLock);
+        let _two = if first == second { None } else { Some(try_read_seeing(&two, mmap_lock).ok_or(Errno::EAGAIN)?) };
         if self.mmap_lock.is_locked_exclusive() {
             return Err(Errno::EAGAIN);
         }

@@ -578,6 +578,7 @@ const IN_THE_MUSEUM: &[(&str, &str)] = &[
     ("iommu_sva", "context-after-drop"),
     ("kvm", "keeps-page-on-retry"),
     ("mlx5_implicit_odp", "keeps-parent"),
+    ("nouveau_svm", "binds-from-hole"),
 ];
 
 /// What follows from a translation that is used too late.

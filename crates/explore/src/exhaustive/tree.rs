@@ -109,12 +109,22 @@ impl Arena {
         Some((block, children))
     }
 
-    /// Takes everything out of `list`.
+    /// Takes everything out of `list`. No recursion: a sequence may be as long as a run.
     pub(super) fn uproot(&mut self, list: &mut List) -> Vec<Sprout> {
         let mut sprouts = Vec::new();
-        while let Some((block, mut children)) = self.pop(list) {
-            sprouts.push(Sprout { block, children: self.uproot(&mut children) });
+        // Steps whose children are being taken out, with those that are, and the list that they themselves are from.
+        let mut above: Vec<(Block, Vec<Sprout>, List)> = Vec::new();
+        let mut list = std::mem::replace(list, List::EMPTY);
+        loop {
+            if let Some((block, children)) = self.pop(&mut list) {
+                above.push((block, std::mem::take(&mut sprouts), std::mem::replace(&mut list, children)));
+            } else if let Some((block, before, rest)) = above.pop() {
+                let children = std::mem::replace(&mut sprouts, before);
+                sprouts.push(Sprout { block, children });
+                list = rest;
+            } else {
+                return sprouts;
+            }
         }
-        sprouts
     }
 }

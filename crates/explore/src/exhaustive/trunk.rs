@@ -82,6 +82,22 @@ impl Sprout {
     }
 }
 
+impl Sprout {
+    fn into_parts(mut self) -> (Block, Vec<Sprout>) {
+        (self.block.clone(), std::mem::take(&mut self.children))
+    }
+}
+
+impl Drop for Sprout {
+    /// One after the other: a sequence may be as long as a run.
+    fn drop(&mut self) {
+        let mut rest = std::mem::take(&mut self.children);
+        while let Some(mut sprout) = rest.pop() {
+            rest.append(&mut sprout.children);
+        }
+    }
+}
+
 /// Adds a sequence to the children of a step, unless something that is to be run leads to it.
 fn insert(mut children: &mut Vec<Sprout>, mut found: Found) {
     loop {
@@ -218,7 +234,7 @@ impl Trunk {
                 State::Handed(_) | State::Done | State::LeftOut => return,
             }
         }
-        if let Some(Sprout { block, children }) = Sprout::chain(found.into_blocks()).pop() {
+        if let Some((block, children)) = Sprout::chain(found.into_blocks()).pop().map(Sprout::into_parts) {
             let whole = children.is_empty();
             self.limbs[limb as usize].children.push(Child { block, state: State::Todo(children), whole });
             self.open.push_back(limb);
@@ -245,7 +261,8 @@ impl Trunk {
         let mut at = from;
         for Cut { depth, step, sleep, done, current, todo } in shed {
             let current = Child { block: current, state: State::Handed(0.0), whole: true };
-            let todo = todo.into_iter().map(|Sprout { block, children }| {
+            let todo = todo.into_iter().map(|sprout| {
+                let (block, children) = sprout.into_parts();
                 let whole = children.is_empty();
                 Child { block, state: State::Todo(children), whole }
             });
@@ -309,7 +326,8 @@ impl Trunk {
         let still = |block: &Block| block.task != step.task && block.commutes(step.accesses());
         let sleep = above.sleep_at(place.1).into_iter().filter(still).collect();
         let depth = above.depth + 1;
-        let children = children.into_iter().map(|Sprout { block, children }| {
+        let children = children.into_iter().map(|sprout| {
+            let (block, children) = sprout.into_parts();
             let whole = children.is_empty();
             Child { block, state: State::Todo(children), whole }
         });
@@ -345,15 +363,24 @@ impl Trunk {
         (!self.limbs.is_empty()).then(|| self.explored_of(0))
     }
 
+    /// No recursion: the tree is as deep as runs are long.
     fn explored_of(&self, limb: u32) -> f64 {
-        let Limb { done, children, .. } = self.limb(limb);
-        let of = |child: &Child| match child.state {
-            State::Todo(_) => 0.0,
-            State::Handed(part) => part,
-            State::Limb(below) => self.explored_of(below),
-            State::Over(_) | State::Done | State::LeftOut => 1.0,
-        };
-        (f64::from(*done) + children.iter().map(of).sum::<f64>()) / (f64::from(*done) + children.len() as f64)
+        let mut explored = 0.0;
+        let mut below = vec![(limb, 1.0)];
+        while let Some((limb, part)) = below.pop() {
+            let Limb { done, children, .. } = self.limb(limb);
+            let each = part / (f64::from(*done) + children.len() as f64);
+            explored += each * f64::from(*done);
+            for child in children {
+                match child.state {
+                    State::Todo(_) => {}
+                    State::Handed(done) => explored += each * done,
+                    State::Limb(limb) => below.push((limb, each)),
+                    State::Over(_) | State::Done | State::LeftOut => explored += each,
+                }
+            }
+        }
+        explored
     }
 
     /// An exploration that began there is over.
@@ -425,15 +452,19 @@ impl Trunk {
         true
     }
 
+    /// A limb and all below it.
     fn forget(&mut self, limb: u32) {
-        let gone = std::mem::take(&mut self.limbs[limb as usize]);
-        for child in gone.children {
-            if let State::Limb(below) | State::Over(below) = child.state {
-                self.forget(below);
+        let (mut gone, mut next) = (vec![limb], 0);
+        while let Some(&limb) = gone.get(next) {
+            for child in std::mem::take(&mut self.limbs[limb as usize]).children {
+                if let State::Limb(below) | State::Over(below) = child.state {
+                    gone.push(below);
+                }
             }
+            self.open.retain(|&open| open != limb);
+            next += 1;
         }
-        self.open.retain(|&open| open != limb);
-        self.free.push(limb);
+        self.free.extend(gone);
     }
 }
 
@@ -464,4 +495,38 @@ pub(super) struct Cut {
     /// The step with which the exploration goes on.
     pub(super) current: Block,
     pub(super) todo: Vec<Sprout>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(task: u32) -> Block {
+        Block { task, op: Op::LOCAL, more: Box::default(), taken: Box::default(), ends: false }
+    }
+
+    fn todo(children: Vec<Sprout>) -> Child {
+        Child { block: block(0), state: State::Todo(children), whole: false }
+    }
+
+    /// A run may have as many steps as its bound says: nothing may recurse as deep.
+    #[test]
+    fn a_tree_may_be_as_deep_as_runs_are_long() {
+        const DEEP: usize = 1_000_000;
+        drop(Sprout::chain((0..DEEP).map(|_| block(0))));
+        let mut trunk = Trunk::default();
+        let mut parent = None;
+        for depth in 0..DEEP {
+            let children = vec![todo(Vec::new()), todo(Vec::new())];
+            let limb = trunk.add(Limb { parent, depth, children, ..Limb::default() });
+            if let Some(place) = parent {
+                trunk.child(place).state = State::Limb(limb);
+            }
+            parent = Some((limb, 0));
+        }
+        trunk.child((0, 1)).state = State::Done;
+        assert!((trunk.explored().expect("it is shared") - 0.5).abs() < 1e-9);
+        trunk.forget(0);
+        assert_eq!(trunk.free.len(), DEEP);
+    }
 }
