@@ -48,6 +48,7 @@ mod pm;
 mod resv;
 mod ring;
 mod source;
+pub mod typed;
 mod via;
 mod work;
 

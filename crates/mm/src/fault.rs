@@ -599,8 +599,7 @@ impl Fault<'_> {
     /// the kernel, which is done here at once.
     fn swapped_in(&self, swapped: Pte, pfn: Pfn, exclusive: bool) -> Pte {
         let back = Pte::present(pfn).with_marks_of(swapped);
-        let unasked =
-            self.write && !back.is_uffd_wp() || !back.is_uffd_wp() && !Mm::needs_soft_dirty_wp(self.vma, back);
+        let unasked = !back.is_uffd_wp() && (self.write || !Mm::needs_soft_dirty_wp(self.vma, back));
         let writable = exclusive && unasked && self.vma.flags().contains(VmFlags::WRITE);
         let back = back.with_write(writable);
         if writable && self.write { back.with_dirty(true) } else { back }

@@ -11,9 +11,9 @@
 //! ```
 //!
 //! A page's list is in its flags: `ACTIVE`, and what it is. There are no links, since a frame has no room for them: a list is
-//! walked in the order of frame numbers, which is that in which tasks first took them, from a hand that stays where the last walk ended, so that a page that was looked at
-//! and kept is the last to be looked at again. What a new page is inserted at is the place of its frame, where the kernel
-//! has the head of the list.
+//! walked in the order of frame numbers, which is that in which tasks first took them, from a hand that stays where the last
+//! walk ended, so that a page that was looked at and kept is the last to be looked at again. A new page is where its frame is;
+//! the kernel inserts it at the head of the list.
 //! Adding a page so commutes with adding another: only a walk orders them ([`crate::obj::MachineObj::Lru`]).
 //!
 //! A walk is one call of reclaim. It sees the pages that were there when it began, moved between its lists as it goes.

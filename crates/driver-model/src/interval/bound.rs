@@ -2,10 +2,11 @@
 
 use super::invalidation::Invalidation;
 use super::lookup::MmRef;
-use super::{IntervalDriver, Probe, RETRIES};
+use super::{IntervalDriver, Probe};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::kind::Config;
+use crate::typed;
 use ksync::Kernel;
 use mm::Mm;
 use mm::device::mmget_not_zero;
@@ -98,20 +99,10 @@ impl<D: IntervalDriver> Bound<D> {
         self.with_mm(|mm| self.callbacks.driver.map(mm, pages, write))
     }
 
-    /// One device access; a fault is handled as often as it takes, within the bound on retries.
+    /// One device access; a fault is handled by the driver.
     fn access(&self, vpn: Vpn, write: Option<u64>) -> Result<(), Errno> {
         let (device, mm) = (&self.callbacks.device, self.mm.id());
-        for _ in 0..RETRIES {
-            let done = match write {
-                Some(value) => device.write(mm, vpn, value),
-                None => device.read(mm, vpn).map(drop),
-            };
-            if done.is_ok() {
-                return Ok(());
-            }
-            self.map(PageRange::page(vpn), write.is_some())?;
-        }
-        Err(Errno::EBUSY)
+        typed::access(device, mm, vpn, write, |page| self.map(page, write.is_some()))
     }
 }
 

@@ -1,53 +1,17 @@
 //! Looking pages up: the mm with and without a user's hold, and what was found.
 
+use crate::typed;
 use crate::via::Via;
 use mm::device::{self, HmmError, HmmPage};
-use mm::{Mm, MmUsers};
-use mm_types::{Errno, MmId, PageRange};
+use mm_types::{Errno, PageRange};
 use mmu_notifier::IntervalSub;
 use std::fmt;
 use std::sync::Arc;
 
-/// The address space a driver is bound to, kept as a struct (`mm_count`): its users may be gone. The kernel's `Mm`.
-#[derive(Clone, Copy)]
-pub struct MmRef<'a> {
-    pub(super) mm: &'a Arc<Mm>,
-    pub(super) pages: PageRange,
-    /// Absent when the driver is not subscribed.
-    pub(super) sub: Option<&'a Arc<IntervalSub>>,
-}
-
-impl<'a> MmRef<'a> {
-    /// Which one.
-    #[must_use]
-    pub fn id(&self) -> MmId {
-        self.mm.id()
-    }
-
-    /// The pages the driver is for.
-    #[must_use]
-    pub fn pages(&self) -> PageRange {
-        self.pages
-    }
-
-    /// `mmget_not_zero()`: a user's hold, unless the last user has left. Dropping it is `mmput()`.
-    #[must_use]
-    pub fn mmget_not_zero(&self) -> Option<MmWithUser<'a>> {
-        Some(MmWithUser { mm: *self, _users: device::mmget_not_zero(self.mm)? })
-    }
-}
-
-impl fmt::Debug for MmRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MmRef").field("mm", &self.mm.id()).field("pages", &self.pages).finish_non_exhaustive()
-    }
-}
-
-/// The address space, held as a user does (`mm_users`): its pages can be looked up. The kernel's `MmWithUser`.
-pub struct MmWithUser<'a> {
-    mm: MmRef<'a>,
-    _users: MmUsers,
-}
+/// The address space a driver is bound to, kept as a struct.
+pub type MmRef<'a> = typed::MmRef<'a, &'a Arc<IntervalSub>>;
+/// The address space, held as a user does.
+pub type MmWithUser<'a> = typed::MmWithUser<'a, &'a Arc<IntervalSub>>;
 
 impl MmWithUser<'_> {
     /// `mmu_interval_read_begin()`: waits until no invalidation of the subscription is under way. The caller holds no lock
@@ -59,12 +23,6 @@ impl MmWithUser<'_> {
     pub fn read_begin(&self) -> Result<ReadSeq<'_>, Errno> {
         let sub = self.mm.sub.ok_or(Errno::ENODEV)?;
         Ok(ReadSeq { mm: &self.mm, sub, seq: self.mm.mm.subscriptions().read_begin(sub) })
-    }
-}
-
-impl fmt::Debug for MmWithUser<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MmWithUser").field("mm", &self.mm).finish_non_exhaustive()
     }
 }
 

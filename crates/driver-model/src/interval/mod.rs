@@ -132,6 +132,7 @@ use crate::kind::{Config, DriverKind, HasKind, MutantInfo, OptionInfo};
 use ksync::{Kernel, Mutex, current};
 use std::sync::Arc;
 
+pub use crate::typed::RETRIES;
 pub use bound::{Removed, Subscription};
 pub use invalidation::{Invalidated, Invalidation, Refused};
 pub use lookup::{Collided, Found, MmRef, MmWithUser, ReadSeq};
@@ -139,10 +140,6 @@ pub use mm::device::HmmError;
 pub use mm_types::{Errno, Gfp, MmId, Name, PageRange, Vpn};
 pub use table::{Fresh, NotifierLock, Table};
 pub use trace::{AccessModel, NotifyEvent};
-
-/// How often a look-up that collides with invalidations starts over before it gives up with `EBUSY`. The kernel's drivers
-/// use a time limit.
-pub const RETRIES: u64 = 64;
 
 /// The operations every typed driver has.
 pub const OPS: &[OpInfo] = &[

@@ -2,10 +2,11 @@
 
 use super::bracket::{End, Release, Start};
 use super::lookup::MmRef;
-use super::{ListDriver, Probe, RETRIES};
+use super::{ListDriver, Probe};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::kind::Config;
+use crate::typed;
 use crate::via::Via;
 use ksync::Kernel;
 use mm::Mm;
@@ -108,28 +109,18 @@ impl<D: ListDriver> Bound<D> {
 
     /// Runs `f` with the mm as the driver sees it: with the subscription of this moment.
     fn with_mm<R>(&self, f: impl FnOnce(&MmRef<'_>) -> R) -> R {
-        let via = self.sub.lock().as_ref().map(|(_, via)| *via);
-        f(&MmRef { mm: &self.mm, pages: self.pages, via })
+        let sub = self.sub.lock().as_ref().map(|(_, via)| *via);
+        f(&MmRef { mm: &self.mm, pages: self.pages, sub })
     }
 
     fn map(&self, pages: PageRange, write: bool) -> Result<(), Errno> {
         self.with_mm(|mm| self.driver().map(mm, pages, write))
     }
 
-    /// One device access; a fault is handled as often as it takes, within the bound on retries.
+    /// One device access; a fault is handled by the driver.
     fn access(&self, vpn: Vpn, write: Option<u64>) -> Result<(), Errno> {
         let (device, mm) = (&self.callbacks.device, self.mm.id());
-        for _ in 0..RETRIES {
-            let done = match write {
-                Some(value) => device.write(mm, vpn, value),
-                None => device.read(mm, vpn).map(drop),
-            };
-            if done.is_ok() {
-                return Ok(());
-            }
-            self.map(PageRange::page(vpn), write.is_some())?;
-        }
-        Err(Errno::EBUSY)
+        typed::access(device, mm, vpn, write, |page| self.map(page, write.is_some()))
     }
 }
 

@@ -2,52 +2,17 @@
 
 use super::table::MmuLock;
 use crate::device::Device;
+use crate::typed;
 use crate::via::Via;
-use mm::{Mm, MmUsers, device};
-use mm_types::{Errno, MmId, PageRange, Pfn, Vpn};
+use mm::{Mm, device};
+use mm_types::{Errno, PageRange, Pfn, Vpn};
 use std::fmt;
 use std::sync::Arc;
 
-/// The address space a driver is bound to, kept as a struct (`mm_count`): its users may be gone. The kernel's `Mm`.
-#[derive(Clone, Copy)]
-pub struct MmRef<'a> {
-    pub(super) mm: &'a Arc<Mm>,
-    pub(super) pages: PageRange,
-    /// Absent when the driver is not subscribed.
-    pub(super) via: Option<Via>,
-}
-
-impl<'a> MmRef<'a> {
-    /// Which one.
-    #[must_use]
-    pub fn id(&self) -> MmId {
-        self.mm.id()
-    }
-
-    /// The pages the driver is for.
-    #[must_use]
-    pub fn pages(&self) -> PageRange {
-        self.pages
-    }
-
-    /// `mmget_not_zero()`: a user's hold, unless the last user has left. Dropping it is `mmput()`.
-    #[must_use]
-    pub fn mmget_not_zero(&self) -> Option<MmWithUser<'a>> {
-        Some(MmWithUser { mm: *self, _users: device::mmget_not_zero(self.mm)? })
-    }
-}
-
-impl fmt::Debug for MmRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MmRef").field("mm", &self.mm.id()).field("pages", &self.pages).finish_non_exhaustive()
-    }
-}
-
-/// The address space, held as a user does (`mm_users`): its pages can be looked up. The kernel's `MmWithUser`.
-pub struct MmWithUser<'a> {
-    mm: MmRef<'a>,
-    _users: MmUsers,
-}
+/// The address space a driver is bound to, kept as a struct.
+pub type MmRef<'a> = typed::MmRef<'a, Via>;
+/// The address space, held as a user does.
+pub type MmWithUser<'a> = typed::MmWithUser<'a, Via>;
 
 impl MmWithUser<'_> {
     /// Waits until no bracket is open, and samples the sequence of `lock`. The caller holds no lock that a caller of the notifiers
@@ -57,15 +22,9 @@ impl MmWithUser<'_> {
     /// `ENODEV` when the driver is not subscribed, or not any more.
     #[track_caller]
     pub fn read_begin<'u, T>(&'u self, lock: &'u MmuLock<T>) -> Result<ReadSeq<'u, T>, Errno> {
-        let via = self.mm.via.ok_or(Errno::ENODEV)?;
+        let via = self.mm.sub.ok_or(Errno::ENODEV)?;
         let seq = lock.read_begin().ok_or(Errno::ENODEV)?;
         Ok(ReadSeq { mm: &self.mm, lock, via, seq })
-    }
-}
-
-impl fmt::Debug for MmWithUser<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MmWithUser").field("mm", &self.mm).finish_non_exhaustive()
     }
 }
 

@@ -142,7 +142,8 @@ use crate::driver::{Args, DriverLock, OpInfo};
 use crate::kind::{DriverKind, MutantInfo, OptionInfo};
 use std::sync::Arc;
 
-pub use crate::interval::{OPS, Probe, RETRIES, kmalloc};
+pub use crate::interval::{OPS, Probe, kmalloc};
+pub use crate::typed::RETRIES;
 pub use bound::{Subscription, Unregistered};
 pub use bracket::{End, Ended, Release, Released, Start, Started};
 pub use lookup::{Collided, Found, MmRef, MmWithUser, ReadSeq};
