@@ -190,11 +190,14 @@ struct Entries {
     stale: Vec<Stale>,
     /// The first pages of the tables of which an entry was ever stale.
     tables: BTreeSet<Vpn>,
-    /// Which CPUs have the translations of huge pages, by first page; listed for good.
-    huge: BTreeMap<Vpn, Cached>,
-    /// The same of entries that map a GiB.
-    giant: BTreeMap<Vpn, Cached>,
+    /// Of huge pages.
+    huge: Upper,
+    /// Of entries that map a GiB.
+    giant: Upper,
 }
+
+/// Which CPUs have the translations of entries above leaf tables, by first page; listed for good.
+type Upper = BTreeMap<Vpn, Cached>;
 
 impl Entries {
     fn add_stale(&mut self, level: Level, vpn: Vpn, cpus: u16, old: Pte) {
@@ -273,45 +276,48 @@ impl Tlb {
 
     /// A CPU has accessed a page through the entry of a huge page.
     pub(crate) fn cache_huge(&self, cpu: Option<Cpu>, base: Vpn, pmd: Pte) {
+        self.cache_upper(|entries| &mut entries.huge, cpu, base, pmd);
+    }
+
+    /// A CPU has accessed a page through the entry that maps the GiB at `base`.
+    pub(crate) fn cache_giant(&self, cpu: Option<Cpu>, base: Vpn, pud: Pte) {
+        self.cache_upper(|entries| &mut entries.giant, cpu, base, pud);
+    }
+
+    fn cache_upper(&self, of: impl Fn(&mut Entries) -> &mut Upper, cpu: Option<Cpu>, base: Vpn, entry: Pte) {
         let Some(cpu) = cpu else { return };
-        let mut entries = self.entries.lock();
-        entries.huge.entry(base).or_default().add(cpu, pmd);
+        of(&mut self.entries.lock()).entry(base).or_default().add(cpu, entry);
         self.ever_huge.store(true, Ordering::Relaxed);
     }
 
     /// The entry of a huge page changes.
     pub(crate) fn huge_changed(&self, base: Vpn, old: Pte, new: Pte) {
-        if !self.ever_huge.load(Ordering::Relaxed) {
-            return;
-        }
-        let mut entries = self.entries.lock();
-        let stale = entries.huge.get(&base).map_or(0, |cached| cached.change(old, new));
-        if stale != 0 {
-            entries.add_stale(Level::Pmd, base, stale, old.with_huge(true));
-            self.any_stale.store(true, Ordering::Relaxed);
+        if self.upper_changed(Level::Pmd, base, old, new) {
             self.ever_stale.store(true, Ordering::Relaxed);
         }
     }
 
-    /// A CPU has accessed a page through the entry that maps the GiB at `base`.
-    pub(crate) fn cache_giant(&self, cpu: Option<Cpu>, base: Vpn, pud: Pte) {
-        let Some(cpu) = cpu else { return };
-        let mut entries = self.entries.lock();
-        entries.giant.entry(base).or_default().add(cpu, pud);
-        self.ever_huge.store(true, Ordering::Relaxed);
-    }
-
     /// The entry that maps a GiB changes.
     pub(crate) fn giant_changed(&self, base: Vpn, old: Pte, new: Pte) {
+        self.upper_changed(Level::Pud, base, old, new);
+    }
+
+    /// Whether what CPUs have of the entry is stale now.
+    fn upper_changed(&self, level: Level, base: Vpn, old: Pte, new: Pte) -> bool {
         if !self.ever_huge.load(Ordering::Relaxed) {
-            return;
+            return false;
         }
         let mut entries = self.entries.lock();
-        let stale = entries.giant.get(&base).map_or(0, |cached| cached.change(old, new));
+        let (of, cached) = match level {
+            Level::Pud => (&entries.giant, old),
+            Level::Pte | Level::Pmd => (&entries.huge, old.with_huge(true)),
+        };
+        let stale = of.get(&base).map_or(0, |cached| cached.change(old, new));
         if stale != 0 {
-            entries.add_stale(Level::Pud, base, stale, old);
+            entries.add_stale(level, base, stale, cached);
             self.any_stale.store(true, Ordering::Relaxed);
         }
+        stale != 0
     }
 
     /// The entry of a huge page was made invalid before the last flush, where the kernel does that and this does not: nobody
