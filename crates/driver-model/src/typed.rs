@@ -1,11 +1,15 @@
-//! What typed drivers of both families have: the address space with and without a user's hold, and a device's access with its
-//! faults.
+//! What typed drivers of both families have: the address space with and without a user's hold, what their locks protect, and the
+//! operations that a scenario calls.
 
-use crate::device::Device;
+use crate::device::{Device, Features, has_block};
+use crate::driver::{Args, OpInfo};
+use crate::kind::Config;
+use ksync::Kernel;
 use mm::device::mmget_not_zero;
 use mm::{Mm, MmUsers};
-use mm_types::{Errno, MmId, PageRange, Vpn};
+use mm_types::{Errno, MmId, Name, PageRange, Vpn};
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// How often a look-up that collides with invalidations, or a device's access, starts over before it gives up with `EBUSY`. The
@@ -60,23 +64,103 @@ impl<S> fmt::Debug for MmWithUser<'_, S> {
     }
 }
 
+/// What the lock of a typed driver protects besides the device's page table.
+pub(crate) struct Guarded<T> {
+    /// Whether something may be published: not before the subscription, and not once it or the mm has ended.
+    pub(crate) open: bool,
+    state: T,
+}
+
+impl<T> Guarded<T> {
+    pub(crate) const fn new(state: T) -> Guarded<T> {
+        Guarded { open: false, state }
+    }
+}
+
+impl<T> Deref for Guarded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.state
+    }
+}
+
+impl<T> DerefMut for Guarded<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.state
+    }
+}
+
+/// An invalidation came between: begin again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Collided;
+
+impl fmt::Display for Collided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an invalidation came between the look-up and its publication")
+    }
+}
+
+impl std::error::Error for Collided {}
+
+/// The device of a typed driver for `pages`, with entries for 2 MiB if it is to have them and any could fit.
+pub(crate) fn device(k: &Kernel, mm: &Mm, pages: PageRange, config: &Config, huge: bool) -> Arc<Device> {
+    let features = Features { huge: huge && has_block(pages), ..Features::default() };
+    Device::with(k, config.dev, config.name, Arc::clone(mm.machine()), features)
+}
+
+/// The operations every typed driver has.
+pub const OPS: &[OpInfo] = &[
+    OpInfo { name: "map", args: "[RANGE]", doc: "looks the pages up for reading and publishes them" },
+    OpInfo { name: "map_write", args: "[RANGE]", doc: "looks the pages up for writing and publishes them" },
+    OpInfo { name: "unmap", args: "[RANGE]", doc: "takes the device's translations away" },
+    OpInfo { name: "read", args: "ADDR", doc: "the device reads; a fault is handled by map" },
+    OpInfo { name: "write", args: "ADDR [VALUE]", doc: "the device writes; a fault is handled by map_write" },
+];
+
+/// A driver with its device and its subscription, as far as [`OPS`] need it.
+pub(crate) trait Bound {
+    /// The device.
+    fn device(&self) -> &Device;
+    /// Whose pages.
+    fn mm(&self) -> MmId;
+    /// Which pages.
+    fn pages(&self) -> PageRange;
+    /// The driver's fault handler.
+    fn map(&self, pages: PageRange, write: bool) -> Result<(), Errno>;
+    /// Takes translations away.
+    fn unmap(&self, pages: PageRange);
+    /// An operation that is not one of [`OPS`].
+    fn own_op(&self, op: &str, args: &Args) -> Result<(), Errno>;
+}
+
+/// Carries an operation out: one of [`OPS`], or one of the driver's own.
+pub(crate) fn carry_out(bound: &impl Bound, op: Name, args: &Args) -> Result<(), Errno> {
+    let pages = args.pages.unwrap_or(bound.pages());
+    match op.as_str() {
+        "map" => bound.map(pages, false),
+        "map_write" => bound.map(pages, true),
+        "unmap" => {
+            bound.unmap(pages);
+            Ok(())
+        }
+        "read" => args.need_pages()?.iter().try_for_each(|vpn| access(bound, vpn, None)),
+        "write" => args.need_pages()?.iter().try_for_each(|vpn| access(bound, vpn, Some(args.value))),
+        other => bound.own_op(other, args),
+    }
+}
+
 /// One device access; a fault is handled by `map` as often as it takes, within the bound on retries.
-pub(crate) fn access(
-    device: &Device,
-    mm: MmId,
-    vpn: Vpn,
-    write: Option<u64>,
-    map: impl Fn(PageRange) -> Result<(), Errno>,
-) -> Result<(), Errno> {
+fn access(bound: &impl Bound, vpn: Vpn, write: Option<u64>) -> Result<(), Errno> {
     for _ in 0..RETRIES {
         let done = match write {
-            Some(value) => device.write(mm, vpn, value),
-            None => device.read(mm, vpn).map(drop),
+            Some(value) => bound.device().write(bound.mm(), vpn, value),
+            None => bound.device().read(bound.mm(), vpn).map(drop),
         };
         if done.is_ok() {
             return Ok(());
         }
-        map(PageRange::page(vpn))?;
+        bound.map(PageRange::page(vpn), write.is_some())?;
     }
     Err(Errno::EBUSY)
 }

@@ -29,7 +29,9 @@ impl ListDriver for SabotagedList {
     type State = ();
     const NAME: &'static str = "sabotaged_list";
     const DOC: &'static str = "the example of the list family, with mistakes";
+    const HUGE: bool = true;
     const MUTANTS: &'static [MutantInfo] = &[
+        mutant("zap-small-only"),
         mutant("skip-retry"),
         mutant("forget-begin"),
         mutant("forget-end"),
@@ -57,7 +59,9 @@ impl ListDriver for SabotagedList {
         }
         let mut table = self.table.lock();
         // Only a bracket of a page.
-        if !self.makes("ignore-partial-overlap") || start.pages().nr_pages() == 1 {
+        if self.makes("zap-small-only") {
+            wrong::zap_small_only(&mut table, start.pages());
+        } else if !self.makes("ignore-partial-overlap") || start.pages().nr_pages() == 1 {
             table.zap(start.pages());
         }
         if self.makes("forget-begin") { wrong::without_begin(start) } else { table.begin(start) }

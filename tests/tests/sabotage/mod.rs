@@ -28,7 +28,9 @@ impl IntervalDriver for Sabotaged {
     type State = ();
     const NAME: &'static str = "sabotaged";
     const DOC: &'static str = "the example, with mistakes";
+    const HUGE: bool = true;
     const MUTANTS: &'static [MutantInfo] = &[
+        mutant("zap-small-only"),
         mutant("skip-retry"),
         mutant("sleep-in-nonblocking"),
         mutant("allocate-under-the-lock"),
@@ -82,6 +84,10 @@ impl IntervalDriver for Sabotaged {
             return Ok(wrong::without_set_seq(inv));
         }
         let told = table.set_seq(inv);
+        if self.makes("zap-small-only") {
+            wrong::zap_small_only(&mut table, inv.pages());
+            return Ok(told);
+        }
         // Only what lies within the pages subscribed to as a whole.
         if !self.makes("ignore-partial-overlap") || inv.pages() == inv.announced() {
             table.zap(inv.pages());

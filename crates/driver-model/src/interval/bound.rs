@@ -10,7 +10,7 @@ use crate::typed;
 use ksync::Kernel;
 use mm::Mm;
 use mm::device::mmget_not_zero;
-use mm_types::{Errno, Name, PageRange, Vpn};
+use mm_types::{Errno, MmId, Name, PageRange};
 use mmu_notifier::{IntervalNotifier, IntervalSub, Subscriptions};
 use parking_lot::Mutex;
 use std::fmt;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use trace::{AccessModel, NotifyRange};
 
 pub(super) fn make<D: IntervalDriver>(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
-    let device = Device::new(k, config.dev, config.name, Arc::clone(mm.machine()));
+    let device = typed::device(k, mm, pages, config, D::HUGE);
     let driver = D::probe(&Probe::new(k, &device, mm.id(), config));
     let callbacks = Arc::new(Callbacks { device, driver });
     Arc::new(Bound { callbacks, mm: Arc::clone(mm), pages, sub: Mutex::new(None) })
@@ -94,15 +94,31 @@ impl<D: IntervalDriver> Bound<D> {
         let sub = self.sub.lock().clone();
         f(&MmRef { mm: &self.mm, pages: self.pages, sub: sub.as_ref() })
     }
+}
+
+impl<D: IntervalDriver> typed::Bound for Bound<D> {
+    fn device(&self) -> &Device {
+        &self.callbacks.device
+    }
+
+    fn mm(&self) -> MmId {
+        self.mm.id()
+    }
+
+    fn pages(&self) -> PageRange {
+        self.pages
+    }
 
     fn map(&self, pages: PageRange, write: bool) -> Result<(), Errno> {
         self.with_mm(|mm| self.callbacks.driver.map(mm, pages, write))
     }
 
-    /// One device access; a fault is handled by the driver.
-    fn access(&self, vpn: Vpn, write: Option<u64>) -> Result<(), Errno> {
-        let (device, mm) = (&self.callbacks.device, self.mm.id());
-        typed::access(device, mm, vpn, write, |page| self.map(page, write.is_some()))
+    fn unmap(&self, pages: PageRange) {
+        self.callbacks.driver.unmap(pages);
+    }
+
+    fn own_op(&self, op: &str, args: &Args) -> Result<(), Errno> {
+        self.with_mm(|mm| self.callbacks.driver.op(mm, op, args))
     }
 }
 
@@ -139,18 +155,7 @@ impl<D: IntervalDriver> Driver for Bound<D> {
     }
 
     fn op(&self, op: Name, args: &Args) -> Result<(), Errno> {
-        let pages = args.pages.unwrap_or(self.pages);
-        match op.as_str() {
-            "map" => self.map(pages, false),
-            "map_write" => self.map(pages, true),
-            "unmap" => {
-                self.callbacks.driver.unmap(pages);
-                Ok(())
-            }
-            "read" => args.need_pages()?.iter().try_for_each(|vpn| self.access(vpn, None)),
-            "write" => args.need_pages()?.iter().try_for_each(|vpn| self.access(vpn, Some(args.value))),
-            other => self.with_mm(|mm| self.callbacks.driver.op(mm, other, args)),
-        }
+        typed::carry_out(self, op, args)
     }
 
     fn locks(&self) -> &'static [DriverLock] {

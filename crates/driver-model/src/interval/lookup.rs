@@ -1,9 +1,10 @@
 //! Looking pages up: the mm with and without a user's hold, and what was found.
 
+use crate::device::{Device, block_of};
 use crate::typed;
 use crate::via::Via;
 use mm::device::{self, HmmError, HmmPage};
-use mm_types::{Errno, PageRange};
+use mm_types::{Errno, PageRange, Pfn};
 use mmu_notifier::IntervalSub;
 use std::fmt;
 use std::sync::Arc;
@@ -71,6 +72,23 @@ impl Found<'_> {
     pub fn nr_pages(&self) -> usize {
         self.pages.len()
     }
+
+    /// As much at once as the process has, if the driver hears of all of it.
+    pub(super) fn publish_to(self, device: &Device) {
+        let mut at_once = None;
+        for HmmPage { vpn, pfn, writable, huge } in self.pages {
+            let block = block_of(vpn);
+            if at_once == Some(block) {
+                continue;
+            }
+            if huge && device.has_huge_entries() && self.sub.pages().covers(block) {
+                device.set_huge(self.via, block.start(), Pfn(pfn.0 - (vpn - block.start())), writable);
+                at_once = Some(block);
+            } else {
+                device.set(self.via, vpn, pfn, writable);
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Found<'_> {
@@ -78,15 +96,3 @@ impl fmt::Debug for Found<'_> {
         f.debug_struct("Found").field("seq", &self.seq).field("pages", &self.pages).finish_non_exhaustive()
     }
 }
-
-/// An invalidation came between: begin again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Collided;
-
-impl fmt::Display for Collided {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an invalidation came between the look-up and its publication")
-    }
-}
-
-impl std::error::Error for Collided {}

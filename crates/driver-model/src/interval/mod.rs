@@ -132,23 +132,14 @@ use crate::kind::{Config, DriverKind, HasKind, MutantInfo, OptionInfo};
 use ksync::{Kernel, Mutex, current};
 use std::sync::Arc;
 
-pub use crate::typed::RETRIES;
+pub use crate::typed::{Collided, OPS, RETRIES};
 pub use bound::{Removed, Subscription};
 pub use invalidation::{Invalidated, Invalidation, Refused};
-pub use lookup::{Collided, Found, MmRef, MmWithUser, ReadSeq};
+pub use lookup::{Found, MmRef, MmWithUser, ReadSeq};
 pub use mm::device::HmmError;
 pub use mm_types::{Errno, Gfp, MmId, Name, PageRange, Vpn};
 pub use table::{Fresh, NotifierLock, Table};
 pub use trace::{AccessModel, NotifyEvent};
-
-/// The operations every typed driver has.
-pub const OPS: &[OpInfo] = &[
-    OpInfo { name: "map", args: "[RANGE]", doc: "looks the pages up for reading and publishes them" },
-    OpInfo { name: "map_write", args: "[RANGE]", doc: "looks the pages up for writing and publishes them" },
-    OpInfo { name: "unmap", args: "[RANGE]", doc: "takes the device's translations away" },
-    OpInfo { name: "read", args: "ADDR", doc: "the device reads; a fault is handled by map" },
-    OpInfo { name: "write", args: "ADDR [VALUE]", doc: "the device writes; a fault is handled by map_write" },
-];
 
 /// A driver of one device for some pages of one address space, subscribed as `struct mmu_interval_notifier` is.
 ///
@@ -172,6 +163,9 @@ pub trait IntervalDriver: Send + Sync + Sized + 'static {
     const LOCKS: &'static [DriverLock] = &[];
     /// How it uses translations: what STALE judges it by.
     const MODEL: AccessModel = AccessModel::Mirror;
+    /// Whether its device has entries for 2 MiB: then [`Fresh::publish`] makes one wherever the process has one too and all its
+    /// pages are the driver's.
+    const HUGE: bool = false;
 
     /// Makes one. Context: setup, nothing is subscribed.
     fn probe(dev: &Probe<'_>) -> Self;

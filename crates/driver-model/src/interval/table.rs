@@ -1,9 +1,9 @@
 //! The notifier lock and what it protects.
 
 use super::invalidation::{Invalidated, Invalidation, Refused};
-use super::lookup::{Collided, Found};
+use super::lookup::Found;
 use crate::device::{Device, Spte};
-use crate::via::Via;
+use crate::typed::{Collided, Guarded};
 use ksync::{Kernel, Mutex, MutexGuard};
 use mm::device::HmmPage;
 use mm_types::{MmId, PageRange, Vpn};
@@ -20,15 +20,9 @@ pub struct NotifierLock<T = ()> {
     inner: Mutex<Guarded<T>>,
 }
 
-struct Guarded<T> {
-    /// Whether something may be published: not before the subscription, and not once it ends.
-    open: bool,
-    state: T,
-}
-
 impl<T> NotifierLock<T> {
     pub(super) fn new(k: &Kernel, class: &str, device: Arc<Device>, mm: MmId, state: T) -> NotifierLock<T> {
-        NotifierLock { device, mm, inner: k.mutex(class, Guarded { open: false, state }) }
+        NotifierLock { device, mm, inner: k.mutex(class, Guarded::new(state)) }
     }
 
     /// Takes it. May sleep.
@@ -70,7 +64,7 @@ impl<T> fmt::Debug for NotifierLock<T> {
 
 /// The device's page table, under its lock. Dereferences to the driver's own state.
 pub struct Table<'l, T = ()> {
-    lock: &'l NotifierLock<T>,
+    pub(super) lock: &'l NotifierLock<T>,
     guard: MutexGuard<'l, Guarded<T>>,
 }
 
@@ -89,7 +83,7 @@ impl<T> Table<'_, T> {
         Invalidated::proven()
     }
 
-    /// Takes every translation of `pages` away; how many there were.
+    /// Takes every translation of `pages` away, and with an entry for 2 MiB all that it translates; how many there were.
     pub fn zap(&mut self, pages: PageRange) -> u64 {
         self.lock.device.zap(self.lock.mm, pages)
     }
@@ -104,11 +98,11 @@ impl<T> Table<'_, T> {
     ///
     /// # Errors
     /// [`Collided`] if an invalidation came since `read_begin`, or the subscription ends: begin again.
-    pub fn read_retry<'t>(&'t self, found: Found<'_>) -> Result<Fresh<'t>, Collided> {
+    pub fn read_retry<'t>(&'t self, found: Found<'t>) -> Result<Fresh<'t>, Collided> {
         if found.sub.read_retry(found.seq) || !self.guard.open {
             return Err(Collided);
         }
-        Ok(Fresh { device: &self.lock.device, via: found.via, pages: found.pages })
+        Ok(Fresh { device: &self.lock.device, found })
     }
 }
 
@@ -116,13 +110,13 @@ impl<T> Deref for Table<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.guard.state
+        &self.guard
     }
 }
 
 impl<T> DerefMut for Table<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.guard.state
+        &mut self.guard
     }
 }
 
@@ -136,27 +130,24 @@ impl<T> fmt::Debug for Table<'_, T> {
 #[must_use = "what was looked up is not published yet"]
 pub struct Fresh<'t> {
     device: &'t Device,
-    via: Via,
-    pages: Vec<HmmPage>,
+    found: Found<'t>,
 }
 
 impl Fresh<'_> {
     /// The pages, in order.
     #[must_use]
     pub fn pages(&self) -> &[HmmPage] {
-        &self.pages
+        &self.found.pages
     }
 
-    /// Puts them where the device can use them.
+    /// Puts them where the device can use them: an entry for 2 MiB where the device has such and so has the process.
     pub fn publish(self) {
-        for HmmPage { vpn, pfn, writable, .. } in self.pages {
-            self.device.set(self.via, vpn, pfn, writable);
-        }
+        self.found.publish_to(self.device);
     }
 }
 
 impl fmt::Debug for Fresh<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fresh").field("pages", &self.pages).finish_non_exhaustive()
+        f.debug_struct("Fresh").field("found", &self.found).finish_non_exhaustive()
     }
 }

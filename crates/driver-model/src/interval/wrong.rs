@@ -6,8 +6,7 @@
 use super::bound::{Removed, Subscription};
 use super::invalidation::{Invalidated, Invalidation, Refused};
 use super::lookup::Found;
-use super::table::NotifierLock;
-use mm::device::HmmPage;
+use super::table::{NotifierLock, Table};
 use mm_types::PageRange;
 
 /// `invalidate` agrees, and has not told the sequence.
@@ -25,11 +24,14 @@ pub fn zap_without_lock<T>(lock: &NotifierLock<T>, pages: PageRange) -> u64 {
     lock.device.zap(lock.mm, pages)
 }
 
+/// Takes translations away by entries for 4 KiB alone, under the lock: one for 2 MiB that some of `pages` are a part of stays.
+pub fn zap_small_only<T>(table: &mut Table<'_, T>, pages: PageRange) -> u64 {
+    table.lock.device.zap_pages(table.lock.mm, pages)
+}
+
 /// Publishes without asking `read_retry` and without the notifier lock.
 pub fn publish_without_retry<T>(lock: &NotifierLock<T>, found: Found<'_>) {
-    for HmmPage { vpn, pfn, writable, .. } in found.pages {
-        lock.device.set(found.via, vpn, pfn, writable);
-    }
+    found.publish_to(&lock.device);
 }
 
 /// The driver forgets that it is subscribed.

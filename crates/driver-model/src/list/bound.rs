@@ -11,7 +11,7 @@ use crate::via::Via;
 use ksync::Kernel;
 use mm::Mm;
 use mm::device::mmget_not_zero;
-use mm_types::{Errno, MmId, Name, PageRange, Vpn};
+use mm_types::{Errno, MmId, Name, PageRange};
 use mmu_notifier::{Hooks, ListSub, Notifier, Subscriptions, WouldBlock};
 use parking_lot::Mutex;
 use std::fmt;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use trace::{AccessModel, NotifyRange};
 
 pub(super) fn make<D: ListDriver>(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
-    let device = Device::new(k, config.dev, config.name, Arc::clone(mm.machine()));
+    let device = typed::device(k, mm, pages, config, D::HUGE);
     let driver = D::probe(&Probe::new(k, &device, mm.id(), config));
     let callbacks = Arc::new(Callbacks { device, driver });
     Arc::new(Bound { callbacks, mm: Arc::clone(mm), pages, sub: Mutex::new(None) })
@@ -112,15 +112,31 @@ impl<D: ListDriver> Bound<D> {
         let sub = self.sub.lock().as_ref().map(|(_, via)| *via);
         f(&MmRef { mm: &self.mm, pages: self.pages, sub })
     }
+}
+
+impl<D: ListDriver> typed::Bound for Bound<D> {
+    fn device(&self) -> &Device {
+        &self.callbacks.device
+    }
+
+    fn mm(&self) -> MmId {
+        self.mm.id()
+    }
+
+    fn pages(&self) -> PageRange {
+        self.pages
+    }
 
     fn map(&self, pages: PageRange, write: bool) -> Result<(), Errno> {
         self.with_mm(|mm| self.driver().map(mm, pages, write))
     }
 
-    /// One device access; a fault is handled by the driver.
-    fn access(&self, vpn: Vpn, write: Option<u64>) -> Result<(), Errno> {
-        let (device, mm) = (&self.callbacks.device, self.mm.id());
-        typed::access(device, mm, vpn, write, |page| self.map(page, write.is_some()))
+    fn unmap(&self, pages: PageRange) {
+        self.driver().unmap(pages);
+    }
+
+    fn own_op(&self, op: &str, args: &Args) -> Result<(), Errno> {
+        self.with_mm(|mm| self.driver().op(mm, op, args))
     }
 }
 
@@ -156,18 +172,7 @@ impl<D: ListDriver> Driver for Bound<D> {
     }
 
     fn op(&self, op: Name, args: &Args) -> Result<(), Errno> {
-        let pages = args.pages.unwrap_or(self.pages);
-        match op.as_str() {
-            "map" => self.map(pages, false),
-            "map_write" => self.map(pages, true),
-            "unmap" => {
-                self.driver().unmap(pages);
-                Ok(())
-            }
-            "read" => args.need_pages()?.iter().try_for_each(|vpn| self.access(vpn, None)),
-            "write" => args.need_pages()?.iter().try_for_each(|vpn| self.access(vpn, Some(args.value))),
-            other => self.with_mm(|mm| self.driver().op(mm, other, args)),
-        }
+        typed::carry_out(self, op, args)
     }
 
     fn locks(&self) -> &'static [DriverLock] {

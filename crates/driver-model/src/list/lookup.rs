@@ -1,7 +1,7 @@
 //! Looking pages up: the mm with and without a user's hold, and what was found.
 
 use super::table::MmuLock;
-use crate::device::Device;
+use crate::device::{Device, block_of};
 use crate::typed;
 use crate::via::Via;
 use mm::{Mm, device};
@@ -50,7 +50,7 @@ impl<'u, T> ReadSeq<'u, T> {
         }
         let held = device::get_user_pages(mm.mm, pages, write)?;
         let whole = held.len() as u64 == pages.nr_pages();
-        let found = Found { mm: mm.mm, lock, via, seq, start: pages.start(), held, write };
+        let found = Found { mm: mm.mm, lock, via, seq, own: mm.pages, start: pages.start(), held, write };
         if whole { Ok(found) } else { Err(Errno::EFAULT) }
     }
 }
@@ -69,6 +69,8 @@ pub struct Found<'u, T = ()> {
     pub(super) lock: &'u MmuLock<T>,
     via: Via,
     pub(super) seq: u64,
+    /// All pages of the driver.
+    own: PageRange,
     start: Vpn,
     held: Vec<Pfn>,
     write: bool,
@@ -82,9 +84,32 @@ impl<T> Found<'_, T> {
     }
 
     pub(super) fn publish_to(&self, device: &Device) {
+        let mut at_once = None;
         for (index, pfn) in self.held.iter().enumerate() {
-            device.set(self.via, Vpn(self.start.0 + index as u64), *pfn, self.write);
+            let vpn = Vpn(self.start.0 + index as u64);
+            let block = block_of(vpn);
+            if at_once == Some(block) {
+                continue;
+            }
+            match self.huge(device, vpn, *pfn) {
+                Some(first) => {
+                    device.set_huge(self.via, block.start(), first, self.write);
+                    at_once = Some(block);
+                }
+                None => device.set(self.via, vpn, *pfn, self.write),
+            }
         }
+    }
+
+    /// `kvm_mmu_hugepage_adjust()`: the first frame of the huge page that the process has `vpn` in, if the device can translate all
+    /// of it at once and the driver may.
+    fn huge(&self, device: &Device, vpn: Vpn, pfn: Pfn) -> Option<Pfn> {
+        let block = block_of(vpn);
+        if !device.has_huge_entries() || !self.own.covers(block) {
+            return None;
+        }
+        let (first, writable) = device::huge_mapping(self.mm, vpn)?;
+        (first.0 + (vpn - block.start()) == pfn.0 && (writable || !self.write)).then_some(first)
     }
 }
 
@@ -99,15 +124,3 @@ impl<T> fmt::Debug for Found<'_, T> {
         f.debug_struct("Found").field("seq", &self.seq).field("pages", &self.held).finish_non_exhaustive()
     }
 }
-
-/// An invalidation came between: begin again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Collided;
-
-impl fmt::Display for Collided {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an invalidation came between the look-up and its publication")
-    }
-}
-
-impl std::error::Error for Collided {}

@@ -142,11 +142,11 @@ use crate::driver::{Args, DriverLock, OpInfo};
 use crate::kind::{DriverKind, MutantInfo, OptionInfo};
 use std::sync::Arc;
 
-pub use crate::interval::{OPS, Probe, kmalloc};
-pub use crate::typed::RETRIES;
+pub use crate::interval::{Probe, kmalloc};
+pub use crate::typed::{Collided, OPS, RETRIES};
 pub use bound::{Subscription, Unregistered};
 pub use bracket::{End, Ended, Release, Released, Start, Started};
-pub use lookup::{Collided, Found, MmRef, MmWithUser, ReadSeq};
+pub use lookup::{Found, MmRef, MmWithUser, ReadSeq};
 pub use mm_types::{Errno, Gfp, MmId, Name, PageRange, Vpn};
 pub use table::{Fresh, MmuLock, Table};
 pub use trace::{AccessModel, NotifyEvent};
@@ -173,6 +173,9 @@ pub trait ListDriver: Send + Sync + Sized + 'static {
     const LOCKS: &'static [DriverLock] = &[];
     /// How it uses translations: what STALE judges it by.
     const MODEL: AccessModel = AccessModel::Mirror;
+    /// Whether its device has entries for 2 MiB: then [`Fresh::publish`] makes one wherever the process has one too and all its
+    /// pages are the driver's.
+    const HUGE: bool = false;
 
     /// Makes one. Context: setup, nothing is subscribed.
     fn probe(dev: &Probe<'_>) -> Self;

@@ -1,8 +1,9 @@
 //! The lock of a list driver, and what it protects.
 
 use super::bracket::{End, Ended, Release, Released, Start, Started};
-use super::lookup::{Collided, Found};
+use super::lookup::Found;
 use crate::device::{Device, Spte};
+use crate::typed::{Collided, Guarded};
 use ksync::{Kernel, SpinLock, SpinLockGuard, TrackedU64, WaitQueue, current};
 use mm_types::{MmId, Name, PageRange, Vpn};
 use std::fmt;
@@ -21,12 +22,6 @@ pub struct MmuLock<T = ()> {
     brackets: Brackets,
 }
 
-struct Guarded<T> {
-    /// Whether something may be published: not before the subscription, and not once it or the mm has ended.
-    open: bool,
-    state: T,
-}
-
 /// `mmu_invalidate_in_progress` and `mmu_invalidate_seq`: written under the lock.
 struct Brackets {
     in_progress: AtomicU64,
@@ -42,7 +37,7 @@ impl<T> MmuLock<T> {
             idle: WaitQueue::new(k, Name::new(&format!("brackets of {} == 0", device.name()))),
             seq: TrackedU64::new(k.new_obj(), 0),
         };
-        MmuLock { device, mm, inner: k.spinlock(class, Guarded { open: false, state }), brackets }
+        MmuLock { device, mm, inner: k.spinlock(class, Guarded::new(state)), brackets }
     }
 
     /// Takes it. Does not sleep.
@@ -100,7 +95,7 @@ impl<T> fmt::Debug for MmuLock<T> {
 
 /// The device's page table, under its lock. Dereferences to the driver's own state.
 pub struct Table<'l, T = ()> {
-    lock: &'l MmuLock<T>,
+    pub(super) lock: &'l MmuLock<T>,
     guard: SpinLockGuard<'l, Guarded<T>>,
 }
 
@@ -125,7 +120,7 @@ impl<T> Table<'_, T> {
         Released::proven()
     }
 
-    /// Takes every translation of `pages` away; how many there were.
+    /// Takes every translation of `pages` away, and with an entry for 2 MiB all that it translates; how many there were.
     pub fn zap(&mut self, pages: PageRange) -> u64 {
         self.lock.device.zap(self.lock.mm, pages)
     }
@@ -153,13 +148,13 @@ impl<T> Deref for Table<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.guard.state
+        &self.guard
     }
 }
 
 impl<T> DerefMut for Table<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.guard.state
+        &mut self.guard
     }
 }
 
@@ -177,7 +172,7 @@ pub struct Fresh<'t, T = ()> {
 }
 
 impl<T> Fresh<'_, T> {
-    /// Puts them where the device can use them.
+    /// Puts them where the device can use them: an entry for 2 MiB where the device has such and so has the process.
     pub fn publish(self) {
         self.found.publish_to(self.device);
     }

@@ -6,7 +6,7 @@
 use super::bound::{Subscription, Unregistered};
 use super::bracket::{End, Ended, Release, Released, Start, Started};
 use super::lookup::Found;
-use super::table::MmuLock;
+use super::table::{MmuLock, Table};
 use mm_types::PageRange;
 
 /// `invalidate_range_start` agrees, and has not counted the bracket.
@@ -27,6 +27,11 @@ pub fn without_close(_release: Release<'_>) -> Released<'_> {
 /// Takes translations away without the lock.
 pub fn zap_without_lock<T>(lock: &MmuLock<T>, pages: PageRange) -> u64 {
     lock.device.zap(lock.mm, pages)
+}
+
+/// Takes translations away by entries for 4 KiB alone, under the lock: one for 2 MiB that some of `pages` are a part of stays.
+pub fn zap_small_only<T>(table: &mut Table<'_, T>, pages: PageRange) -> u64 {
+    table.lock.device.zap_pages(table.lock.mm, pages)
 }
 
 /// Publishes without asking `retry` and without the lock.

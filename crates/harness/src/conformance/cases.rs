@@ -31,6 +31,7 @@ cases! {
     "copy-on-write",
     "fork",
     "huge-page",
+    "huge-entry-loses-a-part",
     "heap-shrinks",
     "reclaim-own-pages",
     "nonblocking",
