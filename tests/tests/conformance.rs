@@ -172,10 +172,75 @@ fn silence_is_believed_only_of_a_driver_that_does_something() {
     let codes = |case| suite.run(suite.case(case).expect("the case"), None).failures.into_iter().map(|f| f.code);
     assert_eq!(codes("lifecycle").collect::<Vec<_>>(), ["CONFORM-IDLE"]);
     assert_eq!(codes("munmap-middle").count(), 0, "only the first case asks");
-    // A driver without the operations that cases call is refused.
+    // One whose roles are no operations is refused.
     let none = harness::drivers::DriverKind { name: "none", ops: &[], ..IDLE };
     let refused = Suite::new(&Registry::builtin().with(none), "none", "shootdown").err();
-    assert!(refused.is_some_and(|why| why.contains("`map` or `get_pages` or `bind` of `none`")));
+    assert!(refused.is_some_and(|why| why.contains("its operation `map` does `map`, and has none")));
+}
+
+/// Nothing is passed over in silence: neither a case nor a line of one.
+#[test]
+fn what_a_driver_has_no_operation_for_is_skipped_with_the_reason_and_what_is_left_out_is_said() {
+    let run = |driver: &str, case: &str| {
+        let suite = Suite::new(&Registry::builtin(), driver, "shootdown").expect("the driver");
+        suite.run(suite.case(case).expect("the case"), None)
+    };
+    let skipped = run("sgx_encl", "lifecycle");
+    assert!(!skipped.passed() && !skipped.is_failure() && skipped.runs == 0);
+    let why = "no operation of `sgx_encl` does map, map_write, write";
+    assert_eq!(skipped.line(), format!("test lifecycle ... skipped: {why}\n"));
+    assert_eq!(skipped.ktap(3), format!("ok 3 lifecycle # SKIP {why}\n"));
+    assert_eq!(run("kvm", "lifecycle").line(), "test lifecycle ... ok, without unmap\n");
+    assert_eq!(run("kvm", "lifecycle").ktap(1), "# lifecycle, without unmap\nok 1 lifecycle\n");
+    let only = Report { driver: "sgx_encl".to_owned(), outcomes: vec![skipped] };
+    assert!(
+        !only.passed() && only.tail().contains("nothing was run. 0 passed; 0 failed; 1 skipped"),
+        "{}",
+        only.tail()
+    );
+    let refused = conformance::scenario(&Registry::builtin(), "conformance:sgx_encl/lifecycle");
+    assert_eq!(refused, Some(Err(why.to_owned())));
+}
+
+#[test]
+fn errors_and_idleness_are_shown_by_less_in_which_the_driver_of_reference_does_neither() {
+    let less = |registry: Registry, driver: &str, mutant: Option<&str>, case: &str| {
+        let suite = Suite::new(&registry, driver, "shootdown").expect("the driver");
+        let suite = mutant.map_or(Ok(suite.clone()), |m| suite.mutant(m)).expect("the mutant");
+        let outcome = suite.run(suite.case(case).expect("the case"), None);
+        let shrunk = outcome.failures[0].shrunk.clone().unwrap_or_else(|| panic!("{:#?}", outcome.failures));
+        assert!(shrunk.about.contains("every benign run"), "{}", shrunk.about);
+        shrunk.scenario
+    };
+    let body =
+        |text: &str| text.split_once("task ").map(|(_, body)| body.split_whitespace().collect::<Vec<_>>().join(" "));
+    let wrong = less(registry(), "sabotaged", Some("wrong-error"), "munmap-races-map");
+    assert_eq!(body(&wrong).as_deref(), Some("dev { gpu0.map 0x10000..0x11000 }"), "{wrong}");
+    // The mapping stays: without it the error would be right.
+    assert!(wrong.contains("vma 0x10000.."), "{wrong}");
+    let again = less(registry(), "sabotaged", Some("gives-up-for-good"), "allocations-fail");
+    assert!(again.contains("user fail 1 takes 1") && again.matches("gpu0.").count() == 2, "{again}");
+    let idle = less(Registry::builtin().with(IDLE), "idle", None, "lifecycle");
+    assert_eq!(body(&idle).as_deref(), Some("user { gpu0.read 0x11000 }"), "{idle}");
+}
+
+/// The suite is for any driver: each that is shipped passes what it has operations for.
+#[test]
+fn every_shipped_driver_passes_what_it_has_operations_for() {
+    let mut told = String::new();
+    for kind in harness::drivers::builtin() {
+        let suite =
+            Suite::new(&Registry::builtin(), kind.name, "shootdown").expect("its roles are operations").as_found();
+        let outcomes: Vec<_> = suite.cases().iter().map(|case| suite.run(case, None)).collect();
+        let report = Report { driver: kind.name.to_owned(), outcomes };
+        if !report.passed() {
+            told.push_str(&report.to_text());
+        }
+        let run = report.outcomes.iter().filter(|o| o.skipped.is_none()).count();
+        let fewest = if kind.roles.map.is_some() { report.outcomes.len() } else { 5 };
+        assert!(run >= fewest, "{}: {run} cases run", kind.name);
+    }
+    assert!(told.is_empty(), "{told}");
 }
 
 #[test]

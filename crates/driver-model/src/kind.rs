@@ -22,11 +22,60 @@ pub struct DriverKind {
     pub options: &'static [OptionInfo],
     /// Its operations.
     pub ops: &'static [OpInfo],
+    /// What they are for.
+    pub roles: Roles,
     /// It hears of the whole address space: a scenario gives it no range.
     pub whole_mm: bool,
     /// Makes one for pages of an address space, not attached yet. Called with a configuration that
     /// [`DriverKind::check`] found nothing wrong with; context: setup.
     pub make: fn(&Kernel, &Arc<Mm>, PageRange, &Config) -> Arc<dyn Driver>,
+}
+
+/// Which operations of a driver do what every driver does in some way: how the conformance suite and property tests call one that they
+/// know nothing of. What an operation is called with is in its [`OpInfo::args`]: one that takes an address is called for each page, and
+/// one that takes nothing for any.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Roles {
+    /// Establishes translations of some pages for reading, if need be by accesses.
+    pub map: Option<&'static str>,
+    /// The same for writing.
+    pub map_write: Option<&'static str>,
+    /// Drops translations on the driver's own behalf.
+    pub unmap: Option<&'static str>,
+    /// The device reads.
+    pub read: Option<&'static str>,
+    /// The device writes.
+    pub write: Option<&'static str>,
+}
+
+impl Roles {
+    /// None: a driver that can be subscribed, and no more.
+    pub const NONE: Roles = Roles { map: None, map_write: None, unmap: None, read: None, write: None };
+
+    /// Accesses that map what they miss, and nothing else.
+    pub const ACCESSES: Roles =
+        Roles { map: Some("read"), map_write: Some("write"), read: Some("read"), write: Some("write"), ..Roles::NONE };
+
+    /// Those of a driver whose operations are called as the roles are.
+    pub const BY_NAME: Roles = Roles {
+        map: Some("map"),
+        map_write: Some("map_write"),
+        unmap: Some("unmap"),
+        read: Some("read"),
+        write: Some("write"),
+    };
+
+    /// Every role by its name, with its operation.
+    #[must_use]
+    pub const fn all(&self) -> [(&'static str, Option<&'static str>); 5] {
+        [
+            ("map", self.map),
+            ("map_write", self.map_write),
+            ("unmap", self.unmap),
+            ("read", self.read),
+            ("write", self.write),
+        ]
+    }
 }
 
 /// A driver's type that says by itself how it is made by name: what a test names it by.

@@ -59,7 +59,7 @@ pub use drivers::i915_userptr::I915Userptr;
 pub use drivers::interval_mirror::IntervalMirror;
 pub use faults::{FaultBuffer, FaultHandler};
 pub use fence::{Fence, FenceCallback, Signalling, Timeline, begin_signalling, might_wait};
-pub use kind::{Config, ConfigError, DriverKind, HasKind, MutantInfo, OptionInfo};
+pub use kind::{Config, ConfigError, DriverKind, HasKind, MutantInfo, OptionInfo, Roles};
 pub use kref::{Kref, Misuse, Objects};
 pub use pm::{ResumeHook, RuntimePm};
 pub use resv::{Resv, ResvGuard};

@@ -40,6 +40,8 @@ pub(crate) struct World {
     traces_points: bool,
     /// What no event told of the last attempt: failed checks, and what was left behind.
     left: Vec<Essence>,
+    /// Its operations that failed.
+    notes: Vec<String>,
 }
 
 /// What the tasks of one run share.
@@ -198,7 +200,14 @@ impl World {
         let kernel = Kernel::new(KernelConfig { sched, lockdep: Some(lockdep) });
         let judge = Rc::new(RefCell::new(Judge::new(events)));
         kernel.set_observer(Some(judge.clone()));
-        World { experiment: experiment.clone(), kernel, judge, traces_points: false, left: Vec::new() }
+        World {
+            experiment: experiment.clone(),
+            kernel,
+            judge,
+            traces_points: false,
+            left: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// As [`World::new`], for runs of which only the findings are wanted: their hashes and counts mean nothing.
@@ -273,6 +282,7 @@ impl World {
         let failed = live.checks.borrow();
         let failed = failed.iter().map(|check| Essence::of_oracle(Rule::Check, &check.title()));
         self.left = left.chain(failed).collect();
+        self.notes = live.notes.take();
         (end, recorder.finish())
     }
 
@@ -283,6 +293,11 @@ impl World {
             Heard::Reason(reason) => judge.oracles.stats().heard(name, reason),
             Heard::Hook(hook) => judge.oracles.stats().called(name, hook),
         }
+    }
+
+    /// The operations of the last attempt that failed, each with its place and why.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Visible operations of the last run.
@@ -403,7 +418,7 @@ impl World {
     }
 }
 
-fn is_on(switch: Option<scenario::Spanned<scenario::ast::Switch>>) -> bool {
+pub(crate) fn is_on(switch: Option<scenario::Spanned<scenario::ast::Switch>>) -> bool {
     switch.is_some_and(|switch| switch.node == scenario::ast::Switch::On)
 }
 

@@ -117,7 +117,7 @@ fn crashed(suite: &Suite, case: &Case, called: &str, how: &str) -> Outcome {
         shrunk: None,
     };
     let scenario = suite.scenario(case);
-    Outcome { case: case.name.to_owned(), runs: 1, steps: 0, failures: vec![failure], scenario }
+    Outcome::failed(case.name, failure, scenario)
 }
 
 fn start(cases: &[&'static Case], args: &ConformanceArgs, called: &str) -> std::io::Result<Child> {
@@ -183,7 +183,7 @@ impl Watched {
         );
         let failure = Failure { code: HANG.to_owned(), title, text, replay: command, shrunk: None };
         let scenario = self.scenario.clone();
-        Outcome { case: self.case.to_owned(), runs: 1, steps: 0, failures: vec![failure], scenario }
+        Outcome::failed(self.case, failure, scenario)
     }
 }
 

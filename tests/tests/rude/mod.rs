@@ -1,6 +1,6 @@
 //! A driver written against the public API that does in its callback what no callback may.
 
-use harness::drivers::{Args, Config, Device, Driver, DriverKind, DriverLock, MutantInfo, OpInfo};
+use harness::drivers::{Args, Config, Device, Driver, DriverKind, DriverLock, MutantInfo, OpInfo, Roles};
 use ksync::Kernel;
 use mm::Mm;
 use mm_types::{Errno, Name, PageRange};
@@ -77,6 +77,7 @@ pub(crate) const RUDE: DriverKind = DriverKind {
     ],
     options: &[],
     ops: &[],
+    roles: Roles::NONE,
     whole_mm: false,
     make: |k: &Kernel, mm: &Arc<Mm>, _: PageRange, config: &Config| {
         Arc::new(Rude {

@@ -1,7 +1,7 @@
 //! A driver whose operations say that all went well, and do nothing.
 
 use harness::drivers::interval::OPS;
-use harness::drivers::{Args, Config, Device, Driver, DriverKind, DriverLock, OpInfo};
+use harness::drivers::{Args, Config, Device, Driver, DriverKind, DriverLock, OpInfo, Roles};
 use ksync::Kernel;
 use mm::Mm;
 use mm_types::{Errno, Name, PageRange};
@@ -37,6 +37,7 @@ pub(crate) const IDLE: DriverKind = DriverKind {
     mutants: &[],
     options: &[],
     ops: OPS,
+    roles: Roles::BY_NAME,
     whole_mm: false,
     make: |k: &Kernel, mm: &Arc<Mm>, _: PageRange, config: &Config| {
         Arc::new(Idle(Device::new(k, config.dev, config.name, mm.machine().clone())))

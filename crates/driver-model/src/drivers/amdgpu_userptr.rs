@@ -41,7 +41,7 @@ use super::{RETRIES_OPTION, SHRINKER_OPTION};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::fence::Fence;
-use crate::kind::{Config, DriverKind, OptionInfo};
+use crate::kind::{Config, DriverKind, OptionInfo, Roles};
 use crate::resv::Resv;
 use crate::ring::{Completion, JobHook, Ring, Touch};
 use crate::via::Via;
@@ -77,6 +77,13 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION, COMPLETION_OPTION, SHRINKER_OPTION],
     ops: OPS,
+    roles: Roles {
+        map: Some("submit_read"),
+        map_write: Some("submit"),
+        read: Some("submit_read"),
+        write: Some("submit"),
+        ..Roles::NONE
+    },
     whole_mm: false,
     make,
 };
@@ -276,6 +283,7 @@ impl Userptr {
         let Some((seq, found)) = self.get_pages(sub, pages, store.is_some())? else { return Ok(None) };
         let reserved = early.unwrap_or_else(|| self.bo.resv.lock());
         let mut guard = Some(self.bo.notifier_lock.lock());
+        self.sub.still(sub)?;
         if self.bo.has(Mutant::AllocUnderNotifierLock) {
             current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
         }
@@ -348,6 +356,8 @@ impl Driver for Userptr {
     fn detach(&self) {
         let Some(sub) = self.sub.take() else { return };
         self.shrinker.free(self.base.mm.machine());
+        // Who has found it there still has pushed its command then.
+        drop(self.bo.notifier_lock.lock());
         self.bo.resv.wait_all();
         self.jobs.iter().for_each(Jobs::fini);
         self.base.device.zap(self.base.mm.id(), self.base.pages);

@@ -24,7 +24,7 @@ use super::clamp;
 use super::parts::{Base, Watched, mutants};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, Roles};
 use crate::kref::Kref;
 use crate::via::Via;
 use crate::work::{Work, WorkQueue};
@@ -55,6 +55,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION],
     ops: OPS,
+    roles: Roles { map_write: Some("map"), unmap: None, ..Roles::BY_NAME },
     whole_mm: false,
     make,
 };
@@ -255,6 +256,7 @@ impl Svms {
         self.base.retry(|| {
             let Some((seq, found)) = self.walk(&sub, pages)? else { return Ok(None) };
             let _guard = self.prange.lock.lock();
+            self.sub.still(&sub)?;
             if sub.read_retry(seq) {
                 return Ok(None);
             }
@@ -307,6 +309,7 @@ impl Svms {
         let seq = self.base.mm.subscriptions().read_begin(sub);
         let Some(found) = self.base.hmm(sub, seq, pages, write)? else { return Ok(None) };
         let mut guard = Some(self.prange.lock.lock());
+        self.sub.still(sub)?;
         if sub.read_retry(seq) {
             return Ok(None);
         }

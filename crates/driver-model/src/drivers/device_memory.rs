@@ -4,7 +4,7 @@
 use super::interval_mirror::IntervalMirror;
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, Roles};
 use ksync::Kernel;
 use mm::{Direction, Mm};
 use mm_types::{Errno, Name, PageRange};
@@ -17,13 +17,14 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: &[],
     options: &[],
     ops: OPS,
+    roles: Roles::ACCESSES,
     whole_mm: false,
     make: |k, mm, pages, config| Arc::new(DeviceMemory::new(k, mm, pages, config)),
 };
 
 const OPS: &[OpInfo] = &[
-    OpInfo { name: "read", args: "RANGE", doc: "HMM_DMIRROR_READ: faults the pages in for reading and publishes them" },
-    OpInfo { name: "write", args: "RANGE", doc: "HMM_DMIRROR_WRITE: for writing" },
+    OpInfo { name: "read", args: "RANGE", doc: "HMM_DMIRROR_READ: faults the pages in, publishes and reads them" },
+    OpInfo { name: "write", args: "RANGE [VALUE]", doc: "HMM_DMIRROR_WRITE: the same for writing" },
     OpInfo { name: "migrate_to_dev", args: "RANGE", doc: "HMM_DMIRROR_MIGRATE_TO_DEV: the pages move to the device" },
     OpInfo { name: "migrate_to_sys", args: "RANGE", doc: "HMM_DMIRROR_MIGRATE_TO_SYS: and back" },
     OpInfo { name: "exclusive", args: "RANGE", doc: "HMM_DMIRROR_EXCLUSIVE: CPUs are kept away from the pages" },
@@ -64,8 +65,8 @@ impl Driver for DeviceMemory {
     fn op(&self, op: Name, args: &Args) -> Result<(), Errno> {
         let pages = args.need_pages()?;
         match op.as_str() {
-            "read" => self.mirror.op(Name::new("map"), args),
-            "write" => self.mirror.op(Name::new("map_write"), args),
+            "read" => self.mirror.op(Name::new("map"), args).and_then(|()| self.mirror.op(op, args)),
+            "write" => self.mirror.op(Name::new("map_write"), args).and_then(|()| self.mirror.op(op, args)),
             "migrate_to_dev" => self.mm.migrate_vma(pages, Direction::ToDevice).map(drop),
             "migrate_to_sys" => self.mm.migrate_vma(pages, Direction::ToSystem).map(drop),
             "exclusive" => self.mm.make_device_exclusive(pages, None).map(drop),

@@ -20,7 +20,7 @@ use super::RETRIES_OPTION;
 use super::parts::{Base, Watched, mutants};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, Roles};
 use crate::via::Via;
 use ksync::{Kernel, Mutex};
 use mm::{Mm, device};
@@ -44,6 +44,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION],
     ops: OPS,
+    roles: Roles { map: Some("fault"), ..Roles::ACCESSES },
     whole_mm: false,
     make,
 };
@@ -145,6 +146,7 @@ impl Dmirror {
             let seq = self.base.mm.subscriptions().read_begin(&sub);
             let Some(found) = self.base.hmm(&sub, seq, pages, write)? else { return Ok(None) };
             let mut guard = Some(self.mirror.mutex.lock());
+            self.sub.still(&sub)?;
             if sub.read_retry(seq) {
                 return Ok(None);
             }

@@ -24,7 +24,7 @@ use super::parts::{Base, mutants};
 use super::{RETRIES_OPTION, access, clamp, put_all, whole};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, Roles};
 use crate::via::Via;
 use ksync::{ClassIdx, Kernel, LockClass, Mutex, RawMutex, current};
 use mm::{Mm, device};
@@ -48,6 +48,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION],
     ops: OPS,
+    roles: Roles { map_write: Some("map"), ..Roles::BY_NAME },
     whole_mm: false,
     make,
 };

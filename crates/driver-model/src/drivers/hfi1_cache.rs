@@ -19,12 +19,13 @@ use super::parts::{Base, Listed, mutants};
 use super::{RETRIES_OPTION, put_all, whole};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, Roles};
 use crate::work::{Work, WorkQueue};
 use ksync::{Kernel, SpinLock};
 use mm::{Machine, Mm, device};
-use mm_types::{Errno, MmId, Name, PageRange, Pfn};
+use mm_types::{Errno, MmId, Name, PageRange, Pfn, Vpn};
 use mmu_notifier::{Hooks, Notifier, WouldBlock};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use trace::{AccessModel, NotifyRange};
 
@@ -40,6 +41,13 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION],
     ops: OPS,
+    roles: Roles {
+        map: Some("send"),
+        map_write: Some("receive"),
+        read: Some("send"),
+        write: Some("receive"),
+        ..Roles::NONE
+    },
     whole_mm: false,
     make,
 };
@@ -59,16 +67,21 @@ const HANDLER_LOCK: &str = "&handler->lock";
 fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
     let base = Base::new(k, mm, pages, config);
     let leaving = Arc::new(parking_lot::Mutex::new(Vec::new()));
-    let (list, device, machine) = (Arc::clone(&leaving), Arc::clone(&base.device), Arc::clone(mm.machine()));
-    let id = mm.id();
+    let list = Arc::clone(&leaving);
+    let table = Arc::new(Table {
+        device: Arc::clone(&base.device),
+        mm: mm.id(),
+        machine: Arc::clone(mm.machine()),
+        cache: k.spinlock(HANDLER_LOCK, Cached::default()),
+    });
+    let of = Arc::clone(&table);
     let del_work = Work::new(k, "(&handler->del_work)", move || {
         let leaving: Vec<Arc<Node>> = std::mem::take(&mut *list.lock());
-        leaving.iter().for_each(|node| node.remove(&device, id, &machine));
+        leaving.iter().for_each(|node| of.remove(node));
     });
     let handler = Arc::new(Handler {
-        device: Arc::clone(&base.device),
+        table,
         mutant: Mutant::of(config),
-        cache: k.spinlock(HANDLER_LOCK, Vec::new()),
         leaving,
         wq: WorkQueue::start(k, &format!("{}-mmu_rb", config.name)),
         del_work,
@@ -84,25 +97,47 @@ struct Node {
     in_use: ksync::Mutex<()>,
 }
 
-impl Node {
-    /// Unpins it, when no send uses it any more. May sleep.
-    fn remove(&self, device: &Device, mm: MmId, machine: &Machine) {
-        let _unused = self.in_use.lock();
-        for (vpn, pfn) in self.pages.iter().zip(&self.pvec) {
-            // A newer buffer of the same page has replaced it in the table.
-            if device.lookup(mm, vpn).is_some_and(|spte| spte.pfn == *pfn) {
-                device.clear(mm, vpn);
-            }
-            device::unpin_user_page(machine, *pfn);
+/// What `&handler->lock` protects.
+#[derive(Default)]
+struct Cached {
+    /// The buffers of the cache; none while nobody is told of invalidations.
+    nodes: Option<Vec<Arc<Node>>>,
+    /// The buffer that each translation is of, in the cache or on its way out: a newer one replaces an older one's.
+    of: BTreeMap<Vpn, Arc<Node>>,
+}
+
+/// The cache, and the table that its buffers are published in.
+struct Table {
+    device: Arc<Device>,
+    mm: MmId,
+    machine: Arc<Machine>,
+    /// `&handler->lock`.
+    cache: SpinLock<Cached>,
+}
+
+impl Table {
+    /// Unpins a buffer that left the cache, when no send uses it any more. May sleep.
+    fn remove(&self, node: &Arc<Node>) {
+        let _unused = node.in_use.lock();
+        for (vpn, pfn) in node.pages.iter().zip(&node.pvec) {
+            self.clear(&mut self.cache.lock(), vpn, node);
+            device::unpin_user_page(&self.machine, *pfn);
+        }
+    }
+
+    /// Takes the translation of a page away, if it is that of this buffer.
+    fn clear(&self, cached: &mut Cached, vpn: Vpn, node: &Arc<Node>) {
+        if cached.of.get(&vpn).is_some_and(|of| Arc::ptr_eq(of, node)) {
+            cached.of.remove(&vpn);
+            self.device.clear(self.mm, vpn);
         }
     }
 }
 
 /// `struct mmu_rb_handler`.
 struct Handler {
-    device: Arc<Device>,
+    table: Arc<Table>,
     mutant: Option<Mutant>,
-    cache: SpinLock<Vec<Arc<Node>>>,
     /// A storage lock: what left the cache and is not unpinned yet.
     leaving: Arc<parking_lot::Mutex<Vec<Arc<Node>>>>,
     wq: Arc<WorkQueue>,
@@ -112,7 +147,10 @@ struct Handler {
 impl Handler {
     /// Takes what overlaps out of the cache.
     fn evict(&self, pages: PageRange) {
-        let out: Vec<Arc<Node>> = self.cache.lock().extract_if(.., |node| node.pages.overlaps(pages)).collect();
+        let out: Vec<Arc<Node>> = match &mut self.table.cache.lock().nodes {
+            Some(cache) => cache.extract_if(.., |node| node.pages.overlaps(pages)).collect(),
+            None => Vec::new(),
+        };
         if !out.is_empty() {
             self.leaving.lock().extend(out);
             self.wq.queue_work(&self.del_work);
@@ -122,7 +160,7 @@ impl Handler {
 
 impl Notifier for Handler {
     fn name(&self) -> Name {
-        self.device.name()
+        self.table.device.name()
     }
 
     fn model(&self) -> AccessModel {
@@ -166,7 +204,7 @@ impl Cache {
 
     /// The cached buffer of exactly these pages; `None` after one was put there.
     fn node(&self, pages: PageRange) -> Result<Option<Arc<Node>>, Errno> {
-        if let Some(node) = self.handler.cache.lock().iter().find(|node| node.pages == pages) {
+        if let Some(node) = self.handler.table.cache.lock().nodes.iter().flatten().find(|node| node.pages == pages) {
             return Ok(Some(Arc::clone(node)));
         }
         let mm = &self.base.mm;
@@ -174,29 +212,45 @@ impl Cache {
         let pvec = whole(mm, pages, device::pin_user_pages, device::unpin_user_page)?;
         let in_use = ksync::current(|k| k.mutex("&node->in_use", ()));
         let node = Arc::new(Node { pages, pvec, in_use });
-        let mut cache = self.handler.cache.lock();
-        if cache.iter().any(|other| other.pages.overlaps(pages)) {
-            drop(cache);
+        let mut guard = self.handler.table.cache.lock();
+        let Cached { nodes, of } = &mut *guard;
+        let Some(nodes) = nodes else {
+            drop(guard);
+            put_all(mm, &node.pvec, device::unpin_user_page);
+            return Err(Errno::ENODEV);
+        };
+        if nodes.iter().any(|other| other.pages.overlaps(pages)) {
+            drop(guard);
             put_all(mm, &node.pvec, device::unpin_user_page);
             self.handler.evict(pages);
             return Ok(None);
         }
         let too_far = usize::from(self.handler.mutant == Some(Mutant::OverrunsPage));
         for (vpn, pfn) in pages.iter().zip(node.pvec.iter().cycle().skip(too_far)) {
+            of.insert(vpn, Arc::clone(&node));
             self.base.device.set(via, vpn, *pfn, true);
         }
-        cache.push(Arc::clone(&node));
+        nodes.push(Arc::clone(&node));
         Ok(None)
     }
 
     /// `hfi1_mmu_rb_unregister()`: collects under the spinlock, removes outside of it.
     fn empty(&self) {
-        let (device, mm, machine) = (&self.base.device, self.base.mm.id(), self.base.mm.machine());
-        let mut cache = self.handler.cache.lock();
-        let nodes = std::mem::take(&mut *cache);
-        let held = (self.handler.mutant == Some(Mutant::RemoveUnderSpinlock)).then_some(cache);
-        nodes.iter().for_each(|node| node.remove(device, mm, machine));
-        drop(held);
+        let table = &self.handler.table;
+        let mut cached = table.cache.lock();
+        let nodes = cached.nodes.take().unwrap_or_default();
+        if self.handler.mutant == Some(Mutant::RemoveUnderSpinlock) {
+            nodes.iter().for_each(|node| {
+                let _unused = node.in_use.lock();
+                for (vpn, pfn) in node.pages.iter().zip(&node.pvec) {
+                    table.clear(&mut cached, vpn, node);
+                    device::unpin_user_page(&table.machine, *pfn);
+                }
+            });
+            return;
+        }
+        drop(cached);
+        nodes.iter().for_each(|node| table.remove(node));
     }
 }
 
@@ -210,7 +264,9 @@ impl Driver for Cache {
     }
 
     fn attach(&self) -> Result<(), Errno> {
-        self.sub.register(&self.base.mm, self.handler.clone())
+        self.sub.register(&self.base.mm, self.handler.clone())?;
+        self.handler.table.cache.lock().nodes = Some(Vec::new());
+        Ok(())
     }
 
     fn detach(&self) {

@@ -20,7 +20,7 @@ use super::RETRIES_OPTION;
 use super::parts::{Base, Listed, mutants};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, Roles};
 use ksync::{Kernel, SpinLock};
 use mm::{Mm, device};
 use mm_types::{Errno, MmId, Name, PageRange, Vpn};
@@ -44,6 +44,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION],
     ops: OPS,
+    roles: Roles::ACCESSES,
     whole_mm: false,
     make,
 };

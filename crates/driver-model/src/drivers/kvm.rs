@@ -22,14 +22,14 @@
 //!
 //! A vCPU that finds a bracket open re-enters the guest and faults again; here it waits for the count to drop.
 //!
-//! Source: kvm_mmu_notifier_invalidate_range_start() and _end(), kvm_swap_active_memslots(), virt/kvm/kvm_main.c;
+//! Source: kvm_mmu_notifier_invalidate_range_start() and _end(), kvm_swap_active_memslots(), kvm_destroy_vm(), virt/kvm/kvm_main.c;
 //! hva_to_pfn_retry(), virt/kvm/pfncache.c; 6.12.
 
 use super::parts::{Base, Listed, mutants};
 use super::{RETRIES_OPTION, put_all};
 use crate::device::{Device, block_base, block_of};
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, Roles};
 use crate::via::Via;
 use ksync::{Kernel, Mutex, SpinLock, Srcu, TrackedU64, WaitQueue, current};
 use mm::{Mm, device};
@@ -62,6 +62,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION],
     ops: OPS,
+    roles: Roles::ACCESSES,
     whole_mm: false,
     make,
 };
@@ -199,6 +200,11 @@ fn drop_one(count: &AtomicU64, zero: WaitQueue) {
         let _never_below = count.try_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1));
     });
     zero.settle();
+}
+
+/// Nobody takes off any more what is left of a count: who waits for 0 goes on.
+fn forget(count: &AtomicU64, zero: WaitQueue) {
+    zero.wake_all_after(|| count.store(0, Ordering::Release));
 }
 
 impl Kvm {
@@ -457,8 +463,14 @@ impl Driver for Vm {
         self.sub.register(&self.base.mm, self.kvm.clone())
     }
 
+    /// `kvm_destroy_vm()`: brackets that were open are not told to have closed any more.
     fn detach(&self) {
         self.sub.unregister(&self.base.mm);
+        // Without one, a count that is left over is an end that was not counted as its start was.
+        if self.kvm.active.load(Ordering::Acquire) > 0 {
+            forget(&self.kvm.in_progress, self.kvm.idle);
+            forget(&self.kvm.active, self.kvm.inactive);
+        }
     }
 
     fn ops(&self) -> &'static [OpInfo] {

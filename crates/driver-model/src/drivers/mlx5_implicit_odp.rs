@@ -22,7 +22,7 @@ use super::parts::{Base, mutants};
 use super::{RETRIES_OPTION, clamp};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, Roles};
 use crate::kref::Kref;
 use crate::via::Via;
 use crate::work::{Work, WorkQueue};
@@ -46,6 +46,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION],
     ops: OPS,
+    roles: Roles::ACCESSES,
     whole_mm: false,
     make,
 };

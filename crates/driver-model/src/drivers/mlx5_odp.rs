@@ -23,7 +23,7 @@ use super::clamp;
 use super::parts::{Base, Watched, mutants};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, Roles};
 use crate::kref::Kref;
 use crate::via::Via;
 use ksync::{Kernel, Mutex, MutexGuard, current};
@@ -49,6 +49,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION],
     ops: OPS,
+    roles: Roles { map_write: Some("prefetch"), ..Roles::ACCESSES },
     whole_mm: false,
     make,
 };
@@ -185,7 +186,8 @@ impl Driver for Mr {
     fn attach(&self) -> Result<(), Errno> {
         let mkey = current(|k| Kref::new(k, &self.base.device, "mkey"));
         *self.umem.mkey.lock() = Some(Arc::new(mkey));
-        self.sub.insert(&self.base.mm, self.base.pages, self.umem.clone())
+        let inserted = self.sub.insert(&self.base.mm, self.base.pages, self.umem.clone());
+        inserted.inspect_err(|_| self.umem.revoke())
     }
 
     /// `mlx5_ib_dereg_mr()`: the key is revoked under the mutex, then nobody is told any more.

@@ -27,7 +27,7 @@ use super::parts::{Base, Listed, mutants};
 use crate::device::{Device, block_base};
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
 use crate::faults::FaultBuffer;
-use crate::kind::{Config, DriverKind, OptionInfo};
+use crate::kind::{Config, DriverKind, OptionInfo, Roles};
 use crate::via::Via;
 use ksync::{Kernel, Mutex};
 use mm::device::HmmPage;
@@ -57,6 +57,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION, FAULTS_OPTION],
     ops: OPS,
+    roles: Roles::ACCESSES,
     whole_mm: false,
     make,
 };

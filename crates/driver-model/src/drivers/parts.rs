@@ -184,6 +184,12 @@ impl Watched {
         self.0.lock().take()
     }
 
+    /// Whether `sub` is still what was inserted, or `ENODEV`. Asked under the lock that `detach` waits for after it took it, so that
+    /// nothing is published for a subscription that ends.
+    pub(super) fn still(&self, sub: &IntervalSub) -> Result<(), Errno> {
+        self.sub()?.id().eq(&sub.id()).then_some(()).ok_or(Errno::ENODEV)
+    }
+
     /// It, or `ENODEV`.
     pub(super) fn sub(&self) -> Result<Arc<IntervalSub>, Errno> {
         self.0.lock().clone().ok_or(Errno::ENODEV)

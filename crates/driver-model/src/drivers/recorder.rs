@@ -7,7 +7,7 @@
 
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind, OptionInfo};
+use crate::kind::{Config, DriverKind, OptionInfo, Roles};
 use ksync::{Kernel, current};
 use mm::Mm;
 use mm_types::{Errno, MmId, Name, PageRange, Vpn};
@@ -41,6 +41,7 @@ pub(crate) const LIST: DriverKind = DriverKind {
         },
     ],
     ops: LIST_OPS,
+    roles: Roles::NONE,
     whole_mm: true,
     make: |k, mm, _pages, config| Arc::new(Recorder::new(k, mm, config)),
 };
@@ -207,6 +208,7 @@ pub(crate) const INTERVAL: DriverKind = DriverKind {
     mutants: &[],
     options: &[],
     ops: INTERVAL_OPS,
+    roles: Roles::NONE,
     whole_mm: false,
     make: |k, mm, pages, config| Arc::new(IntervalRecorder::new(k, mm, pages, config)),
 };

@@ -16,7 +16,7 @@
 use super::parts::{Base, Listed, mutants};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind};
+use crate::kind::{Config, DriverKind, Roles};
 use crate::kref::Kref;
 use ksync::{Kernel, SpinLock, current};
 use mm::{Mm, device};
@@ -37,6 +37,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[],
     ops: OPS,
+    roles: Roles { read: Some("enter"), ..Roles::NONE },
     whole_mm: false,
     make,
 };

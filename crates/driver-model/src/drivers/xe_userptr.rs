@@ -29,7 +29,7 @@ use super::clamp;
 use super::parts::{Base, Watched, mutants};
 use crate::device::{Device, Features};
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind, OptionInfo};
+use crate::kind::{Config, DriverKind, OptionInfo, Roles};
 use crate::pm::RuntimePm;
 use crate::resv::Resv;
 use crate::ring::{Completion, Ring, Touch};
@@ -59,6 +59,13 @@ pub(crate) const KIND: DriverKind = DriverKind {
     mutants: Mutant::ALL,
     options: &[RETRIES_OPTION, POWER_OPTION],
     ops: OPS,
+    roles: Roles {
+        map: Some("bind"),
+        map_write: Some("bind"),
+        read: Some("again"),
+        write: Some("exec"),
+        ..Roles::NONE
+    },
     whole_mm: false,
     make,
 };
@@ -208,6 +215,7 @@ impl Userptr {
             current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
         }
         let mut guard = Some(self.vm.notifier_lock.read());
+        self.sub.still(sub)?;
         if self.vm.has(Mutant::AllocUnderNotifierLock) {
             current(|k| k.kmalloc(Gfp::KERNEL, 1))?;
         }
@@ -249,6 +257,7 @@ impl Userptr {
     fn push(&self, sub: &IntervalSub, seq: u64, pages: PageRange, value: u64) -> Result<Option<()>, Errno> {
         let reserved = self.vm.resv.lock();
         let _guard = self.vm.notifier_lock.read();
+        self.sub.still(sub)?;
         if sub.read_retry(seq) {
             return Ok(None);
         }
@@ -281,9 +290,9 @@ impl Driver for Userptr {
 
     fn detach(&self) {
         let Some(sub) = self.sub.take() else { return };
-        self.vm.resv.wait_all();
         {
             let _guard = self.vm.notifier_lock.write();
+            self.vm.resv.wait_all();
             self.vm.zap(self.base.pages);
         }
         Subscriptions::interval_remove(&*self.base.mm, &sub);

@@ -128,7 +128,7 @@ pub mod wrong;
 
 use crate::device::Device;
 use crate::driver::{Args, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind, HasKind, MutantInfo, OptionInfo};
+use crate::kind::{Config, DriverKind, HasKind, MutantInfo, OptionInfo, Roles};
 use ksync::{Kernel, Mutex, current};
 use std::sync::Arc;
 
@@ -159,6 +159,8 @@ pub trait IntervalDriver: Send + Sync + Sized + 'static {
     const OPTIONS: &'static [OptionInfo] = &[];
     /// Its operations: [`OPS`], and those that [`IntervalDriver::op`] carries out.
     const OPS: &'static [OpInfo] = OPS;
+    /// What they are for.
+    const ROLES: Roles = Roles::BY_NAME;
     /// Its locks, for scenarios that pin their acquisition.
     const LOCKS: &'static [DriverLock] = &[];
     /// How it uses translations: what STALE judges it by.
@@ -259,6 +261,7 @@ pub const fn kind<D: IntervalDriver>() -> DriverKind {
         mutants: D::MUTANTS,
         options: D::OPTIONS,
         ops: D::OPS,
+        roles: D::ROLES,
         whole_mm: false,
         make: bound::make::<D>,
     }

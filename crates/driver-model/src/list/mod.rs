@@ -139,7 +139,7 @@ mod table;
 pub mod wrong;
 
 use crate::driver::{Args, DriverLock, OpInfo};
-use crate::kind::{DriverKind, MutantInfo, OptionInfo};
+use crate::kind::{DriverKind, MutantInfo, OptionInfo, Roles};
 use std::sync::Arc;
 
 pub use crate::interval::{Probe, kmalloc};
@@ -169,6 +169,8 @@ pub trait ListDriver: Send + Sync + Sized + 'static {
     const OPTIONS: &'static [OptionInfo] = &[];
     /// Its operations: [`OPS`], and those that [`ListDriver::op`] carries out.
     const OPS: &'static [OpInfo] = OPS;
+    /// What they are for.
+    const ROLES: Roles = Roles::BY_NAME;
     /// Its locks, for scenarios that pin their acquisition.
     const LOCKS: &'static [DriverLock] = &[];
     /// How it uses translations: what STALE judges it by.
@@ -239,6 +241,7 @@ pub const fn kind<D: ListDriver>() -> DriverKind {
         mutants: D::MUTANTS,
         options: D::OPTIONS,
         ops: D::OPS,
+        roles: D::ROLES,
         whole_mm: false,
         make: bound::make::<D>,
     }

@@ -72,6 +72,11 @@ impl Case {
         self.head("errors").map_or_else(Vec::new, |words| words.split(' ').collect())
     }
 
+    /// The roles that it keeps its sense without: lines that call them are left out for a driver that has no such operation.
+    pub(super) fn optional(&self) -> Vec<&'static str> {
+        self.head("without").map_or_else(Vec::new, |words| words.split(' ').collect())
+    }
+
     /// How many runs explore it.
     #[must_use]
     pub fn runs(&self) -> u64 {
@@ -81,11 +86,6 @@ impl Case {
     /// Whether every allocation of its benign run is to fail once.
     pub(super) fn fails_allocations(&self) -> bool {
         self.head("failures").is_some()
-    }
-
-    /// The line behind which one allocation that failed before it has no effect any more.
-    pub(super) fn has_memory_from(&self) -> Option<usize> {
-        self.text.lines().position(|line| line.trim() == "sync memory").map(|index| index + 1)
     }
 
     /// What stands behind `#: KEY`.

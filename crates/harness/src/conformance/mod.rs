@@ -5,7 +5,11 @@
 //! about allocations is run once more for each allocation of its benign run, which fails then, and once more with all from there
 //! on failing. So the result is the same every time, on any machine.
 //!
-//! The first finding of a case that fails is shrunk, to a scenario that shows it in every benign run if there is one.
+//! What a case calls is written with the names of [`Roles`](driver_model::Roles), and said with the driver's operations. A case that calls
+//! what the driver has no operation for is skipped, and says so; one that keeps its sense without (`#: without`) leaves these lines out,
+//! and says so.
+//!
+//! The first failure of a case is shrunk, to a scenario that shows it in every benign run if there is one.
 //!
 //! | a case fails when | code |
 //! |---|---|
@@ -19,13 +23,15 @@
 //! replay lines use it.
 
 mod cases;
+mod dialect;
 mod failing;
 mod report;
+mod smaller;
 mod suite;
 
 pub use cases::{CASES, Case};
 pub use report::{Failure, Outcome, Report};
-pub use suite::{Ops, Suite};
+pub use suite::Suite;
 
 use crate::registry::Registry;
 use driver_model::HasKind;
@@ -56,7 +62,7 @@ pub const PREFIX: &str = "conformance:";
 /// `program` is the tool with the driver in it, as a shell calls it: replay lines begin with it.
 ///
 /// # Panics
-/// If the driver lacks operations that the suite needs: see [`Ops::of`].
+/// If its roles name operations that it has not.
 #[must_use]
 pub fn conformance<D: HasKind>(program: &str) -> Report {
     let suite = Suite::new(&Registry::builtin().with(D::KIND), D::KIND.name, program);
@@ -68,9 +74,12 @@ pub fn conformance<D: HasKind>(program: &str) -> Report {
 /// The text of a scenario of the suite, by its whole name; `None` if the name is not of that form.
 ///
 /// # Errors
-/// One line: no such driver, no such case, or a driver that the suite cannot use.
+/// One line: no such driver, no such case, or a case that needs what the driver has not.
 #[must_use]
 pub fn scenario(registry: &Registry, name: &str) -> Option<Result<String, String>> {
     let (driver, case) = name.strip_prefix(PREFIX)?.split_once('/')?;
-    Some(Suite::new(registry, driver, "").and_then(|suite| Ok(suite.scenario(suite.case(case)?))))
+    Some(Suite::new(registry, driver, "").and_then(|suite| {
+        let case = suite.case(case)?;
+        suite.skips(case).map_or_else(|| Ok(suite.scenario(case)), Err)
+    }))
 }

@@ -38,15 +38,32 @@ pub struct Outcome {
     pub steps: u64,
     /// What was wrong; empty for a case that passed.
     pub failures: Vec<Failure>,
-    /// The scenario.
+    /// Why it was not run, if it was not.
+    pub skipped: Option<String>,
+    /// What the case would have called, had the driver an operation for it.
+    pub without: Vec<String>,
+    /// The scenario; empty for a case that was not run.
     pub scenario: String,
 }
 
 impl Outcome {
-    /// Whether nothing was wrong.
+    /// A case that failed otherwise than by being run to its end.
+    #[must_use]
+    pub fn failed(case: &str, failure: Failure, scenario: String) -> Outcome {
+        let case = case.to_owned();
+        Outcome { case, runs: 1, steps: 0, failures: vec![failure], skipped: None, without: Vec::new(), scenario }
+    }
+
+    /// Whether it was run and nothing was wrong.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.failures.is_empty()
+        self.failures.is_empty() && self.skipped.is_none()
+    }
+
+    /// Whether something was wrong.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        !self.failures.is_empty()
     }
 
     /// The codes found, each once, sorted.
@@ -61,8 +78,16 @@ impl Outcome {
     /// As a line of a test list.
     #[must_use]
     pub fn line(&self) -> String {
-        let how = if self.passed() { "ok".to_owned() } else { format!("FAILED: {}", self.codes().join(", ")) };
-        format!("test {} ... {how}\n", self.case)
+        let how = match &self.skipped {
+            Some(why) => format!("skipped: {why}"),
+            None if self.passed() => "ok".to_owned(),
+            None => format!("FAILED: {}", self.codes().join(", ")),
+        };
+        format!("test {} ... {how}{}\n", self.case, self.left_out())
+    }
+
+    fn left_out(&self) -> String {
+        if self.without.is_empty() { String::new() } else { format!(", without {}", self.without.join(", ")) }
     }
 
     /// As a result of KTAP, the `number`th, with diagnostics before it.
@@ -75,8 +100,12 @@ impl Outcome {
         for line in texts.iter().flat_map(|text| text.trim_start().lines()) {
             let _ = writeln!(text, "# {line}");
         }
-        let ok = if self.passed() { "ok" } else { "not ok" };
-        let _ = writeln!(text, "{ok} {number} {}", self.case);
+        if !self.without.is_empty() {
+            let _ = writeln!(text, "# {}{}", self.case, self.left_out());
+        }
+        let ok = if self.is_failure() { "not ok" } else { "ok" };
+        let skip = self.skipped.as_ref().map_or_else(String::new, |why| format!(" # SKIP {why}"));
+        let _ = writeln!(text, "{ok} {number} {}{skip}", self.case);
         text
     }
 }
@@ -91,10 +120,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every case passed.
+    /// Whether no case failed, and some were run.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.outcomes.iter().all(Outcome::passed)
+        let failed = self.outcomes.iter().any(Outcome::is_failure);
+        !failed && (self.outcomes.iter().any(Outcome::passed) || self.outcomes.is_empty())
     }
 
     /// The codes found in any case, each once, sorted.
@@ -116,7 +146,7 @@ impl Report {
     #[must_use]
     pub fn tail(&self) -> String {
         let mut text = String::new();
-        let failed: Vec<&Outcome> = self.outcomes.iter().filter(|o| !o.passed()).collect();
+        let failed: Vec<&Outcome> = self.outcomes.iter().filter(|o| o.is_failure()).collect();
         if !failed.is_empty() {
             text.push_str("\nfailures:\n");
         }
@@ -138,13 +168,18 @@ impl Report {
                 let _ = writeln!(text, "    {}: {}", outcome.case, outcome.codes().join(", "));
             }
         }
-        let word = if failed.is_empty() { "ok" } else { "FAILED" };
-        let passed = self.outcomes.len() - failed.len();
+        let word = match (failed.is_empty(), self.passed()) {
+            (true, true) => "ok",
+            (true, false) => "nothing was run",
+            (false, _) => "FAILED",
+        };
+        let passed = self.outcomes.iter().filter(|o| o.passed()).count();
+        let skipped = self.outcomes.iter().filter(|o| o.skipped.is_some()).count();
         let runs: u64 = self.outcomes.iter().map(|o| o.runs).sum();
         let steps: u64 = self.outcomes.iter().map(|o| o.steps).sum();
         let _ = writeln!(
             text,
-            "\ntest result: {word}. {passed} passed; {} failed; {runs} runs, {steps} steps, sampled",
+            "\ntest result: {word}. {passed} passed; {} failed; {skipped} skipped; {runs} runs, {steps} steps, sampled",
             failed.len()
         );
         text

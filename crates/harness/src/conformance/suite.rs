@@ -1,18 +1,20 @@
 //! The suite for one driver.
 
 use super::cases::{CASES, Case};
+use super::dialect::Dialect;
 use super::failing::{Failing, Which};
 use super::report::{Failure, Outcome, Smaller};
+use super::smaller::{Idleness, Reference, Refusal};
 use super::{ERROR, IDLE, PREFIX};
 use crate::experiment::Experiment;
+use crate::judge::Counts;
 use crate::pulse::Pulse;
 use crate::registry::Registry;
 use crate::report::RunReport;
 use crate::schedulers::RecipeScheduler;
-use crate::shrink::ShrinkPlan;
+use crate::shrink::{Less, ShrinkPlan};
 use crate::token::{Mode, Origin, Recipe, Token};
 use crate::world::World;
-use driver_model::{DriverKind, OpInfo};
 use lockdep::Lockdep;
 use mm_types::Name;
 use properties::Code;
@@ -22,61 +24,13 @@ use std::sync::Arc;
 /// Runs to spend on making the scenario of a failure smaller. It ends by itself long before in nearly all cases.
 const SHRINK_RUNS: u64 = 1_000;
 
-/// Which operation of a driver does what. Every case is written with the names that an
-/// [`IntervalDriver`](driver_model::interval::IntervalDriver) has.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Ops {
-    /// Looks pages up and publishes them.
-    pub map: &'static str,
-    /// The same for writing.
-    pub map_write: &'static str,
-    /// Takes translations away.
-    pub unmap: &'static str,
-    /// The device reads.
-    pub read: &'static str,
-    /// The device writes.
-    pub write: &'static str,
-}
-
-impl Ops {
-    /// The operations of a driver, by the names that drivers use.
-    ///
-    /// # Errors
-    /// One line, when something that the suite needs is missing.
-    pub fn of(kind: &DriverKind) -> Result<Ops, String> {
-        let find = |names: &[&str]| {
-            let op = names.iter().find_map(|name| kind.ops.iter().find(|op: &&OpInfo| op.name == *name));
-            op.map(|op| op.name).ok_or_else(|| {
-                format!("the conformance suite needs an operation `{}` of `{}`", names.join("` or `"), kind.name)
-            })
-        };
-        Ok(Ops {
-            map: find(&["map", "get_pages", "bind"])?,
-            map_write: find(&["map_write", "map", "get_pages", "bind"])?,
-            unmap: find(&["unmap", "put_pages", "unbind"])?,
-            read: find(&["read"])?,
-            write: find(&["write"])?,
-        })
-    }
-
-    fn named(&self, op: &str) -> &'static str {
-        match op {
-            "map" => self.map,
-            "map_write" => self.map_write,
-            "unmap" => self.unmap,
-            "read" => self.read,
-            _ => self.write,
-        }
-    }
-}
-
 /// The suite for one driver, or for one of its mutants.
 #[derive(Clone)]
 pub struct Suite {
     registry: Registry,
     driver: &'static str,
     mutant: Option<String>,
-    ops: Ops,
+    dialect: Dialect,
     program: String,
     shrinks: bool,
 }
@@ -85,13 +39,14 @@ impl Suite {
     /// The suite for `driver` of `registry`. Replay lines begin with `program`.
     ///
     /// # Errors
-    /// One line: there is no such driver, or it lacks what the suite needs.
+    /// One line: there is no such driver, or its roles name operations that it has not.
     pub fn new(registry: &Registry, driver: &str, program: &str) -> Result<Suite, String> {
         let known = || registry.kinds().iter().map(|k| k.name).collect::<Vec<_>>().join(", ");
         let kind =
             registry.get(driver).ok_or_else(|| format!("there is no driver `{driver}`; there are {}", known()))?;
-        let (driver, ops) = (kind.name, Ops::of(kind)?);
-        Ok(Suite { registry: registry.clone(), driver, mutant: None, ops, program: program.to_owned(), shrinks: true })
+        let (driver, dialect) = (kind.name, Dialect::of(kind)?);
+        let (registry, program) = (registry.clone(), program.to_owned());
+        Ok(Suite { registry, driver, mutant: None, dialect, program, shrinks: true })
     }
 
     /// The same for a mutant.
@@ -143,22 +98,16 @@ impl Suite {
     /// The scenario of a case, for this driver.
     #[must_use]
     pub fn scenario(&self, case: &Case) -> String {
-        let mut text = String::with_capacity(case.text.len());
-        for line in case.text.lines() {
-            text.push_str(&self.line(line));
-            text.push('\n');
-        }
-        text
+        self.dialect.scenario(case)
     }
 
-    /// A line of a case with the driver's own names: `gpu0.map` calls its `map`.
-    fn line(&self, line: &str) -> String {
-        let line = line.replace(": interval_mirror(", &format!(": {}(", self.driver));
-        let called = line.trim_start().strip_prefix("gpu").and_then(|rest| rest.split_once('.')?.1.split(' ').next());
-        match called {
-            Some(op) => line.replacen(&format!(".{op} "), &format!(".{} ", self.ops.named(op)), 1),
-            None => line,
-        }
+    /// Why a case cannot be run: it needs what the driver has no operation for.
+    #[must_use]
+    pub fn skips(&self, case: &Case) -> Option<String> {
+        let (missing, optional) = (self.dialect.missing(case), case.optional());
+        let needed: Vec<&str> = missing.into_iter().filter(|role| !optional.contains(role)).collect();
+        let why = || format!("no operation of `{}` does {}", self.driver, needed.join(", "));
+        (!needed.is_empty()).then(why)
     }
 
     /// The name by which the tool knows the scenario of a case.
@@ -173,11 +122,27 @@ impl Suite {
     /// If the case is no scenario for the driver, which is a mistake of the suite's.
     #[must_use]
     pub fn run(&self, case: &Case, pulse: Option<&Arc<Pulse>>) -> Outcome {
+        if let Some(why) = self.skips(case) {
+            return Outcome { skipped: Some(why), without: Vec::new(), ..self.begun(case, String::new()) };
+        }
         let mut outcome = self.find(case, pulse);
         if self.shrinks {
             self.shrink(&self.experiment(case), pulse, &mut outcome.failures);
         }
         outcome
+    }
+
+    fn begun(&self, case: &Case, scenario: String) -> Outcome {
+        let without = self.dialect.missing(case).into_iter().filter(|role| case.optional().contains(role));
+        Outcome {
+            case: case.name.to_owned(),
+            runs: 0,
+            steps: 0,
+            failures: Vec::new(),
+            skipped: None,
+            without: without.map(str::to_owned).collect(),
+            scenario,
+        }
     }
 
     fn find(&self, case: &Case, pulse: Option<&Arc<Pulse>>) -> Outcome {
@@ -187,13 +152,7 @@ impl Suite {
             world.watch(pulse);
         }
         let names = || experiment.code.tasks.iter().map(|task| task.name);
-        let mut outcome = Outcome {
-            case: case.name.to_owned(),
-            runs: 0,
-            steps: 0,
-            failures: Vec::new(),
-            scenario: experiment.text(),
-        };
+        let mut outcome = self.begun(case, experiment.text());
 
         self.begin(pulse, case, Mode::Benign, 0, names());
         let recipe = Recipe { mode: Mode::Benign, seed: experiment.seed(), run: 0 };
@@ -203,7 +162,9 @@ impl Suite {
         outcome.failures = self.judge(case, &report);
         if case.name == "lifecycle" && outcome.failures.is_empty() {
             let (published, accesses) = world.counted(|c| (c.published, c.device_accesses));
-            outcome.failures.extend(self.idle(case, &report, published, accesses));
+            if world.counted(silent) {
+                outcome.failures.push(self.idle(case, &report, published, accesses));
+            }
         }
         if outcome.failures.is_empty() && case.fails_allocations() {
             self.fail_allocations(case, pulse, &mut world, &mut outcome);
@@ -258,7 +219,9 @@ impl Suite {
 
     /// Whether the driver fails where there is memory again, although no allocation failed there.
     fn stays_broken(&self, case: &Case, notes: &[String]) -> bool {
-        let Some(from) = case.has_memory_from() else { return false };
+        // Behind this line one allocation that failed before it has no effect any more.
+        let from = self.scenario(case).lines().position(|line| line.trim() == "sync memory");
+        let Some(from) = from.map(|index| index + 1) else { return false };
         let prefix = format!("{}:", self.scenario_name(case));
         let line = |note: &String| note.strip_prefix(&prefix)?.split(' ').next()?.parse::<usize>().ok();
         let mut late = notes.iter().filter(|note| line(note).is_some_and(|line| line > from) && is_of_the_driver(note));
@@ -277,23 +240,43 @@ impl Suite {
         })
     }
 
-    /// The first finding of a case that failed, shown by less.
+    /// The first finding of a case that failed, or if there is none what else was wrong, shown by less.
     fn shrink(&self, experiment: &Experiment, pulse: Option<&Arc<Pulse>>, failures: &mut [Failure]) {
-        let token = |failure: &Failure| failure.replay.split(' ').find_map(|word| word.parse::<Token>().ok());
-        let Some(failure) = failures.iter_mut().find(|f| Code::parse(&f.code).is_some()) else { return };
-        let Some(token) = token(failure) else { return };
-        let plan = ShrinkPlan { finding: Some(failure.code.clone()), runs: SHRINK_RUNS };
-        let go_on = |_| ControlFlow::Continue(());
-        let Ok(shrunk) = experiment.shrink_beside(&token, &plan, pulse, &go_on) else { return };
-        let how = if shrunk.pinned {
-            "every benign run of it shows the finding".to_owned()
+        let found = failures.iter().position(|f| Code::parse(&f.code).is_some());
+        let Some(failure) = failures.get_mut(found.unwrap_or(0)) else { return };
+        let Some(token) = failure.replay.split(' ').find_map(|word| word.parse::<Token>().ok()) else { return };
+        let Some(less) = self.less(experiment, pulse, failure, &token) else { return };
+        let how = if less.pinned {
+            "every benign run of it shows that".to_owned()
         } else {
-            format!("the schedule {} of it shows the finding", shrunk.token)
+            format!("the schedule {} of it shows that", less.token)
         };
         failure.shrunk = Some(Smaller {
-            scenario: shrunk.scenario.to_string(),
-            about: format!("{} instead of {}; {how}", shrunk.after, shrunk.before),
+            scenario: less.scenario.to_string(),
+            about: format!("{} instead of {}; {how}", less.after, less.before),
         });
+    }
+
+    fn less(
+        &self,
+        experiment: &Experiment,
+        pulse: Option<&Arc<Pulse>>,
+        failure: &Failure,
+        token: &Token,
+    ) -> Option<Less> {
+        let reference = Reference { registry: &self.registry, dialect: &self.dialect };
+        match failure.code.as_str() {
+            ERROR => {
+                let refusal = Refusal::of(reference, &failure.title)?;
+                experiment.shrink_to(token, &refusal, SHRINK_RUNS, pulse)
+            }
+            IDLE => experiment.shrink_to(token, &Idleness { reference }, SHRINK_RUNS, pulse),
+            code => {
+                let plan = ShrinkPlan { finding: Some(code.to_owned()), runs: SHRINK_RUNS };
+                let go_on = |_| ControlFlow::Continue(());
+                experiment.shrink_beside(token, &plan, pulse, &go_on).ok().map(Less::from)
+            }
+        }
     }
 
     fn experiment(&self, case: &Case) -> Experiment {
@@ -350,17 +333,21 @@ impl Suite {
         found.chain(errors).collect()
     }
 
-    fn idle(&self, case: &Case, report: &RunReport, published: u64, accesses: u64) -> Option<Failure> {
-        (published == 0 || accesses == 0).then(|| Failure {
+    fn idle(&self, case: &Case, report: &RunReport, published: u64, accesses: u64) -> Failure {
+        let title = format!("{published} translations published, {accesses} device accesses");
+        Failure {
             code: IDLE.to_owned(),
-            title: format!("{published} translations published, {accesses} device accesses"),
-            text: format!(
-                "{IDLE}: {published} translations published, {accesses} device accesses: silence proves nothing"
-            ),
+            text: format!("{IDLE}: {title}: silence proves nothing"),
+            title,
             replay: self.command(&format!("replay {}", report.token), case, ""),
             shrunk: None,
-        })
+        }
     }
+}
+
+/// Whether the driver has done too little to be judged by what was found.
+pub(super) fn silent(counts: &Counts) -> bool {
+    counts.published == 0 || counts.device_accesses == 0
 }
 
 fn allowed(case: &Case) -> String {
@@ -377,7 +364,7 @@ fn not_allowed(case: &Case, mode: Mode, note: &str) -> bool {
 }
 
 /// What failed, and how.
-fn failed(note: &str) -> Option<(&str, &str)> {
+pub(super) fn failed(note: &str) -> Option<(&str, &str)> {
     note.rsplit_once(" failed: ").or_else(|| note.rsplit_once("could not register: "))
 }
 

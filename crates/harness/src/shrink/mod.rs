@@ -17,7 +17,7 @@ mod pin;
 mod reduce;
 mod search;
 
-pub(crate) use search::Essence;
+pub(crate) use search::{Essence, Wanted};
 
 use crate::experiment::{Experiment, ReplayError};
 use crate::lessen::lessen;
@@ -107,6 +107,24 @@ pub struct Shrunk {
     pub cut: bool,
 }
 
+/// A scenario made smaller: as [`Shrunk`], whatever it shows.
+pub(crate) struct Less {
+    pub(crate) scenario: Scenario,
+    pub(crate) before: Size,
+    pub(crate) after: Size,
+    pub(crate) token: Token,
+    pub(crate) pinned: bool,
+    runs: u64,
+    cut: bool,
+}
+
+impl From<Shrunk> for Less {
+    fn from(shrunk: Shrunk) -> Less {
+        let Shrunk { scenario, before, after, token, pinned, runs, cut, .. } = shrunk;
+        Less { scenario, before, after, token, pinned, runs, cut }
+    }
+}
+
 /// Why nothing was shrunk.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ShrinkError {
@@ -169,7 +187,36 @@ impl Experiment {
             seed: token.origin.seed(),
             runs_left: plan.runs,
         };
-        Ok(Shrinker { search, plan, progress, stopped: false, current: self.start(token) }.shrink(found))
+        let less = Shrinker { search, runs: plan.runs, progress, stopped: false, current: self.start(token) }.shrink();
+        let Less { scenario, before, after, token, pinned, runs, cut } = less;
+        Ok(Shrunk { scenario, found, before, after, token, pinned, runs, cut })
+    }
+
+    /// The same for what is no finding; none if the token's run does not show it.
+    pub(crate) fn shrink_to(
+        &self,
+        token: &Token,
+        wanted: &dyn Wanted,
+        runs: u64,
+        pulse: Option<&Arc<Pulse>>,
+    ) -> Option<Less> {
+        let mut world = World::new(self, Lockdep::new(), false);
+        world.attempt(&mut *scheduler_of(self, &token.origin));
+        if !wanted.is_shown(&world) {
+            return None;
+        }
+        let search = Search {
+            registry: &self.registry,
+            pulse,
+            file: self.scenario().source.name(),
+            target: wanted,
+            ring: None,
+            mode: token.origin.mode(),
+            seed: token.origin.seed(),
+            runs_left: runs,
+        };
+        let progress = &|_| ControlFlow::Continue(());
+        Some(Shrinker { search, runs, progress, stopped: false, current: self.start(token) }.shrink())
     }
 
     /// The token's run as something to make smaller.
@@ -215,14 +262,15 @@ impl Current {
 
 struct Shrinker<'a> {
     search: Search<'a>,
-    plan: &'a ShrinkPlan,
+    /// The most runs.
+    runs: u64,
     progress: &'a dyn Fn(ShrinkProgress) -> ControlFlow<()>,
     stopped: bool,
     current: Current,
 }
 
 impl Shrinker<'_> {
-    fn shrink(mut self, found: Found) -> Shrunk {
+    fn shrink(mut self) -> Less {
         let before = self.current.size();
         self.strip();
         loop {
@@ -238,7 +286,7 @@ impl Shrinker<'_> {
         }
         self.plain_schedule();
         let cut = self.over();
-        self.finish(found, before, cut)
+        self.finish(before, cut)
     }
 
     fn tasks_and_operations(&self) -> (u64, u64) {
@@ -282,7 +330,7 @@ impl Shrinker<'_> {
 
     fn report(&mut self) {
         let (tasks, operations) = self.tasks_and_operations();
-        let runs = self.plan.runs - self.search.runs_left;
+        let runs = self.runs - self.search.runs_left;
         if (self.progress)(ShrinkProgress { runs, tasks, operations }).is_break() {
             self.stopped = true;
         }
@@ -305,7 +353,7 @@ impl Shrinker<'_> {
     fn lessen(&mut self, subject: &mut Subject) {
         let target = self.search.target;
         let trail = self.current.trail.clone();
-        let mut shows = |world: &World, _: &trace::RunEnd| world.essences().contains(target);
+        let mut shows = |world: &World, _: &trace::RunEnd| target.is_shown(world);
         let trail = lessen(&mut subject.world, trail, &mut self.search.runs_left, &mut shows);
         let (_, trail) = subject.world.attempt(&mut CourseScheduler::new(&trail.course));
         self.current.trail = trail;
@@ -323,10 +371,12 @@ impl Shrinker<'_> {
         None
     }
 
-    /// The scenario as it is written back; the finding is still named as the token's run showed it.
-    fn finish(mut self, found: Found, before: Size, cut: bool) -> Shrunk {
-        let runs = self.plan.runs - self.search.runs_left;
+    /// The scenario as it is written back.
+    fn finish(mut self, before: Size, cut: bool) -> Less {
+        let runs = self.runs - self.search.runs_left;
         let after = self.current.size();
+        // The last scenario that was tried may have been another.
+        self.search.target.is_meant(&self.current.scenario);
         // The end is owed whatever was spent before.
         self.search.runs_left = FOR_THE_END;
         let pinned = pinned(&mut self.search, &self.current.scenario, &self.current.trail.course);
@@ -338,7 +388,7 @@ impl Shrinker<'_> {
             self.expect(&mut scenario, &mut subject, is_pinned);
         }
         let token = self.token(&scenario, is_pinned);
-        Shrunk { scenario, found, before, after, token, pinned: is_pinned, runs, cut }
+        Less { scenario, before, after, token, pinned: is_pinned, runs, cut }
     }
 
     /// Writes down what the benign runs find: all of them if they agree, else that of a seed that is then the file's.
@@ -363,7 +413,7 @@ impl Shrinker<'_> {
         let scheduler: &mut dyn sched::Scheduler = if is_pinned { &mut benign } else { &mut scripted };
         let Some(mut subject) = self.search.load(scenario) else { unreachable!("what was printed was parsed before") };
         let (_, trail) = subject.world.attempt(scheduler);
-        debug_assert!(subject.world.essences().contains(self.search.target), "a run does the same again");
+        debug_assert!(self.search.target.is_shown(&subject.world), "a run does the same again");
         let origin = if is_pinned {
             recipe.into()
         } else {

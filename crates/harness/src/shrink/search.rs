@@ -59,6 +59,25 @@ fn without_numbers(title: &str) -> String {
     text
 }
 
+/// What a smaller scenario must still show.
+pub(crate) trait Wanted {
+    /// Whether it would mean something there. Asked before any run.
+    fn is_meant(&self, scenario: &Scenario) -> bool;
+
+    /// Whether the last run of `world` showed it.
+    fn is_shown(&self, world: &World) -> bool;
+}
+
+impl Wanted for Essence {
+    fn is_meant(&self, _scenario: &Scenario) -> bool {
+        true
+    }
+
+    fn is_shown(&self, world: &World) -> bool {
+        world.essences().contains(self)
+    }
+}
+
 /// Steered tries where a deadlock is looked for.
 const GUIDED: u64 = 10;
 /// Random tries.
@@ -71,7 +90,7 @@ pub(super) struct Search<'a> {
     pub(super) pulse: Option<&'a Arc<Pulse>>,
     /// The name that the scenarios go by.
     pub(super) file: &'a str,
-    pub(super) target: &'a Essence,
+    pub(super) target: &'a dyn Wanted,
     /// The cycle of the deadlock that is looked for.
     pub(super) ring: Option<Ring>,
     /// How random tries choose.
@@ -101,6 +120,9 @@ impl Search<'_> {
     /// A run of `scenario` that shows what is looked for, if one is found; `course` is what showed it elsewhere.
     pub(super) fn shows(&mut self, scenario: &Scenario, course: &Course) -> Option<(Subject, Trail)> {
         let mut subject = self.load(scenario)?;
+        if !self.target.is_meant(scenario) {
+            return None;
+        }
         let trail = self.look(&mut subject.world, course)?;
         Some((subject, trail))
     }
@@ -126,7 +148,7 @@ impl Search<'_> {
     pub(super) fn attempt(&mut self, world: &mut World, scheduler: &mut dyn Scheduler) -> Option<Trail> {
         self.runs_left = self.runs_left.checked_sub(1)?;
         let (_, trail) = world.attempt(scheduler);
-        world.essences().contains(self.target).then_some(trail)
+        self.target.is_shown(world).then_some(trail)
     }
 }
 

@@ -2,14 +2,37 @@
 
 use super::program::{Program, SEED};
 use super::schedule::Schedule;
-use crate::conformance::Ops;
 use crate::trail::CourseScheduler;
 use crate::world::World;
 use crate::{Experiment, ExplorePlan, Found, Mode, Origin, Recipe, Registry, RunReport, Token};
-use driver_model::DriverKind;
+use driver_model::{DriverKind, Roles};
 use lockdep::Lockdep;
 use proptest::test_runner::TestCaseError;
 use std::ops::ControlFlow;
+
+/// The operations that programs call.
+#[derive(Clone, Debug)]
+pub(super) struct Ops {
+    pub(super) map: &'static str,
+    pub(super) unmap: &'static str,
+    pub(super) read: &'static str,
+    pub(super) write: &'static str,
+}
+
+impl Ops {
+    fn of(kind: &DriverKind) -> Result<Ops, String> {
+        let need = |role: &str, op: Option<&'static str>| {
+            op.ok_or_else(|| format!("programs need an operation of `{}` that does `{role}`: see its roles", kind.name))
+        };
+        let Roles { map, unmap, read, write, .. } = kind.roles;
+        Ok(Ops {
+            map: need("map", map)?,
+            unmap: need("unmap", unmap)?,
+            read: need("read", read)?,
+            write: need("write", write)?,
+        })
+    }
+}
 
 /// A driver, and how it or the memory manager is wrong.
 #[derive(Clone, Debug)]
@@ -26,7 +49,7 @@ impl Subject {
     /// The driver of this kind; for each program the benign schedule, the program's own and two random ones.
     ///
     /// # Panics
-    /// If it lacks operations that programs are made of: see [`Ops::of`].
+    /// If its [`Roles`](driver_model::Roles) lack one that programs are made of: all but `map_write`.
     #[must_use]
     #[track_caller]
     pub fn of(kind: DriverKind) -> Subject {

@@ -19,7 +19,7 @@ mod y2019;
 use super::{RETRIES, RETRIES_OPTION, SHRINKER_OPTION, access};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind, MutantInfo, OptionInfo};
+use crate::kind::{Config, DriverKind, MutantInfo, OptionInfo, Roles};
 use corrected::{Corrected, Mutant, Settings};
 use ksync::Kernel;
 use mm::Mm;
@@ -49,6 +49,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
         },
     ],
     ops: OPS,
+    roles: Roles { map: Some("get_pages"), map_write: Some("get_pages"), unmap: Some("put_pages"), ..Roles::ACCESSES },
     whole_mm: false,
     make,
 };

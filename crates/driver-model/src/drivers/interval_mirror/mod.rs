@@ -20,7 +20,7 @@ mod callback;
 use super::{RETRIES, RETRIES_OPTION};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind, MutantInfo, OptionInfo};
+use crate::kind::{Config, DriverKind, MutantInfo, OptionInfo, Roles};
 use crate::via::Via;
 use callback::{Mirror, Mutant};
 use ksync::Kernel;
@@ -57,6 +57,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
         },
     ],
     ops: OPS,
+    roles: Roles::BY_NAME,
     whole_mm: false,
     make,
 };

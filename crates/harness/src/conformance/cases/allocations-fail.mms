@@ -1,6 +1,7 @@
 #: errors EFAULT ENODEV
 #: failures every
 #: runs 60
+#: without unmap
 
 scenario "each allocation fails once, and all from each on; the driver keeps nothing, and works when there is memory again"
 

@@ -1,5 +1,6 @@
 #: errors ENODEV EFAULT
 #: runs 20
+#: without map map_write
 
 scenario "a device that is not registered any more has no translation, and the process goes on"
 

@@ -1,4 +1,5 @@
 #: runs 300
+#: without map
 
 scenario "the process exits while the device is removed"
 

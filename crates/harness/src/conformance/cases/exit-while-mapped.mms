@@ -1,5 +1,6 @@
 #: errors EFAULT ENODEV
 #: runs 20
+#: without map_write read
 
 scenario "the process exits while the device has translations, and the device is removed afterwards"
 

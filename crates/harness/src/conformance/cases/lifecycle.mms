@@ -1,4 +1,5 @@
 #: runs 20
+#: without unmap
 
 scenario "a device is registered, maps, accesses, unmaps and is removed, twice; nothing may fail"
 

@@ -5,6 +5,9 @@ scenario "brackets within brackets, while the device maps: it waits for the last
 
 machine { memory 16M  swap 4M  seed 1  max_steps 100000 }
 
+# Or a flaw of the kernel would be taken for one of the driver (docs/flaws/refused-start.md).
+behaviours { undo-refused-start }
+
 mm A {
     vma 0x10000..0x50000 rw anon
     touch 0x10000..0x20000

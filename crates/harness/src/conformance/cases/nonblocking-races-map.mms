@@ -1,9 +1,13 @@
 #: errors EFAULT EBUSY
 #: runs 400
+#: without unmap
 
 scenario "invalidations that must not sleep while the device maps and holds its locks"
 
 machine { memory 16M  swap 4M  seed 1  max_steps 100000 }
+
+# Or a flaw of the kernel would be taken for one of the driver (docs/flaws/refused-start.md).
+behaviours { undo-refused-start }
 
 mm A {
     vma 0x10000..0x50000 rw anon

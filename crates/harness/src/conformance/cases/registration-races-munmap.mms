@@ -1,5 +1,6 @@
 #: errors EFAULT EBUSY
 #: runs 300
+#: without map read
 
 scenario "the device is registered, used and removed again and again beside munmap and mmap"
 

@@ -1,4 +1,5 @@
 #: runs 600
+#: without map
 
 scenario "the device is removed while a munmap of its pages is under way"
 

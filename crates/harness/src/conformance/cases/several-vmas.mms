@@ -1,4 +1,4 @@
-#: errors EFAULT
+#: errors EFAULT EPERM
 #: runs 20
 
 scenario "one mapping of the device spans four mappings of the process, and a munmap spans two of them"
