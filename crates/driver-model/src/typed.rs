@@ -39,6 +39,14 @@ impl<'a, S: Copy> MmRef<'a, S> {
         self.pages
     }
 
+    /// `EFAULT` for pages that are not the driver's: nobody would tell it when they go.
+    ///
+    /// # Errors
+    /// That.
+    pub fn own(&self, pages: PageRange) -> Result<(), Errno> {
+        if self.pages.covers(pages) { Ok(()) } else { Err(Errno::EFAULT) }
+    }
+
     /// `mmget_not_zero()`: a user's hold, unless the last user has left. Dropping it is `mmput()`.
     #[must_use]
     pub fn mmget_not_zero(&self) -> Option<MmWithUser<'a, S>> {
@@ -56,6 +64,25 @@ impl<S> fmt::Debug for MmRef<'_, S> {
 pub struct MmWithUser<'a, S> {
     pub(crate) mm: MmRef<'a, S>,
     _users: MmUsers,
+}
+
+impl<S> MmWithUser<'_, S> {
+    /// `copy_from_user()` of a page's word, through the process's own mapping. Faults; may sleep. The caller holds nothing that a
+    /// callback takes.
+    ///
+    /// # Errors
+    /// `EFAULT`.
+    pub fn copy_from_user(&self, vpn: Vpn) -> Result<u64, Errno> {
+        self.mm.mm.read_page(vpn).map_err(|_| Errno::EFAULT)
+    }
+
+    /// `copy_to_user()` of a page's word: as [`MmWithUser::copy_from_user`].
+    ///
+    /// # Errors
+    /// `EFAULT`.
+    pub fn copy_to_user(&self, vpn: Vpn, value: u64) -> Result<(), Errno> {
+        self.mm.mm.write_page(vpn, value).map_err(|_| Errno::EFAULT)
+    }
 }
 
 impl<S> fmt::Debug for MmWithUser<'_, S> {
@@ -120,16 +147,14 @@ pub const OPS: &[OpInfo] = &[
 
 /// A driver with its device and its subscription, as far as [`OPS`] need it.
 pub(crate) trait Bound {
-    /// The device.
-    fn device(&self) -> &Device;
-    /// Whose pages.
-    fn mm(&self) -> MmId;
-    /// Which pages.
+    /// Its pages.
     fn pages(&self) -> PageRange;
     /// The driver's fault handler.
     fn map(&self, pages: PageRange, write: bool) -> Result<(), Errno>;
     /// Takes translations away.
     fn unmap(&self, pages: PageRange);
+    /// One access of the device.
+    fn access(&self, vpn: Vpn, store: Option<u64>) -> Result<(), Errno>;
     /// An operation that is not one of [`OPS`].
     fn own_op(&self, op: &str, args: &Args) -> Result<(), Errno>;
 }
@@ -144,23 +169,29 @@ pub(crate) fn carry_out(bound: &impl Bound, op: Name, args: &Args) -> Result<(),
             bound.unmap(pages);
             Ok(())
         }
-        "read" => args.need_pages()?.iter().try_for_each(|vpn| access(bound, vpn, None)),
-        "write" => args.need_pages()?.iter().try_for_each(|vpn| access(bound, vpn, Some(args.value))),
+        "read" => args.need_pages()?.iter().try_for_each(|vpn| bound.access(vpn, None)),
+        "write" => args.need_pages()?.iter().try_for_each(|vpn| bound.access(vpn, Some(args.value))),
         other => bound.own_op(other, args),
     }
 }
 
 /// One device access; a fault is handled by `map` as often as it takes, within the bound on retries.
-fn access(bound: &impl Bound, vpn: Vpn, write: Option<u64>) -> Result<(), Errno> {
+pub(crate) fn access(
+    device: &Device,
+    mm: MmId,
+    vpn: Vpn,
+    store: Option<u64>,
+    map: impl Fn(PageRange) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     for _ in 0..RETRIES {
-        let done = match write {
-            Some(value) => bound.device().write(bound.mm(), vpn, value),
-            None => bound.device().read(bound.mm(), vpn).map(drop),
+        let done = match store {
+            Some(value) => device.write(mm, vpn, value),
+            None => device.read(mm, vpn).map(drop),
         };
         if done.is_ok() {
             return Ok(());
         }
-        bound.map(PageRange::page(vpn), write.is_some())?;
+        map(PageRange::page(vpn))?;
     }
     Err(Errno::EBUSY)
 }

@@ -15,18 +15,16 @@
 //! The lock is a spinlock, since accesses are short; so what sleeps is done outside of it, and a page that is not there is
 //! not faulted in under it. No page is held: the count keeps a mapping from being made while entries are cleared.
 //!
-//! Source: vhost_invalidate_vq_start(), vhost_map_prefetch(), drivers/vhost/vhost.c, 5.2.
+//! A driver of the typed [list](crate::list) family. Source: vhost_invalidate_vq_start(), vhost_map_prefetch(),
+//! drivers/vhost/vhost.c, 5.2.
 
-use super::parts::{Base, Listed, mutants};
-use crate::device::Device;
-use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind, Roles};
-use ksync::{Kernel, SpinLock};
-use mm::{Machine, Mm, device};
-use mm_types::{Errno, MmId, Name, PageRange, Pfn, Vpn};
-use mmu_notifier::{Hooks, Notifier, WouldBlock};
-use std::sync::Arc;
-use trace::{AccessModel, NotifyRange};
+use super::parts::mutants;
+use crate::driver::{DriverLock, OpInfo};
+use crate::kind::{DriverKind, MutantInfo, Roles};
+use crate::list::{
+    self, End, Ended, Errno, ListDriver, MmRef, MmuLock, PageRange, Probe, Release, Released, Start, Started, Table,
+    Vpn, wrong,
+};
 
 mutants! {
     NoInvalidateCount = "no-invalidate-count": "makes a mapping although a bracket is open",
@@ -34,173 +32,106 @@ mutants! {
 }
 
 /// How it is made by name.
-pub(crate) const KIND: DriverKind = DriverKind {
-    name: "vhost_vq",
-    doc: "a kernel mapping of a virtqueue, made under a spinlock while no bracket is open",
-    mutants: Mutant::ALL,
-    options: &[],
-    ops: OPS,
-    roles: Roles::ACCESSES,
-    whole_mm: false,
-    make,
-};
-
-const OPS: &[OpInfo] = &[
-    OpInfo { name: "read", args: "ADDR", doc: "the kernel reads, through its mapping or through the process" },
-    OpInfo {
-        name: "write",
-        args: "ADDR [VALUE]",
-        doc: "the kernel writes, through its mapping or through the process",
-    },
-];
+pub(crate) const KIND: DriverKind = list::kind::<Vhost>();
 
 const MMU_LOCK: &str = "&vq->mmu_lock";
 
-fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn Driver> {
-    let base = Base::new(k, mm, pages, config);
-    let vq = Arc::new(Vq {
-        mapping: Arc::clone(&base.device),
-        machine: Arc::clone(mm.machine()),
-        mm: mm.id(),
-        mutant: Mutant::of(config),
-        invalidate_count: k.spinlock(MMU_LOCK, 0),
-    });
-    Arc::new(Vhost { base, vq, sub: Listed::default() })
-}
-
-/// `struct vhost_virtqueue`.
-struct Vq {
-    mapping: Arc<Device>,
-    machine: Arc<Machine>,
-    mm: MmId,
-    mutant: Option<Mutant>,
-    /// `&vq->mmu_lock`, and the brackets open.
-    invalidate_count: SpinLock<u64>,
-}
-
-impl Vq {
-    fn has(&self, mutant: Mutant) -> bool {
-        self.mutant == Some(mutant)
-    }
-
-    /// Unmaps under the lock, and marks dirty what could be written.
-    fn unmap(&self, pages: PageRange, brackets: u64) {
-        let mut count = self.invalidate_count.lock();
-        *count += brackets;
-        let sptes = self.mapping.sptes();
-        let mapped: Vec<Pfn> = sptes.iter().filter(|(_, vpn, _)| pages.contains(*vpn)).map(|(.., s)| s.pfn).collect();
-        if self.has(Mutant::DirtyUnderSpinlock) {
-            mapped.iter().for_each(|pfn| device::set_page_dirty_lock(&self.machine, *pfn));
-        }
-        // Otherwise as `set_page_dirty()`, which takes no lock for pages of memory; frames here are dirty when written.
-        self.mapping.zap(self.mm, pages);
-    }
-}
-
-impl Notifier for Vq {
-    fn name(&self) -> Name {
-        self.mapping.name()
-    }
-
-    fn model(&self) -> AccessModel {
-        AccessModel::Mirror
-    }
-
-    fn hooks(&self) -> Hooks {
-        Hooks::RELEASE | Hooks::RANGE_START | Hooks::RANGE_END
-    }
-
-    fn release(&self, _mm: MmId) {
-        // For good: no mapping is made any more.
-        self.unmap(PageRange::ALL, 1);
-    }
-
-    fn invalidate_range_start(&self, range: &NotifyRange) -> Result<(), WouldBlock> {
-        self.unmap(range.pages, 1);
-        Ok(())
-    }
-
-    fn invalidate_range_end(&self, _range: &NotifyRange) {
-        *self.invalidate_count.lock() -= 1;
-    }
-}
-
-/// The driver: one virtqueue.
+/// The driver: one virtqueue. Its lock has the mapping inside, and `invalidate_count`.
 struct Vhost {
-    base: Base,
-    vq: Arc<Vq>,
-    sub: Listed,
+    vq: MmuLock,
+    mutant: Option<Mutant>,
+}
+
+impl ListDriver for Vhost {
+    type State = ();
+    const NAME: &'static str = "vhost_vq";
+    const DOC: &'static str = "a kernel mapping of a virtqueue, made under a spinlock while no bracket is open";
+    const MUTANTS: &'static [MutantInfo] = Mutant::ALL;
+    const OPS: &'static [OpInfo] = &[
+        OpInfo { name: "map", args: "[RANGE]", doc: "maps ahead of time what can be mapped at this moment" },
+        OpInfo { name: "read", args: "ADDR", doc: "the kernel reads, through its mapping or through the process" },
+        OpInfo {
+            name: "write",
+            args: "ADDR [VALUE]",
+            doc: "the kernel writes, through its mapping or through the process",
+        },
+    ];
+    const ROLES: Roles = Roles::ACCESSES;
+    const LOCKS: &'static [DriverLock] = &[DriverLock { name: "mmu_lock", class: MMU_LOCK }];
+
+    fn probe(dev: &Probe<'_>) -> Vhost {
+        Vhost { vq: dev.mmu_lock(MMU_LOCK, ()), mutant: Mutant::of(dev.config()) }
+    }
+
+    fn table(&self) -> &MmuLock {
+        &self.vq
+    }
+
+    fn invalidate_range_start<'a>(&self, start: Start<'a>) -> Started<'a> {
+        let mut vq = self.vq.lock();
+        self.unmap_locked(&mut vq, start.pages());
+        vq.begin(start)
+    }
+
+    fn invalidate_range_end<'a>(&self, end: End<'a>) -> Ended<'a> {
+        self.vq.lock().end(end)
+    }
+
+    /// For good: no mapping is made any more.
+    fn release<'a>(&self, release: Release<'a>) -> Released<'a> {
+        let mut vq = self.vq.lock();
+        self.unmap_locked(&mut vq, PageRange::ALL);
+        vq.close(release)
+    }
+
+    /// `vhost_map_prefetch()`: what cannot be mapped now is left for the accesses.
+    fn map(&self, mm: &MmRef<'_>, pages: PageRange, write: bool) -> Result<(), Errno> {
+        mm.own(pages)?;
+        pages.iter().try_for_each(|vpn| self.map_present(&mut self.vq.lock(), mm, vpn, write).map(drop))
+    }
+
+    fn access(&self, mm: &MmRef<'_>, vpn: Vpn, store: Option<u64>) -> Result<(), Errno> {
+        mm.own(PageRange::page(vpn))?;
+        if self.access_mapped(mm, vpn, store)? {
+            return Ok(());
+        }
+        // `copy_to_user()`, `copy_from_user()`: they fault the page in.
+        let mm = mm.mmget_not_zero().ok_or(Errno::EFAULT)?;
+        match store {
+            Some(value) => mm.copy_to_user(vpn, value),
+            None => mm.copy_from_user(vpn).map(drop),
+        }
+    }
 }
 
 impl Vhost {
-    fn access(&self, vpn: Vpn, store: Option<u64>) -> Result<(), Errno> {
-        self.base.own(PageRange::page(vpn))?;
-        if self.access_mapped(vpn, store)? {
-            return Ok(());
-        }
-        let _users = self.base.users()?;
-        // `copy_to_user()`, `copy_from_user()`: they fault the page in.
-        let copied = match store {
-            Some(value) => self.base.mm.write_page(vpn, value),
-            None => self.base.mm.read_page(vpn).map(drop),
-        };
-        copied.map_err(|_| Errno::EFAULT)
-    }
-
     /// Whether it could be done through the mapping, made if need be.
-    fn access_mapped(&self, vpn: Vpn, store: Option<u64>) -> Result<bool, Errno> {
-        let (vq, mm) = (&self.vq, &self.base.mm);
-        let via = self.sub.via()?;
-        let count = vq.invalidate_count.lock();
-        let usable = |spte: &crate::Spte| spte.writable || store.is_none();
-        if vq.mapping.lookup(vq.mm, vpn).filter(usable).is_none() {
-            if *count > 0 && !vq.has(Mutant::NoInvalidateCount) {
-                return Ok(false);
-            }
-            let entry = device::walk_objects(mm, vpn);
-            let allowed = |(_, writable): &(_, bool)| *writable || store.is_none();
-            if !vq.mapping.fill(via, vpn, entry, || device::walk_now(mm, vpn).filter(allowed)) {
-                return Ok(false);
-            }
+    fn access_mapped(&self, mm: &MmRef<'_>, vpn: Vpn, store: Option<u64>) -> Result<bool, Errno> {
+        let mut vq = self.vq.lock();
+        let mapped = vq.lookup(vpn).is_some_and(|spte| spte.writable || store.is_none());
+        if !mapped && !self.map_present(&mut vq, mm, vpn, store.is_some())? {
+            return Ok(false);
         }
-        let done = match store {
-            Some(value) => vq.mapping.write(vq.mm, vpn, value),
-            None => vq.mapping.read(vq.mm, vpn).map(drop),
-        };
-        Ok(done.is_ok())
-    }
-}
-
-impl Driver for Vhost {
-    fn name(&self) -> Name {
-        self.base.device.name()
+        Ok(match store {
+            Some(value) => vq.write(vpn, value).is_ok(),
+            None => vq.read(vpn).is_ok(),
+        })
     }
 
-    fn device(&self) -> &Arc<Device> {
-        &self.base.device
-    }
-
-    fn attach(&self) -> Result<(), Errno> {
-        self.sub.register(&self.base.mm, self.vq.clone())
-    }
-
-    fn detach(&self) {
-        self.sub.unregister(&self.base.mm);
-    }
-
-    fn ops(&self) -> &'static [OpInfo] {
-        OPS
-    }
-
-    fn op(&self, op: Name, args: &Args) -> Result<(), Errno> {
-        match op.as_str() {
-            "read" => args.need_pages()?.iter().try_for_each(|vpn| self.access(vpn, None)),
-            "write" => args.need_pages()?.iter().try_for_each(|vpn| self.access(vpn, Some(args.value))),
-            _ => Err(Errno::EINVAL),
+    /// Whether a mapping could be made: what is there is mapped, if no bracket is open.
+    fn map_present(&self, vq: &mut Table<'_>, mm: &MmRef<'_>, vpn: Vpn, write: bool) -> Result<bool, Errno> {
+        if self.mutant == Some(Mutant::NoInvalidateCount) {
+            return wrong::publish_present_in_bracket(vq, mm, vpn, write);
         }
+        vq.publish_present(mm, vpn, write)
     }
 
-    fn locks(&self) -> &'static [DriverLock] {
-        &[DriverLock { name: "mmu_lock", class: MMU_LOCK }]
+    /// Unmaps, and marks dirty what could be written: as `set_page_dirty()`, which takes no lock for pages of memory; frames here
+    /// are dirty when written.
+    fn unmap_locked(&self, vq: &mut Table<'_>, pages: PageRange) {
+        if self.mutant == Some(Mutant::DirtyUnderSpinlock) {
+            vq.set_page_dirty_lock(pages);
+        }
+        vq.zap(pages);
     }
 }

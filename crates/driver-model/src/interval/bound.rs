@@ -10,7 +10,7 @@ use crate::typed;
 use ksync::Kernel;
 use mm::Mm;
 use mm::device::mmget_not_zero;
-use mm_types::{Errno, MmId, Name, PageRange};
+use mm_types::{Errno, Name, PageRange, Vpn};
 use mmu_notifier::{IntervalNotifier, IntervalSub, Subscriptions};
 use parking_lot::Mutex;
 use std::fmt;
@@ -97,14 +97,6 @@ impl<D: IntervalDriver> Bound<D> {
 }
 
 impl<D: IntervalDriver> typed::Bound for Bound<D> {
-    fn device(&self) -> &Device {
-        &self.callbacks.device
-    }
-
-    fn mm(&self) -> MmId {
-        self.mm.id()
-    }
-
     fn pages(&self) -> PageRange {
         self.pages
     }
@@ -115,6 +107,10 @@ impl<D: IntervalDriver> typed::Bound for Bound<D> {
 
     fn unmap(&self, pages: PageRange) {
         self.callbacks.driver.unmap(pages);
+    }
+
+    fn access(&self, vpn: Vpn, store: Option<u64>) -> Result<(), Errno> {
+        self.with_mm(|mm| self.callbacks.driver.access(mm, vpn, store))
     }
 
     fn own_op(&self, op: &str, args: &Args) -> Result<(), Errno> {

@@ -129,6 +129,7 @@ pub mod wrong;
 use crate::device::Device;
 use crate::driver::{Args, DriverLock, OpInfo};
 use crate::kind::{Config, DriverKind, HasKind, MutantInfo, OptionInfo, Roles};
+use crate::typed;
 use ksync::{Kernel, Mutex, current};
 use std::sync::Arc;
 
@@ -189,6 +190,15 @@ pub trait IntervalDriver: Send + Sync + Sized + 'static {
     /// `EFAULT` for pages that are not there or not watched, `ENODEV` when not subscribed, `EBUSY` after [`RETRIES`]
     /// collisions, `ENOMEM`.
     fn map(&self, mm: &MmRef<'_>, pages: PageRange, write: bool) -> Result<(), Errno>;
+
+    /// One access of the device, of a page's word: a fault is handled by `map`. May sleep; no lock is held.
+    ///
+    /// # Errors
+    /// Those of `map`; `EBUSY` after [`RETRIES`] faults.
+    fn access(&self, mm: &MmRef<'_>, vpn: Vpn, store: Option<u64>) -> Result<(), Errno> {
+        let map = |page| self.map(mm, page, store.is_some());
+        typed::access(&self.table().device, mm.id(), vpn, store, map)
+    }
 
     /// Takes translations away, on the driver's own behalf.
     fn unmap(&self, pages: PageRange) {

@@ -11,7 +11,7 @@ use crate::via::Via;
 use ksync::Kernel;
 use mm::Mm;
 use mm::device::mmget_not_zero;
-use mm_types::{Errno, MmId, Name, PageRange};
+use mm_types::{Errno, MmId, Name, PageRange, Vpn};
 use mmu_notifier::{Hooks, ListSub, Notifier, Subscriptions, WouldBlock};
 use parking_lot::Mutex;
 use std::fmt;
@@ -115,14 +115,6 @@ impl<D: ListDriver> Bound<D> {
 }
 
 impl<D: ListDriver> typed::Bound for Bound<D> {
-    fn device(&self) -> &Device {
-        &self.callbacks.device
-    }
-
-    fn mm(&self) -> MmId {
-        self.mm.id()
-    }
-
     fn pages(&self) -> PageRange {
         self.pages
     }
@@ -133,6 +125,10 @@ impl<D: ListDriver> typed::Bound for Bound<D> {
 
     fn unmap(&self, pages: PageRange) {
         self.driver().unmap(pages);
+    }
+
+    fn access(&self, vpn: Vpn, store: Option<u64>) -> Result<(), Errno> {
+        self.with_mm(|mm| self.driver().access(mm, vpn, store))
     }
 
     fn own_op(&self, op: &str, args: &Args) -> Result<(), Errno> {

@@ -11,6 +11,7 @@
 //! | an end closes it and lets the sequence go on, once | it returns [`Ended`], which only [`Table::end`] makes | nothing to return |
 //! | `release` leaves nothing, and nothing comes after it | it returns [`Released`], which only [`Table::close`] makes | nothing to return |
 //! | nothing is published without a passed `retry`, under the lock it was asked under | [`Fresh::publish`]: only [`Table::retry`] makes a [`Fresh`], and it borrows the guard | no method to call |
+//! | nothing is published from the process's page table while a bracket is open | [`Table::publish_present`] looks; the guard is its receiver | no method to call |
 //! | looking up needs a user's hold of the mm | `read_begin` is a method of [`MmWithUser`] | no method to call |
 //! | pages that were got are put | [`Found`] puts them when it is dropped | it does not have to be remembered |
 //! | what was registered is unregistered | `unregister` returns [`Unregistered`], which only [`Subscription::unregister`] makes | nothing to return |
@@ -117,6 +118,15 @@
 //! }
 //! ```
 //!
+//! Nor is the process's page table asked without the lock:
+//!
+//! ```compile_fail,E0599
+//! use driver_model::list::*;
+//! fn map(lock: &MmuLock, mm: &MmRef<'_>, vpn: Vpn) -> Result<bool, Errno> {
+//!     lock.publish_present(mm, vpn, false)
+//! }
+//! ```
+//!
 //! `release` has to close, and `unregister` to unregister:
 //!
 //! ```compile_fail,E0308
@@ -140,8 +150,10 @@ pub mod wrong;
 
 use crate::driver::{Args, DriverLock, OpInfo};
 use crate::kind::{DriverKind, MutantInfo, OptionInfo, Roles};
+use crate::typed;
 use std::sync::Arc;
 
+pub use crate::device::DeviceFault;
 pub use crate::interval::{Probe, kmalloc};
 pub use crate::typed::{Collided, OPS, RETRIES};
 pub use bound::{Subscription, Unregistered};
@@ -203,6 +215,15 @@ pub trait ListDriver: Send + Sync + Sized + 'static {
     /// `EFAULT` for pages that are not there or not the driver's, `ENODEV` when not subscribed, `EBUSY` after [`RETRIES`]
     /// collisions, `ENOMEM`.
     fn map(&self, mm: &MmRef<'_>, pages: PageRange, write: bool) -> Result<(), Errno>;
+
+    /// One access of the device, of a page's word: a fault is handled by `map`. May sleep; no lock is held.
+    ///
+    /// # Errors
+    /// Those of `map`; `EBUSY` after [`RETRIES`] faults.
+    fn access(&self, mm: &MmRef<'_>, vpn: Vpn, store: Option<u64>) -> Result<(), Errno> {
+        let map = |page| self.map(mm, page, store.is_some());
+        typed::access(&self.table().device, mm.id(), vpn, store, map)
+    }
 
     /// Takes translations away, on the driver's own behalf.
     fn unmap(&self, pages: PageRange) {

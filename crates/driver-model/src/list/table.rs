@@ -1,11 +1,12 @@
 //! The lock of a list driver, and what it protects.
 
 use super::bracket::{End, Ended, Release, Released, Start, Started};
-use super::lookup::Found;
-use crate::device::{Device, Spte};
+use super::lookup::{Found, MmRef};
+use crate::device::{Device, DeviceFault, Spte};
 use crate::typed::{Collided, Guarded};
 use ksync::{Kernel, SpinLock, SpinLockGuard, TrackedU64, WaitQueue, current};
-use mm_types::{MmId, Name, PageRange, Vpn};
+use mm::device;
+use mm_types::{Errno, MmId, Name, PageRange, Vpn};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -129,6 +130,51 @@ impl<T> Table<'_, T> {
     #[must_use]
     pub fn lookup(&self, vpn: Vpn) -> Option<Spte> {
         self.lock.device.lookup(self.lock.mm, vpn)
+    }
+
+    /// `get_user_pages_fast()` of one page, without a reference: publishes what the process's page table has for it at this moment,
+    /// which no invalidation changes before it has been told under this lock. Does not sleep. Whether there was something: not while
+    /// a bracket is open, nor once the subscription or the mm has ended.
+    ///
+    /// # Errors
+    /// `ENODEV` when the driver is not subscribed.
+    pub fn publish_present(&mut self, mm: &MmRef<'_>, vpn: Vpn, write: bool) -> Result<bool, Errno> {
+        if self.lock.brackets.any() {
+            return mm.sub.map(|_| false).ok_or(Errno::ENODEV);
+        }
+        self.fill(mm, vpn, write)
+    }
+
+    /// The same whether or not a bracket is open.
+    pub(super) fn fill(&mut self, mm: &MmRef<'_>, vpn: Vpn, write: bool) -> Result<bool, Errno> {
+        let via = mm.sub.ok_or(Errno::ENODEV)?;
+        let allowed = |(_, writable): &(_, bool)| *writable || !write;
+        let entry = device::walk_objects(mm.mm, vpn);
+        let walk = || device::walk_now(mm.mm, vpn).filter(allowed);
+        Ok(self.guard.open && self.lock.device.fill(via, vpn, entry, walk))
+    }
+
+    /// The device reads the word of a page while the lock is held, so that its translation stays for the access.
+    ///
+    /// # Errors
+    /// [`DeviceFault`] without a translation.
+    pub fn read(&self, vpn: Vpn) -> Result<u64, DeviceFault> {
+        self.lock.device.read(self.lock.mm, vpn)
+    }
+
+    /// The device writes the word of a page while the lock is held.
+    ///
+    /// # Errors
+    /// [`DeviceFault`] without a translation that allows it.
+    pub fn write(&self, vpn: Vpn, value: u64) -> Result<(), DeviceFault> {
+        self.lock.device.write(self.lock.mm, vpn, value)
+    }
+
+    /// `set_page_dirty_lock()` of what the device has of `pages`: takes their folio locks, which may sleep, so never in a callback.
+    pub fn set_page_dirty_lock(&self, pages: PageRange) {
+        let lock = self.lock;
+        let there = lock.device.sptes().into_iter().filter(|(mm, vpn, _)| *mm == lock.mm && pages.contains(*vpn));
+        there.for_each(|(.., spte)| device::set_page_dirty_lock(lock.device.machine(), spte.pfn));
     }
 
     /// `mmu_invalidate_retry()`: whether `found` still holds. What passed may be published while this guard lives.

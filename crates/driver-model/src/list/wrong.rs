@@ -5,9 +5,9 @@
 
 use super::bound::{Subscription, Unregistered};
 use super::bracket::{End, Ended, Release, Released, Start, Started};
-use super::lookup::Found;
+use super::lookup::{Found, MmRef};
 use super::table::{MmuLock, Table};
-use mm_types::PageRange;
+use mm_types::{Errno, PageRange, Vpn};
 
 /// `invalidate_range_start` agrees, and has not counted the bracket.
 pub fn without_begin(_start: Start<'_>) -> Started<'_> {
@@ -37,6 +37,19 @@ pub fn zap_small_only<T>(table: &mut Table<'_, T>, pages: PageRange) -> u64 {
 /// Publishes without asking `retry` and without the lock.
 pub fn publish_without_retry<T>(found: &Found<'_, T>) {
     found.publish_to(&found.lock.device);
+}
+
+/// Publishes what the process's page table has at this moment, although a bracket is open that may take it away.
+///
+/// # Errors
+/// `ENODEV` when the driver is not subscribed.
+pub fn publish_present_in_bracket<T>(
+    table: &mut Table<'_, T>,
+    mm: &MmRef<'_>,
+    vpn: Vpn,
+    write: bool,
+) -> Result<bool, Errno> {
+    table.fill(mm, vpn, write)
 }
 
 /// The driver forgets that it is registered.
