@@ -36,6 +36,12 @@ fn a_bracket_at_address_0_stays_open_and_a_flag_is_enough() {
 }
 
 #[test]
+fn a_page_that_came_back_is_read_where_it_was_and_flushing_before_it_leaves_its_cache_is_enough() {
+    found_and_fixed("deferred-flush", "flush-before-remove-mapping");
+    found_and_fixed("deferred-flush-file", "flush-before-remove-mapping");
+}
+
+#[test]
 fn adversarial_subscribers_find_the_flaw_by_themselves_and_nothing_beyond_it() {
     let mended = shipped("flaws/adversaries.mms", &[FIXES]);
     assert_eq!(explored(&mended, 300), Vec::<String>::new());

@@ -55,3 +55,11 @@ fn correct_flushes_leave_nothing_to_find_and_lost_ones_are_found_after_every_ope
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn a_page_that_is_written_out_before_its_flush_loses_what_is_written_until_then() {
+    let operation = "reclaim A 0x10000..0x14000  read A 0x10000";
+    assert_eq!(found(operation, &[], 400), BTreeSet::new());
+    let early = found(operation, &["quirks=flush-before-writepage"], 400);
+    assert!(early.contains("COH"), "{early:?}");
+}

@@ -5,7 +5,7 @@ use crate::cpu_tlb::Cpu;
 use crate::huge;
 use crate::huge_pud::pud_base;
 use crate::mm::Mm;
-use crate::obj::{frame_obj, pmd_obj, pte_obj, pud_obj};
+use crate::obj::{cpumask_obj, frame_obj, pmd_obj, pte_obj, pud_obj};
 use crate::page_table::PMD_PAGES;
 use crate::{FaultError, PageRange};
 use ksync::{Kernel, Op, current};
@@ -115,7 +115,7 @@ impl Mm {
             let stale = self.tlb.stale(cpu, vpn, write);
             let entry = || leaf.as_ref().map(|leaf| leaf.peek_now(vpn));
             let guess = stale.or_else(entry)?.pfn()?;
-            self.visible_access(k, guess, write, pte_obj(self.id, vpn));
+            self.visible_access(k, cpu, guess, write, pte_obj(self.id, vpn));
             // The scheduling point was for the frame seen before it; what counts is the translation now.
             if self.tlb.stale(cpu, vpn, write).is_some_and(|stale| stale.pfn() == Some(guess)) {
                 return Some(self.accessed(k, vpn, guess, access, write));
@@ -139,7 +139,7 @@ impl Mm {
         let write = access.is_write();
         let page = |pmd: Pte| huge::subpage(pmd, vpn.0 % PMD_PAGES).pfn();
         let guess = page(self.peek_huge(k, vpn)?)?;
-        self.visible_access(k, guess, write, pmd_obj(self.id, huge::pmd_base(vpn)));
+        self.visible_access(k, cpu, guess, write, pmd_obj(self.id, huge::pmd_base(vpn)));
         let pmd = self.peek_huge_now(vpn).filter(|pmd| page(*pmd) == Some(guess) && (!write || pmd.is_writable()))?;
         self.tlb.evict(cpu, vpn);
         let marked = self.hardware_mark_huge(k, vpn, pmd, write);
@@ -152,7 +152,7 @@ impl Mm {
         let write = access.is_write();
         self.peek_pud(k, vpn)?;
         let guess = self.pud_subpage_now(vpn)?.pfn()?;
-        self.visible_access(k, guess, write, pud_obj(self.id, pud_base(vpn)));
+        self.visible_access(k, cpu, guess, write, pud_obj(self.id, pud_base(vpn)));
         let pud = self.tables.pud(vpn).filter(|pud| !write || pud.is_writable())?;
         if self.pud_subpage_now(vpn)?.pfn()? != guess {
             return None;
@@ -175,14 +175,16 @@ impl Mm {
         k.visible_all(&ops);
     }
 
-    /// The access itself, which is by what `entry` says then.
-    fn visible_access(&self, k: &Kernel, pfn: Pfn, write: bool, entry: ObjId) {
+    /// The access itself, which is by what `entry` says then. The process runs on the CPU from then on.
+    fn visible_access(&self, k: &Kernel, cpu: Option<Cpu>, pfn: Pfn, write: bool, entry: ObjId) {
         let frame = if write { Op::write(frame_obj(pfn)) } else { Op::read(frame_obj(pfn)) };
         match k.is_alone() {
             true if write => k.visible_write(frame_obj(pfn)),
             true => k.visible_read(frame_obj(pfn)),
-            false => k.visible_all(&[frame, Op::read(entry)]),
+            false if self.tlb.has_run_on(cpu) => k.visible_all(&[frame, Op::read(entry)]),
+            false => k.visible_all(&[frame, Op::read(entry), Op::write(cpumask_obj(self.id))]),
         }
+        self.tlb.run_on(cpu);
     }
 
     /// Does it, and tells what the page holds then. Gives the word that was loaded, else the first.

@@ -7,6 +7,7 @@
 
 use crate::machine::Machine;
 use crate::obj::{MachineObj, machine_obj};
+use crate::unmap_batch::UnmapBatch;
 use ksync::{AllocHook, ChoiceKind, FsReclaim, Kernel, PageOptions, Place};
 use mm_types::{Errno, Gfp, Pfn, Pte};
 use std::sync::Arc;
@@ -124,7 +125,7 @@ impl Machine {
             k.emit(EventKind::ReclaimStart { direct: true });
             let freed = match target {
                 Target::Choice => {
-                    let freed = self.reclaim_chosen(k, gfp);
+                    let freed = self.with_unmap_batch(k, |batch| self.reclaim_chosen(k, gfp, batch));
                     self.shrink_slab(k, gfp, 0);
                     freed
                 }
@@ -136,13 +137,13 @@ impl Machine {
     }
 
     /// One page of the reclaimable ones, or one huge page, chosen by the schedule. How many frames were freed.
-    pub(crate) fn reclaim_chosen(&self, k: &Kernel, gfp: Gfp) -> u64 {
+    pub(crate) fn reclaim_chosen(&self, k: &Kernel, gfp: Gfp, batch: &mut UnmapBatch<'_>) -> u64 {
         k.visible_write(machine_obj(MachineObj::Lru));
         let candidates = self.reclaimable();
         let Ok(options @ 1..) = u32::try_from(candidates.len()) else { return 0 };
         let pages = Candidates { machine: self, pfns: &candidates };
         let victim = if options == 1 { 0 } else { k.choose_page(ChoiceKind::Victim, options, &pages) };
-        self.reclaim_folio(k, candidates[victim as usize], gfp)
+        self.reclaim_folio(k, candidates[victim as usize], gfp, batch)
     }
 }
 

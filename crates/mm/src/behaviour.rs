@@ -39,16 +39,26 @@ bitflags! {
         const CHANGE_PTE = 1 << 11;
         /// Shrinkers are called under `shrinker_rwsem`. Up to 6.6.
         const SHRINKER_RWSEM = 1 << 12;
+        /// Reclaim flushes what it has unmapped before a page leaves its file or the swap cache: not in any release. See
+        /// docs/flaws/deferred-flush.md.
+        const FLUSHES_BEFORE_REMOVE_MAPPING = 1 << 13;
     }
 }
 
 impl Behaviour {
     /// Those that a scenario can ask for by name, with one line of what they do.
-    pub const ALL: [(&'static str, Behaviour, &'static str); 1] = [(
-        "close-bracket-at-zero",
-        Behaviour::CLOSES_BRACKET_AT_ZERO,
-        "a protection change closes the bracket that it opened at address 0: a fix that no release has",
-    )];
+    pub const ALL: [(&'static str, Behaviour, &'static str); 2] = [
+        (
+            "close-bracket-at-zero",
+            Behaviour::CLOSES_BRACKET_AT_ZERO,
+            "a protection change closes the bracket that it opened at address 0: a fix that no release has",
+        ),
+        (
+            "flush-before-remove-mapping",
+            Behaviour::FLUSHES_BEFORE_REMOVE_MAPPING,
+            "reclaim flushes before a page leaves its file or the swap cache: a fix that no release has",
+        ),
+    ];
 
     /// The behaviour with this name.
     #[must_use]

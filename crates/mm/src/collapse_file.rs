@@ -282,7 +282,7 @@ impl Machine {
         if self.is_huge(old) || !self.is_shmem(file) && frame.flags.contains(FrameFlags::DIRTY) {
             return false;
         }
-        self.rmap_walk_mapped(&frame, old, |mm, vpn| mm.try_to_unmap_one(k, vpn, old, Unmap::Drop));
+        self.rmap_walk_mapped(&frame, old, |mm, vpn| mm.try_to_unmap_one(k, vpn, old, Unmap::Drop, None));
         let inode = self.inode(file);
         k.visible_write(cached_page_obj(inode, at));
         k.visible_write(frame_obj(old));

@@ -22,6 +22,9 @@
 //! Tasks stay on their CPU: task *n* runs on CPU *n* - 1, modulo how many there are. Setup is over before they run, and
 //! leaves no translation behind. At most [`TLBS`] CPUs have a TLB of their own; those beyond share.
 //!
+//! The CPUs on which a process has accessed memory are its `mm_cpumask()`: reclaim asks whether there are others than its own.
+//! The first access on each names what that reads ([`cpumask_obj`](crate::obj::cpumask_obj)).
+//!
 //! Order of two accesses, and of an access and a flush: an access reads the page's entry, or finds no table, when it walks and
 //! again when it accesses; a flush writes the entries of the stale translations that it drops. So an exploration sees that they
 //! do not commute.
@@ -182,6 +185,8 @@ pub(crate) struct Tlb {
     ever_stale: AtomicBool,
     /// Whether the translation of a huge page was ever cached, of either size.
     ever_huge: AtomicBool,
+    /// The CPUs that the process ran on.
+    cpus: AtomicU16,
     entries: Mutex<Entries>,
 }
 
@@ -247,6 +252,24 @@ impl Tlb {
         let entries = self.entries.lock();
         let found = entries.stale.iter().find(|s| s.cpu == cpu && s.translates(vpn))?;
         Some(found.at(vpn)).filter(|pte| !write || pte.is_writable())
+    }
+
+    /// Whether the process ran on a CPU ([`Tlb::run_on`]). Setup has none, and leaves no translation.
+    pub(crate) fn has_run_on(&self, cpu: Option<Cpu>) -> bool {
+        cpu.is_none_or(|cpu| self.cpus.load(Ordering::Relaxed) & 1 << cpu.0 != 0)
+    }
+
+    /// The process runs on a CPU, which may cache translations from now on (`mm_cpumask()`). No CPU forgets a process here.
+    pub(crate) fn run_on(&self, cpu: Option<Cpu>) {
+        if let Some(cpu) = cpu.filter(|cpu| !self.has_run_on(Some(*cpu))) {
+            self.cpus.fetch_or(1 << cpu.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the process ran on another CPU than this one.
+    pub(crate) fn has_run_elsewhere(&self, cpu: Option<Cpu>) -> bool {
+        let here = cpu.map_or(0, |cpu| 1 << cpu.0);
+        self.cpus.load(Ordering::Relaxed) & !here != 0
     }
 
     /// The CPU looks at the entry: what it had is gone.

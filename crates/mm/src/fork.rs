@@ -202,6 +202,10 @@ impl Copier<'_> {
     fn copy_pte_range(mut self, from: &Leaf, to: &Leaf, pages: PageRange) -> (Option<Vpn>, Option<Pfn>) {
         let theirs = to.lock();
         let ours = from.lock_nested(self.parent.machine.classes.ptl_nested);
+        if ours.has_flush_put_off() {
+            // Copied with the address space, though nobody has translations of the child yet.
+            theirs.put_off_flush();
+        }
         for vpn in pages.iter() {
             let old = ours.get(vpn);
             let copied = match old.kind() {

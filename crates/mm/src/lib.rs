@@ -19,7 +19,7 @@
 //! | `fork.rs` | fork | PROTECTION_PAGE per VMA that had private pages; `dup_mmap_sem` R, both `mmap_lock`s W |
 //! | `exec.rs` | execve | those of the exit of the old address space |
 //! | `fault.rs` | page faults | copy on write: CLEAR of one page; `mmap_lock` R |
-//! | `reclaim.rs`, `lru.rs`, `swap.rs`, `kswapd.rs` | reclaim, its lists, swap | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
+//! | `reclaim.rs`, `unmap_batch.rs`, `lru.rs`, `swap.rs`, `kswapd.rs` | reclaim, its flushes, its lists, swap | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
 //! | `shrinker.rs` | what others give back | none of its own; `fs_reclaim`, and what the allocating task holds |
 //! | `compaction.rs`, `migrate.rs` | compaction | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
 //! | `clear_refs.rs` | soft-dirty tracking, page-map scan | SOFT_DIRTY of everything; PROTECTION_VMA; `mmap_lock` W, R |
@@ -118,6 +118,7 @@ mod swap;
 mod tlb;
 mod truncate;
 mod uffd;
+mod unmap_batch;
 mod uprobes;
 pub mod vma;
 mod vma_lock;

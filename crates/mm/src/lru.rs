@@ -230,26 +230,28 @@ impl Machine {
         nr_to_scan: u64,
         nr_pages: u64,
     ) -> u64 {
-        let (mut scanned, mut freed) = (0, 0);
-        while scanned < nr_to_scan && freed < nr_pages {
-            let Some(folio) = self.next_folio(lists, lru) else { break };
-            scanned += folio.nr_pages;
-            let now = match self.check_references(k, folio.pfn, lru.is_file()) {
-                Verdict::Activate => {
-                    self.set_lru_flags(folio.pfn, |flags| flags | FrameFlags::ACTIVE);
-                    lists.push(Lru::of(lru.is_file(), true), folio);
-                    continue;
+        self.with_unmap_batch(k, |batch| {
+            let (mut scanned, mut freed) = (0, 0);
+            while scanned < nr_to_scan && freed < nr_pages {
+                let Some(folio) = self.next_folio(lists, lru) else { break };
+                scanned += folio.nr_pages;
+                let now = match self.check_references(k, folio.pfn, lru.is_file()) {
+                    Verdict::Activate => {
+                        self.set_lru_flags(folio.pfn, |flags| flags | FrameFlags::ACTIVE);
+                        lists.push(Lru::of(lru.is_file(), true), folio);
+                        continue;
+                    }
+                    Verdict::Keep => 0,
+                    Verdict::ReclaimClean if self.frame(folio.pfn).flags.contains(FrameFlags::DIRTY) => 0,
+                    Verdict::Reclaim | Verdict::ReclaimClean => self.reclaim_folio(k, folio.pfn, gfp, batch),
+                };
+                freed += now;
+                if now == 0 {
+                    lists.push(lru, folio);
                 }
-                Verdict::Keep => 0,
-                Verdict::ReclaimClean if self.frame(folio.pfn).flags.contains(FrameFlags::DIRTY) => 0,
-                Verdict::Reclaim | Verdict::ReclaimClean => self.reclaim_folio(k, folio.pfn, gfp),
-            };
-            freed += now;
-            if now == 0 {
-                lists.push(lru, folio);
             }
-        }
-        freed
+            freed
+        })
     }
 
     /// The page at the list's hand, which goes on; those that have gone since are passed over.

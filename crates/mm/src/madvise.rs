@@ -416,6 +416,7 @@ impl Mm {
     fn madvise_free_ptes(&self, k: &Kernel, tlb: &mut MmuGather<'_>, leaf: &Leaf, part: PageRange) {
         self.split_partial_folios(k, leaf, part);
         let ptes = leaf.lock();
+        self.flush_tlb_batched_pending(k, &ptes);
         for vpn in part.iter() {
             self.madvise_free_pte(k, tlb, &ptes, vpn);
         }
@@ -522,6 +523,7 @@ impl Mm {
     fn madvise_cold_ptes(&self, k: &Kernel, leaf: &Leaf, part: PageRange) {
         self.split_partial_folios(k, leaf, part);
         let ptes = leaf.lock();
+        self.flush_tlb_batched_pending(k, &ptes);
         for vpn in part.iter() {
             let pte = ptes.get(vpn);
             if !self.is_ours_alone(pte) {
@@ -543,7 +545,7 @@ impl Mm {
             Pmd::Huge(_) => {
                 let Some(head) = self.huge_page_of_ours(k, part) else { return };
                 if is_pmd_range(part) {
-                    self.pageout(k, vec![head]);
+                    self.pageout(k, &[head]);
                 } else {
                     self.machine.split_folio(k, head);
                     if let Pmd::Table(leaf) = self.tables.pmd(part.start()) {
@@ -559,20 +561,21 @@ impl Mm {
         self.split_partial_folios(k, leaf, part);
         let mut victims: Vec<Pfn> = {
             let ptes = leaf.lock();
+            self.flush_tlb_batched_pending(k, &ptes);
             let entries = part.iter().map(|vpn| ptes.get(vpn));
             let pages = entries.filter(|pte| self.is_ours_alone(*pte)).filter_map(Pte::mapped_pfn);
             pages.map(|pfn| self.machine.head(pfn)).collect()
         };
         victims.dedup();
-        self.pageout(k, victims);
+        self.pageout(k, &victims);
     }
 
     /// `reclaim_pages()`.
-    fn pageout(&self, k: &Kernel, victims: Vec<Pfn>) {
+    fn pageout(&self, k: &Kernel, victims: &[Pfn]) {
         k.with_memalloc(|| {
             k.emit(EventKind::ReclaimStart { direct: false });
-            let freed = victims.into_iter().map(|pfn| self.machine.reclaim_folio(k, pfn, Gfp::KERNEL));
-            k.emit(EventKind::ReclaimEnd { freed: freed.sum() });
+            let freed = self.machine.reclaim_folio_list(k, victims, Gfp::KERNEL);
+            k.emit(EventKind::ReclaimEnd { freed });
         });
     }
 

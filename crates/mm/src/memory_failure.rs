@@ -101,6 +101,6 @@ impl Machine {
         // A mapping may have written it since the page was last looked at.
         let clean = on_disk && !dirty && !self.folio_mkclean(k, pfn);
         let how = if clean { Unmap::Drop } else { Unmap::Poison };
-        self.rmap_walk_mapped(&frame, pfn, |mm, vpn| mm.try_to_unmap_one(k, vpn, pfn, how));
+        self.rmap_walk_mapped(&frame, pfn, |mm, vpn| mm.try_to_unmap_one(k, vpn, pfn, how, None));
     }
 }

@@ -191,6 +191,7 @@ impl Mm {
         change: Change,
     ) {
         let ptes = leaf.lock();
+        self.flush_tlb_batched_pending(k, &ptes);
         for vpn in part.iter() {
             let old = ptes.get(vpn);
             if !matches!(old.kind(), PteKind::Present | PteKind::ProtNone { .. }) {

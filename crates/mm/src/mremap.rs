@@ -327,6 +327,7 @@ impl Mover<'_> {
             let _map = (!apart).then(|| to.map());
             let second = apart.then(|| to.lock_nested(self.mm.machine.classes.ptl_nested));
             let new = second.as_ref().unwrap_or(&old);
+            self.mm.flush_tlb_batched_pending(self.k, &old);
             let present = self.move_entries(&old, part, new, target, |pte| self.moved(pte));
             let late = self.mm.machine.config.quirks.contains(Quirks::FLUSH_BEFORE_UNLOCK_IN_MREMAP);
             if present && !late {

@@ -108,6 +108,11 @@ pub const fn mmap_lock_obj(mm: MmId) -> ObjId {
     mm_obj(mm, MmObj::MmapLock)
 }
 
+/// The CPUs that an address space was used on.
+pub(crate) const fn cpumask_obj(mm: MmId) -> ObjId {
+    mm_obj(mm, MmObj::Cpumask)
+}
+
 /// Whether, and where, a page of a file is in the page cache.
 pub(crate) const fn cached_page_obj(inode: u32, pgoff: Pgoff) -> ObjId {
     ObjId::keyed(CACHED_PAGE, ((inode as u64) << 36) | pgoff.0)
@@ -150,6 +155,8 @@ pub(crate) enum MmObj {
     UffdLock = 5,
     /// What the OOM killer did to it.
     Oom = 6,
+    /// The CPUs that it ran on.
+    Cpumask = 7,
 }
 
 pub(crate) const fn mm_obj(mm: MmId, what: MmObj) -> ObjId {

@@ -185,8 +185,8 @@ impl Machine {
         Ok(())
     }
 
-    /// `__remove_mapping()` of a page of a file: frees it if only the caller and the cache hold it. What it holds stays
-    /// with the file.
+    /// `__remove_mapping()` of a page of a file: it has no reference any more if only the caller and the cache held it, and is the
+    /// caller's to free. What it holds stays with the file.
     pub(crate) fn remove_from_page_cache(&self, k: &Kernel, pfn: Pfn) -> bool {
         let frame = self.frame(pfn);
         let Some(inode) = frame.mapping else { return false };
@@ -205,8 +205,6 @@ impl Machine {
             let pages = files.pages(inode);
             pages.cached.remove(&frame.index);
             pages.stored.insert(frame.index, content);
-            drop(files);
-            self.free_frame(k, pfn);
         }
         frozen
     }

@@ -23,14 +23,14 @@ use crate::cpu_tlb::{Cached, Cpu, Tlb};
 use crate::huge;
 use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::obj::{MachineObj, machine_obj, pmd_lock_obj, pte_obj, ptl_obj};
+use crate::obj::{MachineObj, cpumask_obj, machine_obj, pmd_lock_obj, pte_obj, ptl_obj};
 use ksync::{ClassIdx, Kernel, LockNested, NestedGuard, Op, RawSpinLock, RcuSection, SpinLock, SpinLockGuard, current};
 use mm_types::{Errno, Gfp, MmId, ObjId, PageRange, Pte, Vpn};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use trace::EventKind;
 
 /// Pages that one table of leaf entries, or one huge page, maps.
@@ -68,6 +68,8 @@ pub(crate) struct Leaf {
     entries: Box<LeafEntries>,
     ptl: SpinLock<()>,
     tlb: Arc<Tlb>,
+    /// Reclaim has cleared entries and put the flush off (`unmap_batch.rs`). Under the lock.
+    flush_put_off: AtomicBool,
 }
 
 impl Leaf {
@@ -75,7 +77,7 @@ impl Leaf {
         let pooled = mm.machine.leaf_pool.lock().pop();
         let entries = pooled.unwrap_or_else(|| Box::new(LeafEntries::empty()));
         let ptl = SpinLock::from_raw(RawSpinLock::new(mm.machine.classes.ptl, ptl_obj(mm.id, base)), ());
-        Leaf { mm: mm.id, base, entries, ptl, tlb: Arc::clone(&mm.tlb) }
+        Leaf { mm: mm.id, base, entries, ptl, tlb: Arc::clone(&mm.tlb), flush_put_off: AtomicBool::new(false) }
     }
 
     fn slot(&self, vpn: Vpn) -> &AtomicU64 {
@@ -267,6 +269,32 @@ impl PteGuard<'_> {
     pub(crate) fn update(&self, k: &Kernel, vpn: Vpn, change: impl FnOnce(Pte) -> Pte) -> Pte {
         k.visible_write(pte_obj(self.leaf.mm, vpn));
         self.leaf.store_now(k, vpn, change(self.leaf.load(vpn)))
+    }
+
+    /// `ptep_get_and_clear()` by reclaim, which asks in the same step on which CPUs the process ran.
+    pub(crate) fn clear_seeing_cpus(&self, k: &Kernel, vpn: Vpn) -> Pte {
+        let entry = pte_obj(self.leaf.mm, vpn);
+        if k.is_alone() {
+            k.visible_write(entry);
+        } else {
+            k.visible_all(&[Op::write(entry), Op::read(cpumask_obj(self.leaf.mm))]);
+        }
+        self.leaf.store_now(k, vpn, Pte::NONE)
+    }
+
+    /// An entry was cleared whose flush comes later.
+    pub(crate) fn put_off_flush(&self) {
+        self.leaf.flush_put_off.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that was so of an entry, since everything was flushed under this lock.
+    pub(crate) fn has_flush_put_off(&self) -> bool {
+        self.leaf.flush_put_off.load(Ordering::Relaxed)
+    }
+
+    /// Everything was flushed under this lock.
+    pub(crate) fn flush_was_done(&self) {
+        self.leaf.flush_put_off.store(false, Ordering::Relaxed);
     }
 
     /// `ptep_get_and_clear()`: gives what it was at that moment.

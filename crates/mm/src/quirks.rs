@@ -41,12 +41,19 @@ bitflags! {
         const NOTIFY_SOFT_DIRTY = 1 << 15;
         /// Unmapping a device's page takes the mapping for anonymous memory, since the page is. Fixed by be3f38d05cc5, 2026.
         const ZAP_DEVICE_PRIVATE_BY_FOLIO = 1 << 16;
+        /// Whoever finds entries cleared by reclaim does not look whether they were flushed. Fixed by 3ea277194daa, 2017.
+        const FLUSH_BATCHED_PENDING = 1 << 17;
+        /// Reclaim frees a huge page while the flush of its translations is still to come. Fixed by "mm/vmscan: flush deferred
+        /// TLB before freeing large folios", 2026.
+        const FLUSH_BEFORE_FREEING_LARGE_FOLIOS = 1 << 18;
+        /// Reclaim writes a page out while a CPU may still write to it.
+        const FLUSH_BEFORE_WRITEPAGE = 1 << 19;
     }
 }
 
 impl Quirks {
     /// Each by the name a scenario writes, with one line of what it does wrong.
-    pub const ALL: [(&'static str, Quirks, &'static str); 17] = [
+    pub const ALL: [(&'static str, Quirks, &'static str); 20] = [
         (
             "munmap-clears-before-start",
             Quirks::MUNMAP_CLEARS_BEFORE_START,
@@ -119,6 +126,21 @@ impl Quirks {
             "zap-device-private-by-folio",
             Quirks::ZAP_DEVICE_PRIVATE_BY_FOLIO,
             "unmapping a device's page asserts that its mapping is anonymous, as the page is (fixed by be3f38d05cc5, 2026)",
+        ),
+        (
+            "flush-batched-pending",
+            Quirks::FLUSH_BATCHED_PENDING,
+            "mprotect, munmap and others do not flush what reclaim has unmapped and not flushed (fixed by 3ea277194daa, 2017)",
+        ),
+        (
+            "flush-before-freeing-large-folios",
+            Quirks::FLUSH_BEFORE_FREEING_LARGE_FOLIOS,
+            "reclaim frees a huge page before it flushes the translations of it (fixed 2026)",
+        ),
+        (
+            "flush-before-writepage",
+            Quirks::FLUSH_BEFORE_WRITEPAGE,
+            "reclaim writes a page to swap before it flushes translations that allow writing",
         ),
     ];
 

@@ -3,6 +3,8 @@
 //! No `mmap_lock`: any task may be here, in the middle of an allocation. Order of locks: `fs_reclaim` (map), the folio
 //! (trylock), `&anon_vma->rwsem` or `&mapping->i_mmap_rwsem` (for reading, trylock first), the notifier, the page-table lock.
 //!
+//! Flushes are put off for several pages, and so is freeing them (`unmap_batch.rs`).
+//!
 //! Sources: `shrink_folio_list()`, mm/vmscan.c; `try_to_unmap_one()`, mm/rmap.c, 6.12. Which page goes the schedule chooses, or
 //! the caller names it, or, under pressure, the lists say it (`lru.rs`).
 
@@ -17,6 +19,7 @@ use crate::obj::{MachineObj, frame_obj, machine_obj, slot_obj};
 use crate::page_table::{Pmd, PteGuard};
 use crate::quirks::Quirks;
 use crate::shrinker::DEF_PRIORITY;
+use crate::unmap_batch::UnmapBatch;
 use ksync::{FsReclaim, Kernel, Op, current};
 use mm_types::{Gfp, PageRange, Pfn, Pte, VmFlags, Vpn};
 use trace::{EventKind, NotifyEvent, NotifyRange};
@@ -50,15 +53,22 @@ impl Machine {
     }
 
     fn shrink_chosen(&self, k: &Kernel, nr_pages: u64) -> u64 {
-        let mut freed = 0;
-        // A huge page counts for all its pages.
-        for _ in 0..nr_pages {
-            if freed >= nr_pages {
-                break;
+        self.with_unmap_batch(k, |batch| {
+            let mut freed = 0;
+            // A huge page counts for all its pages.
+            for _ in 0..nr_pages {
+                if freed >= nr_pages {
+                    break;
+                }
+                freed += self.reclaim_chosen(k, Gfp::KERNEL, batch);
             }
-            freed += self.reclaim_chosen(k, Gfp::KERNEL);
-        }
-        freed
+            freed
+        })
+    }
+
+    /// `reclaim_folio_list()`: these pages, in order, whether they are in use or not. Gives how many frames were freed.
+    pub(crate) fn reclaim_folio_list(&self, k: &Kernel, victims: &[Pfn], gfp: Gfp) -> u64 {
+        self.with_unmap_batch(k, |batch| victims.iter().map(|pfn| self.reclaim_folio(k, *pfn, gfp, batch)).sum())
     }
 
     /// `do_try_to_free_pages()`, or a round of `balance_pgdat()`: frees up to `nr_pages` pages; calls the shrinkers, which are asked
@@ -102,49 +112,56 @@ impl Machine {
         frames.iter().filter(|(_, f)| is_reclaimable(f)).map(|(pfn, _)| pfn).collect()
     }
 
-    /// Reclaims one page, or one huge page: gives how many frames were freed. It stays when somebody has its lock, a device
+    /// Reclaims one page, or one huge page: gives how many frames that frees, at the end of the batch at the latest. It stays when somebody has its lock, a device
     /// has pinned it, swap is full, or somebody holds a reference (then it stays in the swap cache, unmapped). Sync point
     /// `mm.reclaim`.
-    pub(crate) fn reclaim_folio(&self, k: &Kernel, pfn: Pfn, gfp: Gfp) -> u64 {
+    pub(crate) fn reclaim_folio(&self, k: &Kernel, pfn: Pfn, gfp: Gfp, batch: &mut UnmapBatch<'_>) -> u64 {
         k.sync_reached(NAMES.mm_reclaim);
         let freed = if self.is_huge(pfn) {
-            self.reclaim_huge(k, self.head(pfn), gfp)
+            self.reclaim_huge(k, self.head(pfn), gfp, batch)
         } else {
-            u64::from(self.reclaim_isolated(k, pfn, gfp))
+            u64::from(self.reclaim_isolated(k, pfn, gfp, batch))
         };
         k.sync_passed(NAMES.mm_reclaim);
         freed
     }
 
-    fn reclaim_isolated(&self, k: &Kernel, pfn: Pfn, gfp: Gfp) -> bool {
+    fn reclaim_isolated(&self, k: &Kernel, pfn: Pfn, gfp: Gfp, batch: &mut UnmapBatch<'_>) -> bool {
         if !self.try_get_page(k, pfn) {
             return false;
         }
-        let freed = {
+        let frozen = {
             let lock = self.folio_lock(pfn);
             let folio = lock.try_lock();
-            folio.is_some() && self.shrink_folio(k, pfn, gfp)
+            folio.is_some() && self.shrink_folio(k, pfn, gfp, batch)
         };
-        if !freed {
+        if frozen {
+            batch.free(k, pfn);
+        } else {
             self.settle_swap_cache(k, pfn, self.frame(pfn).slot());
             self.put_page(k, pfn);
         }
-        freed
+        frozen
     }
 
-    /// One folio of `shrink_folio_list()`, locked and with a reference of this caller, which is gone when it was freed.
-    fn shrink_folio(&self, k: &Kernel, pfn: Pfn, gfp: Gfp) -> bool {
+    /// One folio of `shrink_folio_list()`, locked and with a reference of this caller. Whether it has no reference left, not even
+    /// that, and may be freed.
+    fn shrink_folio(&self, k: &Kernel, pfn: Pfn, gfp: Gfp, batch: &mut UnmapBatch<'_>) -> bool {
         let frame = self.frame(pfn);
         if !is_reclaimable(&frame) || frame.pins > 0 {
             return false;
         }
         if let Some(inode) = frame.mapping {
-            self.try_to_unmap(k, pfn, Unmap::Drop);
+            self.try_to_unmap(k, pfn, Unmap::Drop, batch);
             let frame = self.frame(pfn);
+            if frame.flags.contains(FrameFlags::DIRTY) {
+                batch.flush_dirty(k);
+            }
+            batch.before_remove_mapping(k);
             return frame.mapcount == 0 && self.may_leave(&frame, inode) && self.remove_from_page_cache(k, pfn);
         }
         if frame.flags.contains(FrameFlags::LAZYFREE) && !frame.flags.contains(FrameFlags::SWAPCACHE) {
-            return self.discard_lazyfree(k, pfn);
+            return self.discard_lazyfree(k, pfn, batch);
         }
         let slot = if frame.flags.contains(FrameFlags::SWAPCACHE) {
             frame.slot()
@@ -155,12 +172,14 @@ impl Machine {
                 None => return false,
             }
         };
-        self.try_to_unmap(k, pfn, Unmap::Swap(slot));
+        self.try_to_unmap(k, pfn, Unmap::Swap(slot), batch);
         if self.frame(pfn).mapcount > 0 {
             self.try_undo_swap(k, pfn, slot);
             return false;
         }
+        batch.flush_dirty(k);
         self.swap_writepage(k, pfn, slot);
+        batch.before_remove_mapping(k);
         self.remove_mapping(k, pfn)
     }
 
@@ -172,20 +191,16 @@ impl Machine {
     }
 
     /// A page that `MADV_FREE` was said of: unmapped and freed without a copy, if it is not written or held meanwhile.
-    fn discard_lazyfree(&self, k: &Kernel, pfn: Pfn) -> bool {
-        self.try_to_unmap(k, pfn, Unmap::Drop);
+    fn discard_lazyfree(&self, k: &Kernel, pfn: Pfn, batch: &mut UnmapBatch<'_>) -> bool {
+        self.try_to_unmap(k, pfn, Unmap::Drop, batch);
         k.visible_write(frame_obj(pfn));
-        let frozen = self.with_frame(pfn, |f| {
+        self.with_frame(pfn, |f| {
             let ours = f.mapcount == 0 && f.refcount == 1;
             if ours {
                 f.refcount = 0;
             }
             ours
-        });
-        if frozen {
-            self.free_frame(k, pfn);
-        }
-        frozen
+        })
     }
 
     /// A page that stays mapped leaves the swap cache again if no entry names its slot.
@@ -197,7 +212,7 @@ impl Machine {
         }
     }
 
-    /// `__remove_mapping()`: frees the page if only this caller and the swap cache hold it.
+    /// `__remove_mapping()`: no reference is left if only this caller and the swap cache held the page.
     fn remove_mapping(&self, k: &Kernel, pfn: Pfn) -> bool {
         // Reclaim looks at all pages for those that it may take.
         k.visible_all(&[Op::write(frame_obj(pfn)), Op::read(machine_obj(MachineObj::Lru))]);
@@ -212,16 +227,15 @@ impl Machine {
         });
         if frozen {
             self.delete_from_swap_cache(k, pfn);
-            self.free_frame(k, pfn);
         }
         frozen
     }
 
     /// `try_to_unmap()`: every entry that maps the page names its slot instead, or nothing if it is to be dropped, each
     /// inside a bracket of its own.
-    fn try_to_unmap(&self, k: &Kernel, pfn: Pfn, how: Unmap) {
+    fn try_to_unmap(&self, k: &Kernel, pfn: Pfn, how: Unmap, batch: &mut UnmapBatch<'_>) {
         let frame = self.frame(pfn);
-        self.rmap_walk_mapped(&frame, pfn, |mm, vpn| mm.try_to_unmap_one(k, vpn, pfn, how));
+        self.rmap_walk_mapped(&frame, pfn, |mm, vpn| mm.try_to_unmap_one(k, vpn, pfn, how, Some(batch)));
     }
 
     /// Whether an entry that is cleared and flushed may stay so. Not that of an exclusive page that was pinned since
@@ -261,7 +275,7 @@ impl Mm {
         current(|k| {
             self.machine.reclaim_section(k, |machine| {
                 let victims = self.mapped_frames(k, pages);
-                victims.into_iter().map(|pfn| machine.reclaim_folio(k, pfn, Gfp::KERNEL)).sum()
+                machine.reclaim_folio_list(k, &victims, Gfp::KERNEL)
             })
         })
     }
@@ -286,12 +300,20 @@ impl Mm {
         found
     }
 
-    /// `try_to_unmap_one()`: a CLEAR bracket of one page, blockable; under the page-table lock the entry is cleared and
-    /// flushed at once, then names the slot, if any. The bracket is announced even if the entry maps something else by then.
-    pub(crate) fn try_to_unmap_one(&self, k: &Kernel, vpn: Vpn, pfn: Pfn, how: Unmap) {
+    /// `try_to_unmap_one()`: a CLEAR bracket of one page, blockable; under the page-table lock the entry is cleared, and
+    /// flushed at once or with the batch, then names the slot, if any. The bracket is announced even if the entry maps something
+    /// else by then.
+    pub(crate) fn try_to_unmap_one(
+        &self,
+        k: &Kernel,
+        vpn: Vpn,
+        pfn: Pfn,
+        how: Unmap,
+        mut batch: Option<&mut UnmapBatch<'_>>,
+    ) {
         let late = self.machine.config.quirks.contains(Quirks::NOTIFY_BEFORE_UNMAP);
         if late && let Some(leaf) = self.tables.walk(vpn) {
-            self.unmap_pte(k, &leaf.lock(), vpn, pfn, how);
+            self.unmap_pte(k, &leaf.lock(), (vpn, pfn), how, batch.as_deref_mut());
         }
         let bracket = self.subs.invalidate_range_start(NotifyRange {
             mm: self.id,
@@ -302,13 +324,20 @@ impl Mm {
         });
         if let Some(leaf) = self.tables.walk(vpn) {
             let ptes = leaf.lock();
-            self.unmap_pte(k, &ptes, vpn, pfn, how);
+            self.unmap_pte(k, &ptes, (vpn, pfn), how, batch);
         }
         bracket.end();
     }
 
     /// One entry, if it maps the page.
-    pub(crate) fn unmap_pte(&self, k: &Kernel, ptes: &PteGuard<'_>, vpn: Vpn, pfn: Pfn, how: Unmap) {
+    pub(crate) fn unmap_pte(
+        &self,
+        k: &Kernel,
+        ptes: &PteGuard<'_>,
+        (vpn, pfn): (Vpn, Pfn),
+        how: Unmap,
+        batch: Option<&mut UnmapBatch<'_>>,
+    ) {
         let seen = ptes.get(vpn);
         let flags = self.find_vma(vpn).map_or(VmFlags::empty(), |vma| vma.flags());
         // Locked memory stays, whatever is asked of reclaim.
@@ -317,11 +346,13 @@ impl Mm {
             return;
         }
         // A CPU may have written since: what counts is the entry that was cleared.
-        let old = ptes.clear(k, vpn);
-        if self.machine.frame(pfn).mapping.is_none() {
-            self.flush_tlb_notify(k, PageRange::page(vpn));
-        } else {
-            self.flush_tlb_range(k, PageRange::page(vpn));
+        let old = ptes.clear_seeing_cpus(k, vpn);
+        let put_off = batch.filter(|_| self.tlb.has_run_elsewhere(self.machine.cpu(k)));
+        let anon = self.machine.frame(pfn).mapping.is_none();
+        match put_off {
+            Some(batch) => batch.put_off_flush(k, self, ptes, (vpn, old), anon),
+            None if anon => self.flush_tlb_notify(k, PageRange::page(vpn)),
+            None => self.flush_tlb_range(k, PageRange::page(vpn)),
         }
         if !self.machine.may_unmap(pfn, old, how, flags.contains(VmFlags::DROPPABLE)) {
             ptes.set(k, vpn, old);

@@ -75,7 +75,7 @@ impl Machine {
                 place.mm.split_huge_pmd_frozen(k, place.pages[0].0, head);
                 place.mm.try_to_migrate_place(k, head, place);
             } else {
-                place.mm.try_to_unmap_place(k, head, place, Unmap::Drop);
+                place.mm.try_to_unmap_place(k, head, place, Unmap::Drop, None);
             }
         }
     }

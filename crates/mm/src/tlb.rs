@@ -32,11 +32,16 @@ impl Mm {
     /// The same of entries that map `stride` pages each: more than 33 entries flush everything (`flush_tlb_mm_range()`).
     pub(crate) fn flush_tlb_entries(&self, k: &Kernel, pages: PageRange, stride: u64) {
         let pages = if pages.nr_pages() / stride > FLUSH_CEILING { PageRange::ALL } else { pages };
-        self.drop_translations(k, pages);
-        k.emit(EventKind::TlbFlush { mm: self.id, pages });
+        self.flush_tlb_only(k, pages);
         if !self.is(Behaviour::SECONDARY_AT_RANGE_END) {
             self.subs.arch_invalidate_secondary_tlbs(pages);
         }
+    }
+
+    /// Translations of `pages` are gone from every CPU.
+    pub(crate) fn flush_tlb_only(&self, k: &Kernel, pages: PageRange) {
+        self.drop_translations(k, pages);
+        k.emit(EventKind::TlbFlush { mm: self.id, pages });
     }
 
     /// The same where secondary TLBs are told in every version (`ptep_clear_flush_notify()` up to 6.5).

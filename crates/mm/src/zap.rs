@@ -156,6 +156,7 @@ impl Mm {
         zap: Zap,
     ) -> Vpn {
         let ptes = leaf.lock();
+        self.flush_tlb_batched_pending(k, &ptes);
         let mut force_flush = false;
         let mut full = None;
         let mut skipped = false;

@@ -17,6 +17,10 @@
 //! while that is being cleared. What a load finds there is nothing of the page if the entry was cleared; if it maps
 //! something else by then, it must be what that holds.
 //!
+//! Reclaim puts flushes off (`TlbFlushDeferred`). Until the flush a load may find what the page held, even if the page has come back
+//! elsewhere by then and was written there; and a store through a translation of a page that is to go to swap is one to that
+//! page, since the flush comes before the page is written out.
+//!
 //! A subscriber that declares *SecondaryTlb* may store through what its TLB has until the flush, after the entry was cleared
 //! or write-protected: such a store counts as one through the entry as it was. So does one of a *LongTermPin*, which never
 //! lets go: a page that is pinned keeps its frame, and an entry that was cleared to take it away is set again.
@@ -48,6 +52,8 @@ pub(crate) struct Coh {
     slots: Map<u64, Known>,
     /// The life of the page that a translation was made in.
     translations: Map<(DevId, SubId, MmId, Vpn), u32>,
+    /// Pages whose flush reclaim has put off.
+    deferred: Vec<(MmId, Vpn)>,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +108,8 @@ impl Coh {
         Variant::CpuAccess,
         Variant::FrameFree,
         Variant::LazyFreed,
+        Variant::TlbFlush,
+        Variant::TlbFlushDeferred,
         Variant::SpteSet,
         Variant::DeviceAccess,
     ])
@@ -113,6 +121,7 @@ impl Coh {
         self.frames.clear();
         self.slots.clear();
         self.translations.clear();
+        self.deferred.clear();
     }
 
     pub(crate) fn event(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
@@ -126,6 +135,10 @@ impl Coh {
                 }
             }
             EventKind::LazyFreed { pfn } => self.frames.entry(pfn).or_default().lazy = Some(book.stamp(e).at),
+            EventKind::TlbFlushDeferred { mm, vpn } => self.deferred.push((mm, vpn)),
+            EventKind::TlbFlush { mm, pages } => {
+                self.deferred.retain(|(of, vpn)| *of != mm || !pages.contains(*vpn));
+            }
             EventKind::SpteSet { dev, sub, mm, vpn, .. } => {
                 let row = self.row((mm, vpn));
                 let life = self.pages.row(row).life;
@@ -284,17 +297,32 @@ impl Coh {
 
     /// A store through a translation that the entry has taken back.
     fn late_store(&mut self, book: &Book, key: (MmId, Vpn), pfn: Pfn, now: Known) {
-        if let Some(page) = self.pages.get_mut(key)
-            && page.pte.is_none()
-            && being_cleared(book, page)
-        {
-            page.known = Some(now);
+        let goes_out = self.deferred.contains(&key);
+        if let Some(page) = self.pages.get_mut(key) {
+            match page.pte.kind() {
+                PteKind::None if being_cleared(book, page) => page.known = Some(now),
+                PteKind::Swap { slot } if goes_out => self.store_to_slot(slot, now),
+                _ => {}
+            }
         }
         self.store_to_frame(pfn, now);
     }
 
+    /// A store to a page that is still to be written to swap: every page that names the slot will show it.
+    fn store_to_slot(&mut self, slot: u64, now: Known) {
+        self.slots.insert(slot, now);
+        self.pages
+            .rows_mut()
+            .iter_mut()
+            .filter(|page| page.pte.kind() == PteKind::Swap { slot })
+            .for_each(|page| page.known = Some(now));
+    }
+
     /// A load through such a translation.
     fn late_load(&mut self, book: &Book, e: &Event, key: (MmId, Vpn), now: Known, sink: &mut Sink) {
+        if self.deferred.contains(&key) {
+            return;
+        }
         let shown = self.pages.get(key).filter(|page| !page.pte.is_none()).and_then(|page| page.known);
         if let Some(expected) = shown.filter(|k| k.value != now.value) {
             wrong_load(book, e, key, (expected, now), sink);

@@ -68,6 +68,10 @@ impl<K: Copy + Eq + Hash, V> Table<K, V> {
         &self.rows
     }
 
+    pub(crate) fn rows_mut(&mut self) -> &mut [V] {
+        &mut self.rows
+    }
+
     pub(crate) fn clear(&mut self) {
         self.index.clear();
         self.rows.clear();

@@ -41,7 +41,7 @@ variants! {
     DeviceCreated, SpteSet, SpteClear, DeviceAccess,
     ListReleased, SubscribeDeferred, LazyFreed, PudSet,
     AtomicEnter, AtomicExit,
-    ShrinkSlabStart, ShrinkSlabEnd, OutOfMemory,
+    ShrinkSlabStart, ShrinkSlabEnd, OutOfMemory, TlbFlushDeferred,
 }
 
 /// A set of kinds.

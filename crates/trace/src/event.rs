@@ -504,4 +504,12 @@ pub enum EventKind {
         /// What that one's memory counted for.
         points: i64,
     },
+    /// Reclaim: an entry was cleared that another CPU has a translation of, which is flushed later, with those of other pages.
+    /// Until the next `TlbFlush` over the page a CPU may use it.
+    TlbFlushDeferred {
+        /// Whose.
+        mm: MmId,
+        /// The page.
+        vpn: Vpn,
+    },
 }

@@ -59,6 +59,7 @@ impl fmt::Display for EventKind {
             Self::PteSet { mm, vpn, old, new } => write!(f, "pte {mm} {} {old} -> {new}", vpn.addr()),
             Self::PudSet { mm, base, old, new } => write!(f, "pud {mm} {} {old} -> {new}", base.addr()),
             Self::TlbFlush { mm, pages } => write!(f, "flush {mm} {pages}"),
+            Self::TlbFlushDeferred { mm, vpn } => write!(f, "flush of {mm} {} deferred", vpn.addr()),
             Self::CpuAccess { mm, vpn, pfn, write, value } => {
                 write!(f, "cpu {} {mm} {} pfn {pfn} {value:#x}", rw(*write), vpn.addr())
             }

@@ -1,40 +1,50 @@
-# Reclaim clears an entry and batches the flush. mprotect finds no entry, concludes that nothing can be cached, and
-# returns. The thread goes on writing through what its CPU has.
+# Reclaim clears an entry and puts the flush off. mprotect finds no entry of a page in memory, concludes that nothing can be
+# cached, and returns. A thread goes on reading through what its CPU has.
 #: kind wrong-order
 #: year 2017
 #: of mm/rmap
 #: detector stale-translation-oracle + schedule-exploration
 #: runs 1000
-#: because a model in words, since CPUs here keep no translations: the check is that nobody writes through an old translation when mprotect has returned
+#: strategy pct
+#: because no rule says which accesses a CPU must not make: the thread checks that it reads nothing once it knows that mprotect has returned
 
 scenario "an entry gone and its flush still to come"
 
 expect { CHECK } #-
 
-machine { seed 7 }
+quirks { flush-batched-pending } #-
 
-globals { spinlock ptl  spinlock cpu  word pte 1  word tlb 1  word batched  word done }
+machine { cpus 4  memory 16M  swap 16M  seed 7 }
+
+globals { word done }
+
+mm A { vma 0x11000..0x15000 rw anon  touch 0x11000..0x15000 }
 
 task reclaim {
-    with ptl { store batched 1  store pte 0 }
-    with cpu { store tlb 0 }
+    write A 0x11000 5
+    reclaim A 0x11000..0x15000
+    read A 0x11000  read A 0x12000  read A 0x13000  read A 0x14000
+    sync clean
+    sync again
+    reclaim A 0x11000..0x15000
 }
 task mprotect {
-    with ptl {
-        #+ load pending batched
-        #+ if pending is 1 { with cpu { store tlb 0 } }
-        load entry pte
-        if entry is 1 { with cpu { store tlb 0 } }
-    }
+    sync now
+    mprotect A 0x11000..0x12000 none
     store done 1
 }
-
 task user {
-    with cpu {
-        load cached tlb
-        if cached is 1 {
-            load gone done
-            check gone is 0
-        }
+    sync go
+    read A 0x11000
+    sync cached
+    repeat 8 {
+        load seen done
+        if seen is 1 { check_word A 0x11000 not 5 }
     }
+}
+
+order {
+    reclaim@user.clean < user@user.go
+    user@user.cached < reclaim@user.again
+    user@user.cached < mprotect@user.now
 }

@@ -2,6 +2,7 @@
 
 use crate::common::{addr, bytes, pages};
 use ksync::{Kernel, KernelConfig};
+use mm::vma::MremapFlags;
 use mm::{Advice, FaultError, Machine, MachineConfig, Mm, Quirks};
 use mm_types::{Name, Prot, Vpn};
 use mmu_notifier::{Annotations, Framework};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use trace::RunEnd;
 
 const RUNS: u64 = 400;
+const TO_THERE: MremapFlags = MremapFlags::MAYMOVE.union(MremapFlags::FIXED);
 const PAGE: Vpn = crate::common::ARENA;
 
 /// What one task does, and whether it went as it should.
@@ -22,15 +24,22 @@ fn body(f: impl FnOnce(&Arc<Mm>, &Kernel) -> Vec<Result<u64, FaultError>> + 'sta
     Box::new(f)
 }
 
-/// What each task saw in run `run` of a world of two CPUs, where `tasks` share an address space of eight written pages.
+/// What each task saw in run `run` of a world where `tasks` share an address space of eight written pages, each on a CPU of its own.
 fn seen(run: u64, quirks: Quirks, tasks: Vec<Body>) -> Vec<Vec<Result<u64, FaultError>>> {
+    seen_after(|_| {}, run, quirks, tasks)
+}
+
+/// The same after `prepare`.
+fn seen_after(prepare: fn(&Mm), run: u64, quirks: Quirks, tasks: Vec<Body>) -> Vec<Vec<Result<u64, FaultError>>> {
     let kernel = Kernel::new(KernelConfig::default());
     let results = Rc::new(RefCell::new(vec![Vec::new(); tasks.len()]));
     kernel.enter(|k| {
-        let config = MachineConfig { quirks, reclaim_by_choice: false, ..MachineConfig::default() };
+        let cpus = tasks.len() as u32;
+        let config = MachineConfig { quirks, cpus, reclaim_by_choice: false, ..MachineConfig::default() };
         let mm = Machine::new(k, config, Framework::new(k, Annotations::default())).new_mm(k, Name::new("A"));
         mm.mmap_anon(pages(0, 8), Prot::READ | Prot::WRITE).expect("mapped");
         pages(0, 8).iter().for_each(|vpn| mm.write_page(vpn, 5).expect("written"));
+        prepare(&mm);
         for (n, task) in tasks.into_iter().enumerate() {
             let (mm, results) = (Arc::clone(&mm), Rc::clone(&results));
             k.spawn(Name::new("task"), move || {
@@ -155,4 +164,87 @@ fn tasks_of_one_cpu_share_its_tlb_and_a_write_through_a_clean_translation_looks_
     });
     assert_eq!(kernel.run(&mut FirstScheduler), RunEnd::Finished);
     assert_eq!(result.take(), [true; 4]);
+}
+
+/// All pages have a copy in swap, so that reclaim flushes once, at its end.
+fn swap_out_and_in(mm: &Mm) {
+    mm.reclaim_pages(pages(0, 8));
+    mm.touch(pages(0, 8), false).expect("read");
+}
+
+/// In how many runs a task reads a page after `revoke`, by another, has taken it away or protected it, while a third reclaims it
+/// and others.
+fn reads_after(revoke: fn(&Mm), quirks: Quirks) -> usize {
+    let late = |run| {
+        let done = Rc::new(RefCell::new(false));
+        let (told, late) = (Rc::clone(&done), Rc::new(RefCell::new(false)));
+        let saw_late = Rc::clone(&late);
+        let reader = body(move |mm, _| {
+            for _ in 0..20 {
+                let was_done = *done.borrow();
+                *saw_late.borrow_mut() |= mm.read_page(PAGE + 1).is_ok() && was_done;
+            }
+            Vec::new()
+        });
+        let reclaim = body(|mm, _| {
+            mm.reclaim_pages(pages(1, 7));
+            Vec::new()
+        });
+        let revoke = body(move |mm, _| {
+            revoke(mm);
+            *told.borrow_mut() = true;
+            Vec::new()
+        });
+        seen_after(swap_out_and_in, run, quirks, vec![reader, reclaim, revoke]);
+        late.take()
+    };
+    (0..RUNS).filter(|run| late(*run)).count()
+}
+
+#[test]
+fn nobody_uses_a_page_that_reclaim_has_not_flushed_yet_once_it_is_taken_away_or_protected() {
+    let revocations: [(&str, fn(&Mm)); 3] = [
+        ("munmap", |mm| mm.munmap(addr(1), bytes(1)).expect("unmapped")),
+        ("mprotect", |mm| mm.mprotect(addr(1), bytes(1), Prot::empty()).expect("protected")),
+        ("mremap", |mm| {
+            let moved = mm.mremap(addr(1), bytes(1), bytes(1), TO_THERE, Some(addr(64)), None);
+            assert_eq!(moved, Ok(addr(64)));
+        }),
+    ];
+    for (name, revoke) in revocations {
+        assert_eq!(reads_after(revoke, Quirks::empty()), 0, "{name}");
+        assert!(
+            reads_after(revoke, Quirks::FLUSH_BATCHED_PENDING) > 0,
+            "{name}, without a look at what reclaim has put off"
+        );
+    }
+}
+
+/// In how many runs a page that was reclaimed while a task writes ever greater numbers to it shows less than was written before.
+fn writes_lost_by_reclaim(quirks: Quirks) -> usize {
+    let lost = |run| {
+        let last = Rc::new(RefCell::new(0));
+        let written = Rc::clone(&last);
+        let writer = body(move |mm, _| {
+            for value in 6..18 {
+                mm.write_page(PAGE, value).expect("written");
+                *last.borrow_mut() = value;
+            }
+            Vec::new()
+        });
+        let reclaim = body(move |mm, _| {
+            mm.reclaim_pages(pages(0, 4));
+            let at_least = *written.borrow();
+            vec![Ok(at_least), mm.read_page(PAGE)]
+        });
+        let saw = &seen(run, quirks, vec![writer, reclaim])[1];
+        saw[1].expect("read") < saw[0].expect("a number")
+    };
+    (0..RUNS).filter(|run| lost(*run)).count()
+}
+
+#[test]
+fn what_is_written_until_the_flush_is_in_swap() {
+    assert_eq!(writes_lost_by_reclaim(Quirks::empty()), 0);
+    assert!(writes_lost_by_reclaim(Quirks::FLUSH_BEFORE_WRITEPAGE) > 0);
 }

@@ -90,6 +90,8 @@ fn memory_event() -> impl Strategy<Value = EventKind> {
             .prop_map(|(mm, old, new)| EventKind::PudSet { mm: MmId(mm), base: Vpn(0), old, new }),
         1 => small().prop_map(|n| EventKind::FrameAlloc { pfn: Pfn(n) }),
         1 => small().prop_map(|n| EventKind::FrameFree { pfn: Pfn(n) }),
+        1 => place().prop_map(|(_, vpn, ..)| EventKind::TlbFlushDeferred { mm: A, vpn }),
+        1 => place().prop_map(|(_, vpn, ..)| EventKind::TlbFlush { mm: A, pages: PageRange::page(vpn) }),
         1 => place().prop_map(|(_, vpn, pfn, write)| EventKind::CpuAccess { mm: A, vpn, pfn, write, value: pfn.0 }),
         3 => place()
             .prop_map(|(sub, vpn, pfn, writable)| EventKind::SpteSet { dev: GPU, sub, mm: A, vpn, pfn, writable }),

@@ -232,3 +232,41 @@ fn what_was_stored_after_a_page_was_freed_lazily_is_not_lost_to_reclaim() {
         w.pte(UNMAP, 0x11, Pte::NONE, new).cpu(A, 0x11, new.pfn().map_or(0, |pfn| pfn.0), false, 0).expect(codes);
     }
 }
+
+/// Reclaim of page 0x11, in frame 7 with 1 in it, to slot 3. Its flush is put off.
+fn reclaimed_unflushed() -> World {
+    let mut w = World::new();
+    w.pte(UNMAP, 0x11, Pte::NONE, rw(7)).cpu(A, 0x11, 7, true, 1);
+    let b = w.open(OTHER, pages(0x11, 0x12), NotifyEvent::Clear);
+    w.started(OTHER, b, true).pte(OTHER, 0x11, rw(7), Pte::NONE);
+    w.ev(OTHER, EventKind::TlbFlushDeferred { mm: A, vpn: Vpn(0x11) });
+    w.pte(OTHER, 0x11, Pte::NONE, Pte::swap(3)).end(OTHER, b);
+    w
+}
+
+#[test]
+fn what_a_cpu_stores_before_a_flush_that_was_put_off_goes_to_swap() {
+    let flush = EventKind::TlbFlush { mm: A, pages: pages(0x11, 0x12) };
+    for (late, value, codes) in [(false, 2, &[][..]), (false, 1, &[Code::Coh]), (true, 1, &[]), (true, 2, &[Code::Coh])]
+    {
+        let mut w = reclaimed_unflushed();
+        if late {
+            w.ev(OTHER, flush).cpu(A, 0x11, 7, true, 2);
+        } else {
+            w.cpu(A, 0x11, 7, true, 2).ev(OTHER, flush);
+        }
+        w.pte(UNMAP, 0x11, Pte::swap(3), ro(8)).cpu(A, 0x11, 8, false, value).expect(codes);
+    }
+}
+
+#[test]
+fn a_cpu_may_read_where_a_page_was_until_the_flush_that_was_put_off() {
+    for (flushed, codes) in [(None, &[][..]), (Some(pages(0x12, 0x13)), &[]), (Some(pages(0x10, 0x12)), &[Code::Coh])] {
+        let mut w = reclaimed_unflushed();
+        w.pte(UNMAP, 0x11, Pte::swap(3), rw(8)).cpu(A, 0x11, 8, true, 5);
+        if let Some(pages) = flushed {
+            w.ev(OTHER, EventKind::TlbFlush { mm: A, pages });
+        }
+        w.cpu(A, 0x11, 7, false, 1).expect(codes);
+    }
+}
