@@ -319,7 +319,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// Quirks whose harm no rule is about, and where it is seen.
-const QUIRKS_ELSEWHERE: &[(&str, &str)] = &[("flush-when-nested", "crates/mm/tests/suite/tlb.rs")];
+const QUIRKS_ELSEWHERE: &[(&str, &str)] = &[
+    ("flush-when-nested", "crates/mm/tests/suite/tlb.rs"),
+    ("flush-before-writepage", "crates/mm/tests/suite/tlb.rs"),
+];
 
 const HEAD: &str = "scenario \"oracle\"\nmachine { memory 16M  swap 4M }\n\
                     mm A { vma 0x10000..0x50000 rw anon  touch 0x10000..0x14000 }\n";
