@@ -32,6 +32,7 @@ task dirty { clear_refs A 4  write A 0x11000 }
 task hog { touch H 0x10000..0x60000 }
 task move { priv.migrate_to_dev 0x18000..0x1a000  write A 0x19000  priv.exclusive 0x1a000..0x1c000  write A 0x1b000 }
 task turn { sleep 50  gpu0.exec 0x12000..0x14000 3  munmap A 0x12000..0x14000  mmap A 0x12000..0x14000 rw anon  touch A 0x12000..0x14000  gpu0.exec 0x12000..0x14000 4 }
+task idle { sleep 20  gpu0.again 0x11000..0x12000 5  gpu0.wait_suspended  madvise A 0x11000..0x12000 MADV_DONTNEED  gpu0.again 0x11000..0x12000 6 }
 task late { sleep 100  gpu0.exec 0x12000..0x14000 4 }
 task last { sleep 100  compact A 0x12000..0x14000  compact A 0x12000..0x14000 }
 task move_on { sleep 80  compact A 0x12000..0x14000  munmap A 0x12000..0x13000 }

@@ -166,6 +166,9 @@ fn tasks_of_one_cpu_share_its_tlb_and_a_write_through_a_clean_translation_looks_
     assert_eq!(result.take(), [true; 4]);
 }
 
+/// What takes a page away or protects it, by name.
+type Revocation = (&'static str, fn(&Mm));
+
 /// All pages have a copy in swap, so that reclaim flushes once, at its end.
 fn swap_out_and_in(mm: &Mm) {
     mm.reclaim_pages(pages(0, 8));
@@ -203,7 +206,7 @@ fn reads_after(revoke: fn(&Mm), quirks: Quirks) -> usize {
 
 #[test]
 fn nobody_uses_a_page_that_reclaim_has_not_flushed_yet_once_it_is_taken_away_or_protected() {
-    let revocations: [(&str, fn(&Mm)); 3] = [
+    let revocations: [Revocation; 3] = [
         ("munmap", |mm| mm.munmap(addr(1), bytes(1)).expect("unmapped")),
         ("mprotect", |mm| mm.mprotect(addr(1), bytes(1), Prot::empty()).expect("protected")),
         ("mremap", |mm| {
