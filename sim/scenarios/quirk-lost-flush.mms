@@ -1,10 +1,10 @@
 # A bug of the memory manager, on purpose: a flush of the TLBs does not reach the other CPU, as if the interrupt that asks for it
-# got lost. That CPU goes on writing to a page that was unmapped and freed (STALE-HARM). `--set quirks=none` makes it silent:
-# the write faults.
+# got lost. That CPU goes on writing to a page that was unmapped (STALE: `munmap` has returned) and freed (STALE-HARM).
+# `--set quirks=none` makes it silent: the write faults.
 
 scenario "a flush that does not arrive"
 
-expect { STALE-HARM }
+expect { STALE-HARM, STALE }
 
 machine { cpus 2  memory 16M  swap 4M  seed 1 }
 

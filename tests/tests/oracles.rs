@@ -181,6 +181,38 @@ const ROWS: &[Row] = &[
         twin: &[Set("quirks=none"), Edit("dev@user.used < unmap@notifier.range_start", "")],
     },
     Row {
+        code: "STALE",
+        proof: "flush-dirty-before-unlock",
+        wrong: Shipped("quirks/flush-dirty-before-unlock.mms"),
+        run: &["STALE"],
+        also: &[],
+        twin: NO_QUIRKS,
+    },
+    Row {
+        code: "STALE",
+        proof: "flush-before-unlock-in-migrate",
+        wrong: Shipped("quirks/flush-before-unlock-in-migrate.mms"),
+        run: &["STALE"],
+        also: &[],
+        twin: NO_QUIRKS,
+    },
+    Row {
+        code: "ORD-CLEAR",
+        proof: "bracket-under-mmap-lock",
+        wrong: Shipped("quirks/bracket-under-mmap-lock.mms"),
+        run: &["ORD-CLEAR"],
+        also: &[],
+        twin: NO_QUIRKS,
+    },
+    Row {
+        code: "LIFE",
+        proof: "test-exit-under-mmap-lock",
+        wrong: Shipped("quirks/test-exit-under-mmap-lock.mms"),
+        run: &["LIFE"],
+        also: &[],
+        twin: NO_QUIRKS,
+    },
+    Row {
         code: "STALE-HARM",
         proof: "flush-before-free",
         wrong: Shipped("quirk-frees-before-flush.mms"),
@@ -192,7 +224,7 @@ const ROWS: &[Row] = &[
         code: "STALE-HARM",
         proof: "flush-other-cpus",
         wrong: Shipped("quirk-lost-flush.mms"),
-        run: &["STALE-HARM"],
+        run: &["STALE", "STALE-HARM"],
         also: &[],
         twin: NO_QUIRKS,
     },
@@ -318,10 +350,11 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("LD-MISUSE", "crates/lockdep/tests/checks.rs"),
 ];
 
-/// Quirks whose harm no rule is about, and where it is seen.
+/// Quirks that no run of one scenario shows, or whose harm no rule is about, and where it is seen.
 const QUIRKS_ELSEWHERE: &[(&str, &str)] = &[
     ("flush-when-nested", "crates/mm/tests/suite/tlb.rs"),
     ("flush-before-writepage", "crates/mm/tests/suite/tlb.rs"),
+    ("write-protect-seq", "tests/tests/quirks.rs"),
 ];
 
 const HEAD: &str = "scenario \"oracle\"\nmachine { memory 16M  swap 4M }\n\

@@ -62,3 +62,28 @@ fn there_are_a_dozen_of_them_and_the_document_names_each_with_its_fix() {
         assert!(row.contains("20"), "{name}: no year of its fix in {row}");
     }
 }
+
+/// Four pages that a device pins and writes to without locks, while its process forks and writes to them.
+const WRITE_PROTECT_SEQ: &str = "scenario \"a page pinned while fork write-protects it\"
+    quirks { write-protect-seq }
+    machine { cpus 3  memory 16M  swap 4M }
+    mm A { vma 0x10000..0x14000 rw anon  touch 0x10000..0x14000 }
+    mm B { forked }
+    device nic : hfi1_cache(A, 0x10000..0x14000) { look_up fast }
+    task fork { fork A B  write A 0x13000 1  write A 0x12000 1  write A 0x11000 1  write A 0x10000 1  sync written }
+    task receive { nic.receive 0x10000..0x14000 2  sync received }
+    task look { sync go  read A 0x10000  read A 0x11000  read A 0x12000  read A 0x13000 }
+    order { fork@user.written < look@user.go  receive@user.received < look@user.go }";
+
+#[test]
+fn a_pin_between_forks_look_and_its_write_protection_is_found_by_what_the_process_reads() {
+    let buggy = parse("write-protect-seq", WRITE_PROTECT_SEQ);
+    let fixed = buggy.with_setting("quirks=none").expect("a setting");
+    let plan = ExplorePlan { seed: 7, runs: 3000, jobs: 1, stop_at_first: false };
+    let found = |experiment: &harness::Experiment| -> BTreeSet<String> {
+        let report = experiment.explore_by(Mode::Pct, &plan, &|_| ControlFlow::Continue(()));
+        report.findings.iter().map(|f| f.found.code.as_str().to_owned()).collect()
+    };
+    assert_eq!(found(&buggy), BTreeSet::from(["COH".to_owned()]));
+    assert_eq!(found(&fixed), BTreeSet::new());
+}

@@ -41,6 +41,11 @@ fn misused(live: &Live) -> Vec<Finding> {
                 vec!["its last mmdrop() came before".to_owned()],
             ));
         }
+        if let Some((step, task)) = space.walked_after_exit() {
+            let title = format!("the VMAs of {} are walked after its exit took them apart", live.code.mms[mm].name);
+            let why = "the walker had mmap_lock, and did not ask again whether the address space has users".to_owned();
+            found.push(Finding::new(Code::Life, step, Some(task), title, vec![why]));
+        }
     }
     for Late { name, step, task } in live.counted(|counts| counts.late.clone()) {
         let title = format!("{name} subscribes to an address space whose last user has left");

@@ -62,6 +62,7 @@ fn sync_point_doc(point: &str) -> &'static str {
         "mm.cow" => "a copy on write after its start; with `lock-vmas-at-registration` only",
         "mm.flush" => "pages were freed and the TLBs were not flushed: with quirk flush-before-free",
         "mm.moved" => "entries moved and were not flushed: with quirk flush-before-unlock-in-mremap",
+        "mm.window" => "where a bug that is switched on leaves a window: with the quirks that say so",
         "mm.zap" => "entries of a range are cleared",
         "mm.fault" => "a page fault",
         "mm.reclaim" => "a page is unmapped by reclaim",

@@ -39,19 +39,26 @@ bitflags! {
         const CHANGE_PTE = 1 << 11;
         /// Shrinkers are called under `shrinker_rwsem`. Up to 6.6.
         const SHRINKER_RWSEM = 1 << 12;
+        /// A write takes a private page over that nobody else maps, whoever else holds it. Up to 5.8, `reuse_swap_page()`.
+        const REUSES_BY_MAPCOUNT = 1 << 13;
         /// Reclaim flushes what it has unmapped before a page leaves its file or the swap cache: not in any release. See
         /// docs/flaws/deferred-flush.md.
-        const FLUSHES_BEFORE_REMOVE_MAPPING = 1 << 13;
+        const FLUSHES_BEFORE_REMOVE_MAPPING = 1 << 14;
     }
 }
 
 impl Behaviour {
     /// Those that a scenario can ask for by name, with one line of what they do.
-    pub const ALL: [(&'static str, Behaviour, &'static str); 2] = [
+    pub const ALL: [(&'static str, Behaviour, &'static str); 3] = [
         (
             "close-bracket-at-zero",
             Behaviour::CLOSES_BRACKET_AT_ZERO,
             "a protection change closes the bracket that it opened at address 0: a fix that no release has",
+        ),
+        (
+            "reuse-by-mapcount",
+            Behaviour::REUSES_BY_MAPCOUNT,
+            "a write takes a private page over that nobody else maps, whoever else holds it: as up to 5.8",
         ),
         (
             "flush-before-remove-mapping",

@@ -100,7 +100,7 @@ impl Mm {
                 Pmd::None => return Err(Failed::All(Errno::EINVAL)),
                 Pmd::Table(leaf) => leaf,
             };
-            self.check_collapsible(&leaf, pages, who)?;
+            self.check_collapsible(k, &leaf, pages, who)?;
         }
         let page = self.alloc_huge_page(k).ok_or(Failed::All(Errno::ENOMEM))?;
         let _write = self.mmap_lock.write();
@@ -124,7 +124,7 @@ impl Mm {
             let leaf = self.with_pmd(pages.start(), |pmd| pmd.detach_table(k));
             bracket.end();
             let Some(leaf) = leaf else { return Err(Failed::Here(Errno::EINVAL)) };
-            if let Err(failed) = self.check_collapsible(&leaf, pages, who) {
+            if let Err(failed) = self.check_collapsible(k, &leaf, pages, who) {
                 self.with_pmd(pages.start(), |pmd| pmd.attach_table(k, leaf));
                 return Err(failed);
             }
@@ -158,7 +158,7 @@ impl Mm {
 
     /// `hpage_collapse_scan_pmd()`, `__collapse_huge_page_isolate()`: whether every page is anonymous and held by its mappings
     /// only; for khugepaged, whether one was accessed.
-    fn check_collapsible(&self, leaf: &Arc<Leaf>, pages: PageRange, who: Collapser) -> Result<(), Failed> {
+    fn check_collapsible(&self, k: &Kernel, leaf: &Arc<Leaf>, pages: PageRange, who: Collapser) -> Result<(), Failed> {
         let ptes = leaf.lock();
         let mut referenced = who == Collapser::Advice;
         for vpn in pages.iter() {
@@ -178,7 +178,7 @@ impl Mm {
                     if frame.refcount != self.machine.folio_mapcount(pfn) + cached || frame.pins > 0 {
                         return Err(Failed::Here(Errno::EAGAIN));
                     }
-                    referenced = referenced || pte.is_young() || self.subs.test_young(vpn);
+                    referenced = referenced || pte.is_young() || self.device_tests_young(k, vpn, pages);
                 }
                 // Read in before, if it is in swap: not done here. A guard, or a page that moves, cannot be.
                 PteKind::Guard

@@ -20,12 +20,13 @@ use crate::huge::pmd_range;
 use crate::huge_fault::HugeFault;
 use crate::machine::Machine;
 use crate::mm::Mm;
-use crate::obj::{cached_page_obj, frame_obj};
+use crate::names::NAMES;
+use crate::obj::{anon_vma_obj, cached_page_obj, frame_obj};
 use crate::page_table::{PMD_PAGES, Pmd, PteGuard};
 use crate::quirks::Quirks;
 use crate::reclaim::Unmap;
 use crate::vma::{FileId, Vma};
-use ksync::Kernel;
+use ksync::{Assertion, Kernel};
 use mm_types::{Errno, PageRange, Pfn, Pgoff, Pte, VmFlags, Vpn};
 use mmu_notifier::Bracket;
 use std::sync::Arc;
@@ -137,7 +138,8 @@ impl Mm {
     fn retract_page_table(&self, k: &Kernel, base: Vpn) {
         let fit = |vma: &Vma| {
             let covers = base.0.is_multiple_of(PMD_PAGES) && vma.range().covers(pmd_range(base));
-            covers && vma.anon().is_none() && !vma.flags().contains(VmFlags::UFFD_WP)
+            let private = vma.anon().is_some() && !self.is_wrong(Quirks::TEST_ANON_VMA_UNDER_MMAP_LOCK);
+            covers && !private && !vma.flags().contains(VmFlags::UFFD_WP)
         };
         if !self.find_vma(base).is_some_and(|vma| fit(&vma)) || !matches!(self.tables.pmd(base), Pmd::Table(_)) {
             return;
@@ -148,6 +150,29 @@ impl Mm {
             self.take_empty_table(k, pages);
         }
         bracket.end();
+    }
+
+    /// As up to 6.5: a table goes when nobody can walk it, which is under `mmap_lock`, the mapping's lock and, if the VMA has had
+    /// private pages, that of its `anon_vma` (`collapse_and_free_pmd()`, 6.1). Retracting takes the first two, and leaves alone
+    /// what has had such pages.
+    fn retract_under_mmap_lock(&self, k: &Kernel, base: Vpn) {
+        let anon_vma = || self.find_vma(base).and_then(|vma| vma.anon());
+        let early = self.is_wrong(Quirks::TEST_ANON_VMA_UNDER_MMAP_LOCK);
+        if early && anon_vma().is_some() {
+            return;
+        }
+        if early {
+            k.sync_point(NAMES.mm_window);
+        }
+        let Some(_write) = self.mmap_lock.try_write() else { return };
+        if let Some(link) = anon_vma() {
+            if !early {
+                return;
+            }
+            let root = self.machine.anon_vma(link.anon_vma).map(|anon_vma| anon_vma.root);
+            root.into_iter().for_each(|root| k.lockdep_assert(Assertion::HeldWrite(anon_vma_obj(root.get()).0)));
+        }
+        self.retract_page_table(k, base);
     }
 
     /// A fault in a mapping of a file whose page cache has a huge page there: one entry maps it, if the VMA has all of it and is
@@ -235,9 +260,7 @@ impl Machine {
             let mappings = i_mmap.write();
             for (mm, vpn) in mappings.walk(start) {
                 let Some(mm) = self.mm(mm) else { continue };
-                if let Some(_write) = mm.mmap_lock.try_write() {
-                    mm.retract_page_table(k, vpn);
-                }
+                mm.retract_under_mmap_lock(k, vpn);
             }
             return Ok(());
         }

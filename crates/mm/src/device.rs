@@ -71,6 +71,21 @@ pub fn pin_user_pages(mm: &Mm, pages: PageRange, write: bool) -> Result<Vec<Pfn>
     mm.gup(pages, write, Hold::Pin, MmapLock::Take)
 }
 
+/// `pin_user_pages_fast()`: as [`pin_user_pages`]; what an entry allows is pinned without any lock. The driver has said so
+/// ([`expect_gup_fast`]).
+///
+/// # Errors
+/// As [`get_user_pages`].
+pub fn pin_user_pages_fast(mm: &Mm, pages: PageRange, write: bool) -> Result<Vec<Pfn>, Errno> {
+    mm.gup(pages, write, Hold::Pin, MmapLock::Fast)
+}
+
+/// A driver will look pages up without locks ([`pin_user_pages_fast`]): from here on fork and hugetlb heed that, which in a world
+/// without such drivers nobody could tell. Said when the driver is made.
+pub fn expect_gup_fast(machine: &Machine) {
+    current(|k| machine.expect_walkers(k));
+}
+
 /// `pin_user_pages()`: as [`pin_user_pages`], with `mmap_lock` held by the caller.
 ///
 /// # Errors

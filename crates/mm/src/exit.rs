@@ -25,6 +25,8 @@ impl Mm {
         let _write = self.mmap_lock.write();
         self.free_pgtables(k, &mut tlb, &vmas, TableBounds::ALL);
         tlb.finish(k);
-        self.inner.lock().tree.clear();
+        let mut inner = self.inner.lock();
+        inner.tree.clear();
+        inner.torn_down = true;
     }
 }

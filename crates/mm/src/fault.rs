@@ -445,8 +445,21 @@ impl Fault<'_> {
         }
         let page = seen.pfn().filter(|_| !seen.is_special());
         let counts = machine.config.quirks.contains(Quirks::REUSE_BY_EXCLUSIVITY);
+        let by_mapcount = self.mm.is(Behaviour::REUSES_BY_MAPCOUNT);
+        let lock = page.filter(|_| by_mapcount).map(|pfn| machine.folio_lock(pfn));
+        let folio = lock.as_ref().map(|lock| lock.try_lock());
+        if matches!(folio, Some(None)) {
+            // `lock_page()` and another look.
+            drop(ptes);
+            page.into_iter().for_each(|pfn| machine.wait_folio(self.k, pfn));
+            return Ok(());
+        }
         let reusable = |pfn| {
             let frame = machine.frame(pfn);
+            if by_mapcount {
+                let own = Mm::is_anon_frame(frame.flags) && !frame.flags.contains(FrameFlags::KSM);
+                return own && machine.page_mapcount(pfn) == 1;
+            }
             if counts {
                 return Mm::is_anon_frame(frame.flags) && frame.refcount == 1;
             }
@@ -479,6 +492,7 @@ impl Fault<'_> {
         if let Some(pfn) = page {
             machine.get_page(self.k, pfn);
         }
+        drop(folio);
         drop(ptes);
         let copied = self.wp_page_copy(seen, page);
         if let Some(pfn) = page {

@@ -15,6 +15,7 @@ use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::obj::slot_obj;
 use crate::page_table::{Leaf, Pmd, PteGuard};
+use crate::quirks::Quirks;
 use crate::vma::{Vma, VmaChange, VmaChanges};
 use ksync::{Kernel, LockNested};
 use mm_types::{Errno, Gfp, Name, PageRange, Pfn, Pte, PteKind, VmFlags, Vpn};
@@ -107,8 +108,12 @@ impl Mm {
                 owner: None,
             })
         });
+        if bracket.is_some() {
+            self.bump_write_protect_seq(k);
+        }
         let copied = self.copy_leaves(k, child, copy);
         if let Some(bracket) = bracket {
+            self.bump_write_protect_seq(k);
             bracket.end();
         }
         copied
@@ -254,6 +259,9 @@ impl Copier<'_> {
         };
         if !machine.share_page(self.k, pfn, self.child.id) {
             return self.copy_present_page(vpn, pfn);
+        }
+        if self.parent.is_wrong(Quirks::WRITE_PROTECT_SEQ) {
+            self.k.sync_point(NAMES.mm_window);
         }
         Some(self.write_protected(ours, vpn, old).with_young(false))
     }

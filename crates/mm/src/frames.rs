@@ -488,12 +488,21 @@ impl Machine {
         if let Some(block) = self.frames.lock().folio_mut(head) {
             block.entire = block.entire.saturating_sub(1);
             block.count_mapping(mm, false);
-            for frame in &mut block.pages {
-                frame.mapcount += 1;
-            }
             (0..BLOCK_FRAMES).for_each(|_| block.count_mapping(mm, true));
             block.pages[0].refcount += BLOCK_FRAMES as u32 - 1;
         }
+    }
+
+    /// The second half of [`Machine::split_rmap`]: now each page is mapped by an entry of its own.
+    pub(crate) fn split_rmap_tails(&self, head: Pfn) {
+        if let Some(block) = self.frames.lock().folio_mut(head) {
+            block.pages.iter_mut().for_each(|frame| frame.mapcount += 1);
+        }
+    }
+
+    /// How many entries map one page, that of the huge page it is in among them (`page_trans_huge_mapcount()`).
+    pub(crate) fn page_mapcount(&self, pfn: Pfn) -> u32 {
+        self.frame(pfn).mapcount + self.with_block(pfn, |block| block.entire).unwrap_or(0)
     }
 
     /// A huge page that no entry of a PMD table maps becomes 512 pages (`__split_folio_to_order()`): each keeps its mappings and

@@ -3,11 +3,13 @@
 use crate::content::Content;
 use crate::fault::{Access, Handled};
 use crate::frames::{FrameFlags, ZERO_PAGE};
-use crate::huge;
+use crate::huge::{self, PmdGuard};
 use crate::machine::Machine;
 use crate::mm::Mm;
+use crate::names::NAMES;
 use crate::obj::frame_obj;
 use crate::page_table::{PMD_PAGES, Pmd};
+use crate::quirks::Quirks;
 use crate::vma::Vma;
 use ksync::{Kernel, current};
 use mm_types::{Errno, PageRange, Pfn, Pte, VmFlags, Vpn};
@@ -41,6 +43,8 @@ pub(crate) enum MmapLock {
     Held,
     /// Nobody of this task: it is taken for reading, and let go while waiting (`get_user_pages_unlocked()`).
     Take,
+    /// The same, where it cannot be had without locks (`pin_user_pages_fast()`).
+    Fast,
 }
 
 impl Mm {
@@ -49,7 +53,10 @@ impl Mm {
     pub(crate) fn gup(&self, pages: PageRange, write: bool, hold: Hold, lock: MmapLock) -> Result<Vec<Pfn>, Errno> {
         current(|k| {
             let mut held = Vec::with_capacity(usize::try_from(pages.nr_pages()).unwrap_or(0));
-            for vpn in pages.iter() {
+            if lock == MmapLock::Fast {
+                held = self.gup_fast(k, pages, write, hold);
+            }
+            for vpn in pages.iter().skip(held.len()) {
                 match self.gup_page(k, vpn, write, hold, lock) {
                     Ok(pfn) => held.push(pfn),
                     Err(error) if held.is_empty() => return Err(error),
@@ -62,7 +69,7 @@ impl Mm {
 
     fn gup_page(&self, k: &Kernel, vpn: Vpn, write: bool, hold: Hold, lock: MmapLock) -> Result<Pfn, Errno> {
         loop {
-            let read = (lock == MmapLock::Take).then(|| self.mmap_lock.read());
+            let read = (lock != MmapLock::Held).then(|| self.mmap_lock.read());
             let vma = self.find_vma(vpn).ok_or(Errno::EFAULT)?;
             let needs = if write { VmFlags::WRITE } else { VmFlags::READ };
             if !vma.flags().contains(needs) || vma.flags().contains(VmFlags::PFNMAP) {
@@ -71,7 +78,7 @@ impl Mm {
             let how = match self.follow_page_pte(k, &vma, vpn, write, hold) {
                 Follow::Page(pfn) => {
                     // `FOLL_TOUCH`: all but `pin_user_pages()`.
-                    if hold == Hold::Get || lock == MmapLock::Take {
+                    if hold == Hold::Get || lock != MmapLock::Held {
                         self.machine.mark_page_accessed(pfn);
                     }
                     return Ok(pfn);
@@ -138,16 +145,23 @@ impl Mm {
                 self.hold_page(k, vma, ptes.get(vpn), write, hold)
             }
             // `follow_huge_pmd()`
-            Pmd::Huge(_) => self.with_pmd(vpn, |pmd| {
-                let pte = pmd.huge().map_or(Pte::NONE, |pmd| huge::subpage(pmd, vpn.0 % PMD_PAGES));
-                self.hold_page(k, vma, pte, write, hold)
-            }),
+            Pmd::Huge(_) => {
+                let follow = |pmd: &PmdGuard<'_>| {
+                    let pte = pmd.huge().map_or(Pte::NONE, |pmd| huge::subpage(pmd, vpn.0 % PMD_PAGES));
+                    self.hold_page(k, vma, pte, write, hold)
+                };
+                if vma.flags().contains(VmFlags::HUGETLB) && self.is_wrong(Quirks::ONE_LOCK_FOR_HUGETLB) {
+                    let _other = self.page_table_lock.lock();
+                    return follow(&self.pmd_unlocked(vpn));
+                }
+                self.with_pmd(vpn, follow)
+            }
         }
     }
 
     /// Source: `gup_must_unshare()`, mm/internal.h, 6.12.
     fn must_unshare(&self, vma: &Vma, pte: Pte, write: bool, hold: Hold) -> bool {
-        if write || hold == Hold::Get {
+        if write || hold == Hold::Get || self.is_wrong(Quirks::UNSHARE_BEFORE_PIN) {
             return false;
         }
         let flags = match pte.pfn().filter(|_| !pte.is_special()) {
@@ -181,17 +195,39 @@ impl Mm {
         if self.must_unshare(vma, pte, write, hold) {
             return Follow::Unshare;
         }
-        self.machine.get_page(k, pfn);
-        if hold != Hold::Get && pfn != ZERO_PAGE {
-            let head = self.machine.head(pfn);
-            self.machine.with_frame(head, |f| f.pins += 1);
+        if vma.flags().contains(VmFlags::HUGETLB) && self.is_wrong(Quirks::ONE_LOCK_FOR_HUGETLB) {
+            k.sync_point(NAMES.mm_window);
         }
-        k.emit(EventKind::PagePin { pfn });
+        if pfn == ZERO_PAGE {
+            k.emit(EventKind::PagePin { pfn });
+            return Follow::Page(pfn);
+        }
+        if !self.machine.try_get_page(k, pfn) {
+            // The kernel warns (`try_grab_folio()`) and gives nothing: what was to be held is for the oracles to see.
+            k.emit(EventKind::PagePin { pfn });
+            k.emit(EventKind::PageUnpin { pfn });
+            return Follow::Fault;
+        }
+        self.machine.add_pin(k, pfn, hold);
         Follow::Page(pfn)
     }
 }
 
 impl Machine {
+    /// Tells of a reference to a page just taken, and makes it a pin.
+    fn add_pin(&self, k: &Kernel, pfn: Pfn, hold: Hold) {
+        self.count_pin(pfn, hold, true);
+        k.emit(EventKind::PagePin { pfn });
+    }
+
+    /// One pin more or less, where the hold is one.
+    pub(crate) fn count_pin(&self, pfn: Pfn, hold: Hold, more: bool) {
+        if hold != Hold::Get && pfn != ZERO_PAGE {
+            let head = self.head(pfn);
+            self.with_frame(head, |f| f.pins = if more { f.pins + 1 } else { f.pins.saturating_sub(1) });
+        }
+    }
+
     /// Gives up a page that was got or pinned. One that was neither, or is given up twice, is for the oracles to find: the
     /// event is emitted all the same, and no count goes below 0.
     pub(crate) fn unpin(&self, k: &Kernel, pfn: Pfn, hold: Hold) {
@@ -199,10 +235,7 @@ impl Machine {
             k.visible_write(frame_obj(pfn));
         }
         k.emit(EventKind::PageUnpin { pfn });
-        if hold != Hold::Get && pfn != ZERO_PAGE {
-            let head = self.head(pfn);
-            self.with_frame(head, |f| f.pins = f.pins.saturating_sub(1));
-        }
+        self.count_pin(pfn, hold, false);
         self.put_page(k, pfn);
     }
 }

@@ -10,10 +10,13 @@
 //!
 //! Sources: `__split_huge_pmd()`, `__split_huge_pmd_locked()`, mm/huge_memory.c, 6.12.
 
+use crate::behaviour::Behaviour;
 use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::mm::Mm;
-use crate::obj::pmd_obj;
+use crate::names::NAMES;
+use crate::obj::{frame_obj, pmd_obj};
 use crate::page_table::{Leaf, PMD_PAGES, Pmd, tell_entry};
+use crate::quirks::Quirks;
 use ksync::{Kernel, LockNested, SpinLock};
 use mm_types::{MmId, PageRange, Pfn, Pte, Vpn};
 use std::sync::Arc;
@@ -86,6 +89,11 @@ impl Mm {
     /// Announced in any case.
     pub(crate) fn split_huge_pmd(&self, k: &Kernel, vpn: Vpn) {
         let bracket = self.subs.invalidate_range_start(self.clear_of(pmd_range(vpn)));
+        // While a page's count moves, whoever decides by it waits for the page lock.
+        let locks = self.is(Behaviour::REUSES_BY_MAPCOUNT) && !self.is_wrong(Quirks::LOCK_PAGE_IN_PMD_SPLIT);
+        let head = self.peek_huge_now(vpn).and_then(Pte::mapped_pfn).filter(|_| locks);
+        let lock = head.map(|head| self.machine.folio_lock(head));
+        let _folio = lock.as_ref().map(|lock| lock.lock());
         self.with_pmd(vpn, |pmd| pmd.split(k));
         bracket.only_end();
     }
@@ -220,6 +228,11 @@ impl PmdGuard<'_> {
                 mm.machine.folio_mark_dirty(head);
             }
             mm.machine.split_rmap(head, mm.id);
+            if mm.is(Behaviour::REUSES_BY_MAPCOUNT) {
+                let late = mm.is_wrong(Quirks::LOCK_PAGE_IN_PMD_SPLIT);
+                if late { k.sync_point(NAMES.mm_window) } else { k.visible_write(frame_obj(head)) }
+            }
+            mm.machine.split_rmap_tails(head);
         }
         mm.tables.set_huge(self.base, None);
         // The kernel makes the entry invalid before it flushes.

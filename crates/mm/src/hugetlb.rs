@@ -202,6 +202,18 @@ impl Mm {
         own.into_iter().for_each(Bracket::end);
     }
 
+    /// The same of a mapping that `munmap` has taken out of the tree, and not yet out of the reverse map: what it maps goes before
+    /// the file's pages do. `i_mmap` W held.
+    fn unmap_detached_hugepages(&self, k: &Kernel, part: PageRange) {
+        let mut tlb = MmuGather::new(self);
+        let gib =
+            PageRange::new(Vpn(part.start().0 / PUD_PAGES * PUD_PAGES), Vpn(part.end().0.next_multiple_of(PUD_PAGES)));
+        let bracket = self.subs.invalidate_range_start(self.clear_of(gib.unwrap_or(part)));
+        self.unmap_hugepages(k, &mut tlb, part);
+        bracket.end();
+        tlb.finish(k);
+    }
+
     fn unmap_hugepages(&self, k: &Kernel, tlb: &mut MmuGather<'_>, range: PageRange) {
         let mut unshared = false;
         for base in bases(range) {
@@ -222,7 +234,7 @@ impl Mm {
                 tlb.remove_page(page);
             }
         }
-        if unshared {
+        if unshared && !self.is_wrong(Quirks::FLUSH_AFTER_UNSHARE) {
             tlb.flush_tlb_only(k);
         }
     }
@@ -297,7 +309,9 @@ impl Mm {
     /// `ENOMEM`.
     pub(crate) fn copy_hugetlb_page_range(&self, k: &Kernel, child: &Mm, vma: &Vma, copy: &Vma) -> Result<(), Errno> {
         let bracket = self.subs.invalidate_range_start(self.clear_of(vma.range()));
+        self.bump_write_protect_seq(k);
         let copied = bases(vma.range()).try_for_each(|base| self.copy_hugetlb_page(k, child, copy, base));
+        self.bump_write_protect_seq(k);
         bracket.end();
         copied
     }
@@ -434,7 +448,10 @@ impl Machine {
         let mappings = i_mmap.write();
         for (mm, part) in mappings.walk_range(first, end) {
             let Some(mm) = self.mm(mm) else { continue };
-            let Some(vma) = mm.find_vma(part.start()) else { continue };
+            let Some(vma) = mm.find_vma(part.start()) else {
+                mm.unmap_detached_hugepages(k, part);
+                continue;
+            };
             let lock = mm.hugetlb_lock(&vma);
             let held = lock.as_ref().map(|lock| lock.try_write());
             if matches!(held, Some(None)) {

@@ -80,6 +80,10 @@ impl Mm {
         }
         k.visible_write(pmd_obj(self.id, base));
         self.tell_pmds(k, base, |pte| (pte, Pte::NONE));
+        for (at, pmd) in self.tables.shared_entries(base) {
+            // The entries stay as they are, but not for this address space.
+            self.tlb.huge_changed(base + at * PMD_PAGES, pmd, Pte::NONE);
+        }
         self.tables.unshare(self.id, base);
         if let Some(gib) = pud_range(base) {
             tlb.note_unshared(gib);

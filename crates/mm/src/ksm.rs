@@ -16,6 +16,8 @@ use crate::content::Content;
 use crate::frames::{FrameFlags, ZERO_PAGE};
 use crate::machine::Machine;
 use crate::mm::Mm;
+use crate::names::NAMES;
+use crate::quirks::Quirks;
 use crate::vma::Vma;
 use ksync::{Kernel, current};
 use mm_types::{Errno, MmId, PageRange, Pfn, Pte, VmFlags, Vpn};
@@ -118,8 +120,19 @@ impl Machine {
                 let locks = self.locks();
                 let _one = locks.files.ksm.lock();
                 for mm in (0..).map_while(|id| self.mm_slot(MmId(id))).flatten() {
+                    if mm.has_no_users() {
+                        continue;
+                    }
+                    let late = mm.is_wrong(Quirks::TEST_EXIT_UNDER_MMAP_LOCK);
+                    if late {
+                        k.sync_point(NAMES.mm_window);
+                    }
                     let _read = mm.mmap_lock.read();
-                    for vma in mm.vmas().into_iter().filter(is_mergeable) {
+                    // The exit may have been meanwhile (`ksm_test_exit()`).
+                    if !late && mm.has_no_users() {
+                        continue;
+                    }
+                    for vma in mm.walk_vmas(k).into_iter().filter(is_mergeable) {
                         mm.unmerge_ksm_pages(k, &vma, vma.range())?;
                     }
                 }

@@ -70,6 +70,7 @@ mod fork;
 mod frames;
 mod guard;
 mod gup;
+mod gup_fast;
 mod huge;
 mod huge_fault;
 mod huge_pud;

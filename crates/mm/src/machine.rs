@@ -5,6 +5,7 @@ use crate::behaviour::Behaviour;
 use crate::file::{FileTable, Inode};
 use crate::file_locks::FileLocks;
 use crate::frames::Frames;
+use crate::gup_fast::Walkers;
 use crate::kswapd::Kswapd;
 use crate::lru::Hands;
 use crate::mm::Mm;
@@ -142,6 +143,8 @@ pub struct Machine {
     pub(crate) leaf_pool: Mutex<Vec<Box<LeafEntries>>>,
     /// Of the provider of device memory.
     pub(crate) pagemap_ops: Mutex<Option<Weak<dyn DevPagemapOps>>>,
+    /// Look-ups without locks, where a driver makes some.
+    pub(crate) walkers: Mutex<Option<Arc<Walkers>>>,
     mms: Mutex<Vec<Weak<Mm>>>,
 }
 
@@ -207,6 +210,7 @@ impl Machine {
             oom: OomSlot::default(),
             leaf_pool: Mutex::default(),
             pagemap_ops: Mutex::default(),
+            walkers: Mutex::default(),
             mms: Mutex::default(),
         });
         machine.serve(k);
@@ -235,6 +239,7 @@ impl Machine {
         self.anon_vmas.lock().clear();
         self.files.lock().clear();
         *self.kswapd.lock() = None;
+        *self.walkers.lock() = None;
         *self.shrinkers.lock() = Shrinkers::default();
         self.oom.clear();
         self.mms.lock().clear();

@@ -15,6 +15,7 @@ use crate::fault::{FaultError, Handled};
 use crate::frames::FrameFlags;
 use crate::mm::Mm;
 use crate::names::NAMES;
+use crate::quirks::Quirks;
 use crate::vma::Vma;
 use ksync::{Kernel, RawMutex, current};
 use lock_api::ArcMutexGuard;
@@ -150,6 +151,7 @@ impl Mm {
         let mut found = Found::default();
         let mut next = pages.start();
         let fills = direction == Direction::ToDevice && vma.is_anonymous();
+        let late = self.is_wrong(Quirks::FLUSH_BEFORE_UNLOCK_IN_MIGRATE);
         self.for_each_leaf(pages, |leaf, part| {
             found.holes.extend((next.0..part.start().0).filter(|_| fills).map(Vpn));
             next = part.end();
@@ -164,7 +166,7 @@ impl Mm {
                         let Some(page) = self.isolate(k, vpn, pfn) else { continue };
                         let exclusive = self.machine.frame(pfn).flags.contains(FrameFlags::EXCLUSIVE);
                         let old = ptes.clear(k, vpn);
-                        if exclusive {
+                        if exclusive && !late {
                             self.flush_tlb_range(k, PageRange::page(vpn));
                         }
                         ptes.set(k, vpn, old.to_migration());
@@ -179,7 +181,12 @@ impl Mm {
                     _ => {}
                 }
             }
-            if unmapped {
+            if unmapped && !late {
+                self.flush_tlb_range(k, part);
+            }
+            drop(ptes);
+            if unmapped && late {
+                k.sync_point(NAMES.mm_window);
                 self.flush_tlb_range(k, part);
             }
         });

@@ -49,11 +49,15 @@ pub struct Mm {
     pub(crate) tlb: Arc<Tlb>,
     /// Gathers that are open (`mm->tlb_flush_pending`).
     pub(crate) tlb_flush_pending: AtomicU32,
+    /// Odd while fork write-protects pages (`mm->write_protect_seq`); counted where somebody heeds it.
+    pub(crate) write_protect_seq: AtomicU64,
     pub(crate) subs: Subscriptions,
     pub(crate) users: TrackedU64,
     pub(crate) count: TrackedU64,
     /// The first access to the struct after it was freed: when, and by whom.
     used_after_free: parking_lot::Mutex<Option<(u64, TaskId)>>,
+    /// The first walk of the VMAs after the exit took their tree apart: when, and by whom.
+    walked_after_exit: parking_lot::Mutex<Option<(u64, TaskId)>>,
     pub(crate) oom: OomState,
     /// Faults that were served.
     faults: AtomicU64,
@@ -80,6 +84,8 @@ pub(crate) struct MmInner {
     pub(crate) def_flags: VmFlags,
     /// Equal pages of every mapping may be merged (`MMF_VM_MERGE_ANY`).
     pub(crate) merge_any: bool,
+    /// The exit has taken the tree apart: there is nothing left to walk.
+    pub(crate) torn_down: bool,
 }
 
 impl fmt::Debug for Mm {
@@ -106,10 +112,12 @@ impl Machine {
                 tables: PageTables::default(),
                 tlb: Arc::default(),
                 tlb_flush_pending: AtomicU32::new(0),
+                write_protect_seq: AtomicU64::new(0),
                 subs: Subscriptions::new(k, self.framework(), id),
                 users: TrackedU64::new(mm_obj(id, MmObj::Users), 1),
                 count: TrackedU64::new(mm_obj(id, MmObj::Count), 1),
                 used_after_free: parking_lot::Mutex::default(),
+                walked_after_exit: parking_lot::Mutex::default(),
                 oom: OomState::default(),
                 faults: AtomicU64::new(0),
             })
@@ -168,6 +176,26 @@ impl Mm {
     #[must_use]
     pub fn used_after_free(&self) -> Option<(u64, TaskId)> {
         *self.used_after_free.lock()
+    }
+
+    /// Whether the last user has left (`ksm_test_exit()`): the exit has begun.
+    pub(crate) fn has_no_users(&self) -> bool {
+        self.users.load() == 0
+    }
+
+    /// `for_each_vma()` by somebody who is no user of the address space; `mmap_lock` held. A walk of a tree that the exit has
+    /// taken apart is remembered.
+    pub(crate) fn walk_vmas(&self, k: &Kernel) -> Vec<Vma> {
+        if self.inner.lock().torn_down {
+            self.walked_after_exit.lock().get_or_insert((k.steps(), k.current_task()));
+        }
+        self.vmas()
+    }
+
+    /// The first walk of the VMAs after the exit took their tree apart: the step and the task.
+    #[must_use]
+    pub fn walked_after_exit(&self) -> Option<(u64, TaskId)> {
+        *self.walked_after_exit.lock()
     }
 
     /// Where new mappings are placed; to be changed before the first one.

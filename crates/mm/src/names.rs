@@ -54,6 +54,7 @@ names! {
     mm_zap = "mm.zap",
     mm_cow = "mm.cow",
     mm_moved = "mm.moved",
+    mm_window = "mm.window",
     mm_fault = "mm.fault",
     mm_reclaim = "mm.reclaim",
     mm_migrate = "mm.migrate",

@@ -155,8 +155,10 @@ pub(crate) enum MmObj {
     UffdLock = 5,
     /// What the OOM killer did to it.
     Oom = 6,
+    /// `write_protect_seq`.
+    WriteProtectSeq = 7,
     /// The CPUs that it ran on.
-    Cpumask = 7,
+    Cpumask = 8,
 }
 
 pub(crate) const fn mm_obj(mm: MmId, what: MmObj) -> ObjId {

@@ -326,6 +326,13 @@ pub(crate) struct SharedPmds {
     users: Mutex<SmallVec<[(MmId, Vpn); 2]>>,
 }
 
+impl SharedPmds {
+    /// The entry of a page in it, whoever has the table by now.
+    pub(crate) fn entry(&self, vpn: Vpn) -> Pte {
+        self.entries.lock()[index(vpn, PMD)]
+    }
+}
+
 /// The upper levels. An entry is 0 for none, else the index of a directory (never 0, that is the PGD), or of a leaf + 1,
 /// or, with [`HUGE`], of a huge page's entry.
 #[derive(Default)]
@@ -657,6 +664,11 @@ impl PageTables {
                 shared.users.lock().iter().map(there).collect()
             }
         }
+    }
+
+    /// The PMD table of `vpn`, if others have it too, or had.
+    pub(crate) fn shared_table(&self, vpn: Vpn) -> Option<Arc<SharedPmds>> {
+        self.upper.lock().shared.get(&pud_base(vpn)).cloned()
     }
 
     /// What the shared table at `base` holds, each with its place in it.

@@ -14,6 +14,7 @@ use crate::frames::FrameFlags;
 use crate::huge::is_pmd_range;
 use crate::mm::Mm;
 use crate::page_table::{Leaf, Pmd};
+use crate::quirks::Quirks;
 use crate::vma::Vma;
 use bitflags::bitflags;
 use ksync::{Kernel, current};
@@ -127,25 +128,37 @@ impl Mm {
             if self.is(Behaviour::NO_NEWER_CALLS) {
                 return 0;
             }
-            let _read = self.mmap_lock.read();
-            let bracket = self.subs.invalidate_range_start(NotifyRange {
-                mm: self.id,
-                pages,
-                event: NotifyEvent::ProtectionVma,
-                blockable: true,
-                owner: None,
-            });
-            let mut written = 0;
-            let allowed = |vma: &Vma| vma.flags().contains(VmFlags::UFFD_WP) && !vma.is_special();
-            for vma in self.vmas().into_iter().filter(allowed) {
-                if let Some(part) = vma.range().intersect(pages) {
-                    self.split_huge_puds_in(k, part);
-                    written += self.protect_written(k, part);
-                }
+            let announce = || {
+                self.subs.invalidate_range_start(NotifyRange {
+                    mm: self.id,
+                    pages,
+                    event: NotifyEvent::ProtectionVma,
+                    blockable: true,
+                    owner: None,
+                })
+            };
+            let early = self.is_wrong(Quirks::BRACKET_UNDER_MMAP_LOCK).then(announce);
+            let read = self.mmap_lock.read();
+            let bracket = early.unwrap_or_else(announce);
+            let written = self.scan_written(k, pages);
+            if self.is_wrong(Quirks::BRACKET_UNDER_MMAP_LOCK) {
+                drop(read);
             }
             bracket.end();
             written
         })
+    }
+
+    fn scan_written(&self, k: &Kernel, pages: PageRange) -> u64 {
+        let mut written = 0;
+        let allowed = |vma: &Vma| vma.flags().contains(VmFlags::UFFD_WP) && !vma.is_special();
+        for vma in self.vmas().into_iter().filter(allowed) {
+            if let Some(part) = vma.range().intersect(pages) {
+                self.split_huge_puds_in(k, part);
+                written += self.protect_written(k, part);
+            }
+        }
+        written
     }
 
     fn protect_written(&self, k: &Kernel, pages: PageRange) -> u64 {

@@ -53,7 +53,7 @@ impl Mm {
     }
 
     /// Whether this bug is switched on.
-    fn is_wrong(&self, quirk: Quirks) -> bool {
+    pub(crate) fn is_wrong(&self, quirk: Quirks) -> bool {
         self.machine.config.quirks.contains(quirk)
     }
 
@@ -70,6 +70,8 @@ pub(crate) struct MmuGather<'m> {
     full_mm: bool,
     /// An entry of a leaf table was cleared; else only such that map, or lead to, 512 pages (`cleared_ptes`).
     cleared_ptes: bool,
+    /// A PMD table was left to others, whom walkers must not meet in there (`unshared_tables`).
+    unshared: bool,
     pages: SmallVec<[Pfn; 8]>,
 }
 
@@ -77,13 +79,13 @@ impl<'m> MmuGather<'m> {
     /// `tlb_gather_mmu()`.
     pub(crate) fn new(mm: &'m Mm) -> MmuGather<'m> {
         mm.tlb_flush_pending.fetch_add(1, Ordering::Relaxed);
-        MmuGather { mm, range: None, full_mm: false, cleared_ptes: false, pages: SmallVec::new() }
+        MmuGather { mm, range: None, full_mm: false, cleared_ptes: false, unshared: false, pages: SmallVec::new() }
     }
 
     /// `tlb_gather_mmu_fullmm()`: the address space goes away.
     pub(crate) fn full_mm(mm: &'m Mm) -> MmuGather<'m> {
         mm.tlb_flush_pending.fetch_add(1, Ordering::Relaxed);
-        MmuGather { mm, range: None, full_mm: true, cleared_ptes: false, pages: SmallVec::new() }
+        MmuGather { mm, range: None, full_mm: true, cleared_ptes: false, unshared: false, pages: SmallVec::new() }
     }
 
     /// The flush must cover this page (`tlb_flush_pte_range()`).
@@ -100,6 +102,7 @@ impl<'m> MmuGather<'m> {
     /// A PMD table that others have too is used no more for these pages (`tlb_unshare_pmd_ptdesc()`).
     pub(crate) fn note_unshared(&mut self, pages: PageRange) {
         self.cleared_ptes = true;
+        self.unshared = true;
         self.extend(pages.start());
         self.extend(Vpn(pages.end().0 - 1));
     }
@@ -133,6 +136,9 @@ impl<'m> MmuGather<'m> {
             }
         }
         self.cleared_ptes = false;
+        if std::mem::take(&mut self.unshared) && !self.mm.is_wrong(Quirks::UNSHARE_WAITS_FOR_GUP_FAST) {
+            self.mm.machine.wait_for_walkers();
+        }
     }
 
     /// `tlb_flush_mmu()`: flushes, then frees. Sync point `mm.free`.

@@ -15,9 +15,10 @@ use crate::frames::FrameFlags;
 use crate::machine::Machine;
 use crate::mm::Mm;
 use crate::names::NAMES;
+use crate::obj::frame_obj;
 use ksync::{Kernel, current};
 use mm_types::{Errno, PageRange, Pfn, Pgoff, PteKind, VmFlags, Vpn};
-use trace::{NotifyEvent, NotifyRange};
+use trace::{EventKind, NotifyEvent, NotifyRange};
 
 impl Machine {
     /// `fsync(file)`.
@@ -62,8 +63,11 @@ impl Machine {
             if self.frame(pfn).mapping != Some(inode) {
                 continue;
             }
+            k.emit(EventKind::FolioClean { pfn, done: false });
             self.folio_mkclean(k, pfn);
+            k.visible_read(frame_obj(pfn));
             self.with_frame(pfn, |f| f.flags -= FrameFlags::DIRTY);
+            k.emit(EventKind::FolioClean { pfn, done: true });
             let content = self.content(pfn);
             self.files.lock().pages(inode).stored.insert(at, content);
         }

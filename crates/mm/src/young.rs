@@ -17,8 +17,10 @@ use crate::mm::Mm;
 use crate::names::NAMES;
 use crate::obj::{MmObj, frame_obj, mm_obj};
 use crate::page_table::Pmd;
+use crate::quirks::Quirks;
 use ksync::{FsReclaim, Kernel, current};
 use mm_types::{Errno, Gfp, PageRange, Pfn, VmFlags, Vpn};
+use trace::EventKind;
 
 /// How the accessed state of one entry is looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,17 +98,25 @@ impl Mm {
         if young && look != Look::Test {
             ptes.update(k, vpn, |pte| pte.with_young(false));
         }
-        let device = self.device_young(PageRange::page(vpn), young, look);
+        let device = self.device_young(k, PageRange::page(vpn), young, look);
         young || device
     }
 
-    fn device_young(&self, pages: PageRange, young: bool, look: Look) -> bool {
+    /// Asks subscribers about `pages`, which the entry maps that is looked at.
+    fn device_young(&self, k: &Kernel, pages: PageRange, young: bool, look: Look) -> bool {
+        k.emit(EventKind::YoungCheck { mm: self.id, pages });
         match look {
             Look::ClearFlush => self.subs.clear_flush_young(pages),
             Look::Clear => self.subs.clear_young(pages),
             Look::ClearSilently => false,
             Look::Test => !young && self.subs.test_young(pages.start()),
         }
+    }
+
+    /// `mmu_notifier_test_young()` about the page whose entry khugepaged looks at, one of `table`.
+    pub(crate) fn device_tests_young(&self, k: &Kernel, vpn: Vpn, table: PageRange) -> bool {
+        k.emit(EventKind::YoungCheck { mm: self.id, pages: PageRange::page(vpn) });
+        self.subs.test_young(if self.is_wrong(Quirks::ASK_ABOUT_PAGE_IN_HAND) { table.start() } else { vpn })
     }
 
     /// The same of the entry of a huge page (`pmdp_clear_flush_young_notify()`).
@@ -117,7 +127,7 @@ impl Mm {
             if young && look != Look::Test {
                 pmd.update(k, |pmd| pmd.with_young(false));
             }
-            let device = self.device_young(pmd_range(vpn), young, look);
+            let device = self.device_young(k, pmd_range(vpn), young, look);
             young || device
         })
     }
@@ -179,7 +189,8 @@ impl Mm {
                 if pte.is_young() {
                     ptes.update(k, vpn, |pte| pte.with_young(false));
                 }
-                let device = !self.is(Behaviour::NO_NEWER_CALLS) && self.subs.clear_young(PageRange::page(vpn));
+                let device = !self.is(Behaviour::NO_NEWER_CALLS)
+                    && self.device_young(k, PageRange::page(vpn), false, Look::Clear);
                 young += u64::from(pte.is_young() || device);
             }
         });

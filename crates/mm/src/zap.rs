@@ -72,6 +72,9 @@ impl Mm {
         }
         self.unmap_vmas(k, &mut tlb, range, vmas);
         self.free_pgtables(k, &mut tlb, vmas, bounds);
+        if self.is_wrong(Quirks::FLUSH_AFTER_UNSHARE) {
+            k.sync_point(NAMES.mm_window);
+        }
         tlb.finish(k);
     }
 
@@ -157,7 +160,7 @@ impl Mm {
     ) -> Vpn {
         let ptes = leaf.lock();
         self.flush_tlb_batched_pending(k, &ptes);
-        let mut force_flush = false;
+        let mut dirty = false;
         let mut full = None;
         let mut skipped = false;
         for vpn in part.iter() {
@@ -170,13 +173,14 @@ impl Mm {
                 continue;
             }
             self.assert_anonymous(vma, old);
-            force_flush |= vma.flags().contains(VmFlags::SHARED) && old.is_dirty();
+            dirty |= vma.flags().contains(VmFlags::SHARED) && old.is_dirty();
             if self.zap_pte(k, tlb, &ptes, vpn, old) {
                 full = Some(vpn + 1);
                 break;
             }
         }
-        let flush_now = force_flush || full.is_some();
+        let late = dirty && self.is_wrong(Quirks::FLUSH_DIRTY_BEFORE_UNLOCK);
+        let flush_now = dirty && !late || full.is_some();
         if flush_now {
             // Under the lock: a dirty page of a file must not be written through a stale translation once it counts as
             // clean; and the pages of a full gather go as soon as the lock does.
@@ -185,6 +189,9 @@ impl Mm {
         drop(ptes);
         if flush_now {
             tlb.flush(k);
+        }
+        if late {
+            k.sync_point(NAMES.mm_window);
         }
         if zap.tables && is_pmd_range(part) && !skipped && full.is_none() {
             self.free_empty_table(leaf);

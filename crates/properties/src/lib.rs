@@ -108,6 +108,7 @@ impl Oracles {
     /// Forgets the run and keeps the allocations.
     pub fn reset(&mut self) {
         self.book.reset();
+        self.clear.reset();
         self.pair.reset();
         self.callback.reset();
         self.stale.reset();

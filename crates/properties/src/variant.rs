@@ -41,7 +41,8 @@ variants! {
     DeviceCreated, SpteSet, SpteClear, DeviceAccess,
     ListReleased, SubscribeDeferred, LazyFreed, PudSet,
     AtomicEnter, AtomicExit,
-    ShrinkSlabStart, ShrinkSlabEnd, OutOfMemory, TlbFlushDeferred,
+    ShrinkSlabStart, ShrinkSlabEnd, OutOfMemory,
+    FolioClean, YoungCheck, TlbFlushDeferred,
 }
 
 /// A set of kinds.

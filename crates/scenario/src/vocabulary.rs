@@ -5,7 +5,7 @@ use crate::words::{DriverWord, MmOp, TaskWord, Word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The sync points every world has, whatever its devices.
-pub const SYNC_POINTS: [&str; 19] = [
+pub const SYNC_POINTS: [&str; 20] = [
     "notifier.range_start",
     "notifier.range_end",
     "notifier.callback",
@@ -18,6 +18,7 @@ pub const SYNC_POINTS: [&str; 19] = [
     "mm.zap",
     "mm.cow",
     "mm.moved",
+    "mm.window",
     "mm.flush",
     "mm.fault",
     "mm.reclaim",

@@ -504,6 +504,20 @@ pub enum EventKind {
         /// What that one's memory counted for.
         points: i64,
     },
+    /// Frame table: a page of a file is written to the disk.
+    FolioClean {
+        /// Its frame.
+        pfn: Pfn,
+        /// False: write access is about to be taken from all who map it. True: nobody has any, and it counts as clean.
+        done: bool,
+    },
+    /// mm: it looks whether these pages were accessed, and asks subscribers about them next.
+    YoungCheck {
+        /// Whose.
+        mm: MmId,
+        /// What the entry maps that it looks at.
+        pages: PageRange,
+    },
     /// Reclaim: an entry was cleared that another CPU has a translation of, which is flushed later, with those of other pages.
     /// Until the next `TlbFlush` over the page a CPU may use it.
     TlbFlushDeferred {

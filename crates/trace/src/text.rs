@@ -64,6 +64,10 @@ impl fmt::Display for EventKind {
                 write!(f, "cpu {} {mm} {} pfn {pfn} {value:#x}", rw(*write), vpn.addr())
             }
             Self::FrameAlloc { pfn } => write!(f, "frame {pfn} allocated"),
+            Self::FolioClean { pfn, done } => {
+                write!(f, "frame {pfn} {}", if *done { "clean" } else { "to be cleaned" })
+            }
+            Self::YoungCheck { mm, pages } => write!(f, "young? {mm} {pages}"),
             Self::LazyFreed { pfn } => write!(f, "frame {pfn} freed lazily"),
             Self::FrameFree { pfn } => write!(f, "frame {pfn} freed"),
             Self::PagePin { pfn } => write!(f, "pin {pfn}"),

@@ -5,7 +5,7 @@
 #: of arm64 TLB
 #: detector stale-translation-oracle + schedule-exploration
 #: runs 500
-#: because a model in words, since CPUs here keep no translations: the check is that no walker uses a table that was freed
+#: because a model in words, since CPUs here keep translations and no pointers to tables, and tables have no frames that could be another's: the check is that no walker uses a table that was freed
 
 scenario "a table freed before its pointer is forgotten"
 

@@ -1,32 +1,26 @@
-# One entry, two locks: a look-up takes the lock of the table, and who changes the entry takes that of the address
-# space. Both believe to be alone.
+# Linux before 5f75cfbd6bb0 (2024): one entry of hugetlb memory, two locks. A look-up takes one, who changes the entry takes the
+# other, and both believe to be alone: a page is pinned that has been freed.
 #: kind other
 #: year 2024
 #: of mm/hugetlb + gup
 #: detector stale-translation-oracle + schedule-exploration
-#: runs 500
-#: because a model in words: the reference is taken to a page that was freed, which the check says
+#: runs 2000
+#: strategy pct
+#: only-buggy mm.window
 
 scenario "one entry under two locks"
 
-expect { CHECK } #-
+expect { STALE-HARM } #-
 
-machine { seed 7 }
+quirks { one-lock-for-hugetlb } #-
 
-globals { spinlock split_ptl  spinlock page_table_lock  word entry 1  word freed }
+machine { cpus 2  memory 64M  seed 7 }
 
-task gup {
-    with split_ptl { #-
-    #+ with page_table_lock {
-        load page entry
-        if page is 0 { return }
-        load gone freed
-        check gone is 0
-    }
-}
-task unmap {
-    with page_table_lock {
-        store entry 0
-        store freed 1
-    }
-}
+mm A { vma 0x200000..0x400000 rw hugetlb  touch 0x200000..0x400000 }
+
+device nic : hfi1_cache(A, 0x200000..0x400000)
+
+task send { nic.send 0x200000..0x201000 }
+task discard { madvise A 0x200000..0x400000 MADV_DONTNEED }
+
+never { deadlock }

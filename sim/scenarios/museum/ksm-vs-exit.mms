@@ -1,31 +1,30 @@
-# The scanner of KSM tests whether the address space is alive, then takes its lock and walks the VMAs. The exit may come
+# Linux before 6db504ce55bd (2023): KSM looked whether the address space is alive, took its lock and walked the VMAs. The exit may come
 # to its end between the two, since it holds the lock only while it takes the tree apart.
 #: kind lifetime-uaf
 #: year 2023
 #: of mm/ksm
 #: detector refcount/lifetime oracle + exploration
 #: runs 500
-#: because a model in words: the tree that is walked is gone, which the check says; no page and no driver is in it
+#: only-buggy mm.window
+#: strategy pct
 
 scenario "a walk of a tree that an exit took apart"
 
-expect { CHECK } #-
+expect { LIFE } #-
 
-machine { seed 7 }
+quirks { test-exit-under-mmap-lock } #-
 
-globals { rwsem mmap_lock  word alive 1  word tree 1 }
+machine { memory 16M  seed 7 }
+
+mm A { vma 0x10000..0x14000 rw anon  touch 0x10000..0x14000 }
 
 task ksmd {
-    load alive alive
-    if alive is 0 { return }
-    with read mmap_lock {
-        #+ load alive alive
-        #+ if alive is 0 { return }
-        load tree tree
-        check tree is 1
-    }
+    madvise A 0x10000..0x14000 MADV_MERGEABLE
+    sync merged
+    ksm_unmerge
 }
-task exit {
-    store alive 0
-    with write mmap_lock { store tree 0 }
-}
+task exit { sync go  exit A }
+
+order { ksmd@user.merged < exit@user.go }
+
+never { deadlock }

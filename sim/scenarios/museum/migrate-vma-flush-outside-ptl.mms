@@ -1,41 +1,37 @@
-# Collecting for migration clears entries under the page-table lock and flushes after it. MADV_DONTNEED in between finds
-# nothing, flushes nothing and returns.
+# Linux before 60bae7370896 (2022): collecting pages for a device cleared entries under the page-table lock and flushed
+# when it had let it go. MADV_DONTNEED in between finds no page, flushes nothing and returns.
 #: kind wrong-order
 #: year 2022
 #: of mm/migrate_device
 #: detector stale-translation-oracle + schedule-exploration
 #: runs 1000
-#: because a model in words, since CPUs here keep no translations: the check is that nobody writes through an old translation when madvise has returned
+#: strategy pct
+#: only-buggy mm.window
 
 scenario "entries collected and flushed outside of the lock"
 
-expect { CHECK } #-
+expect { STALE } #-
 
-machine { seed 7 }
+quirks { flush-before-unlock-in-migrate } #-
 
-globals { spinlock ptl  spinlock cpu  word pte 1  word tlb 1  word done }
+machine { cpus 3  memory 16M  seed 7 }
 
-task migrate {
-    with ptl {
-        store pte 0
-        #+ with cpu { store tlb 0 }
-    }
-    with cpu { store tlb 0 } #-
-}
-task dontneed {
-    with ptl {
-        load entry pte
-        if entry is 1 { store pte 0  with cpu { store tlb 0 } }
-    }
-    store done 1
-}
+mm A { vma 0x10000..0x14000 rw anon  touch 0x10000..0x11000 }
+
+device gpu0 : device_memory(A, 0x10000..0x14000)
+
+task migrate { sync ready  gpu0.migrate_to_dev 0x10000..0x11000 }
+task dontneed { sync ready  madvise A 0x10000..0x11000 MADV_DONTNEED }
 
 task user {
-    with cpu {
-        load cached tlb
-        if cached is 1 {
-            load gone done
-            check gone is 0
-        }
-    }
+    write A 0x10000 1
+    sync cached
+    repeat 6 { write A 0x10000 2 }
 }
+
+order {
+    user@user.cached < migrate@user.ready
+    user@user.cached < dontneed@user.ready
+}
+
+never { deadlock }

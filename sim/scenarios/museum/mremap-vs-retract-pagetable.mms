@@ -5,7 +5,7 @@
 #: of mm/mremap
 #: detector stale-translation-oracle + schedule-exploration
 #: runs 500
-#: because a model in words: the check is that the table which is moved was not freed
+#: because a model in words, since tables have no frames here, and one that was taken away is empty for whoever comes late: the check is that the table which is moved was not freed
 
 scenario "a table moved that was freed"
 

@@ -5,7 +5,7 @@
 #: of IOMMU SVA
 #: detector stale-translation-oracle + schedule-exploration
 #: runs 200
-#: because a model in words, since CPUs here keep no translations: the check is that no walker has a pointer to a table that was freed
+#: because a model in words, since there are no page tables of the kernel here: the check is that no walker has a pointer to a table that was freed
 
 scenario "a page table of the kernel freed under an IOMMU"
 

@@ -5,7 +5,7 @@
 #: of mm/thp
 #: detector stale-translation-oracle + schedule-exploration
 #: runs 1000
-#: because a model in words, since CPUs here keep no translations: the check is that no CPU has a translation of the page that the shrinker freed
+#: because a model in words, since the huge zero page has no frames here and is there for good: the check is that no CPU has a translation of the page that the shrinker freed
 
 scenario "the huge zero page freed while it is translated"
 

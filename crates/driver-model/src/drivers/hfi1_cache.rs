@@ -19,7 +19,7 @@ use super::parts::{Base, Listed, mutants};
 use super::{RETRIES_OPTION, put_all, whole};
 use crate::device::Device;
 use crate::driver::{Args, Driver, DriverLock, OpInfo};
-use crate::kind::{Config, DriverKind, Roles};
+use crate::kind::{Config, DriverKind, OptionInfo, Roles};
 use crate::work::{Work, WorkQueue};
 use ksync::{Kernel, SpinLock};
 use mm::{Machine, Mm, device};
@@ -39,7 +39,7 @@ pub(crate) const KIND: DriverKind = DriverKind {
     name: "hfi1_cache",
     doc: "a cache of pinned buffers, emptied by invalidations and unpinned by a worker",
     mutants: Mutant::ALL,
-    options: &[RETRIES_OPTION],
+    options: &[RETRIES_OPTION, LOOK_UP_OPTION],
     ops: OPS,
     roles: Roles {
         map: Some("send"),
@@ -50,6 +50,13 @@ pub(crate) const KIND: DriverKind = DriverKind {
     },
     whole_mm: false,
     make,
+};
+
+const LOOK_UP_OPTION: OptionInfo = OptionInfo {
+    name: "look_up",
+    doc: "how pages are pinned: under mmap_lock, or first without locks",
+    default: "locked",
+    words: &["locked", "fast"],
 };
 
 const OPS: &[OpInfo] = &[
@@ -86,7 +93,11 @@ fn make(k: &Kernel, mm: &Arc<Mm>, pages: PageRange, config: &Config) -> Arc<dyn 
         wq: WorkQueue::start(k, &format!("{}-mmu_rb", config.name)),
         del_work,
     });
-    Arc::new(Cache { base, handler, sub: Listed::default() })
+    let fast = config.says("look_up", "fast");
+    if fast {
+        device::expect_gup_fast(mm.machine());
+    }
+    Arc::new(Cache { base, handler, fast, sub: Listed::default() })
 }
 
 /// `struct mmu_rb_node`: a pinned buffer.
@@ -181,6 +192,8 @@ impl Notifier for Handler {
 struct Cache {
     base: Base,
     handler: Arc<Handler>,
+    /// Pins by `pin_user_pages_fast()`, as the kernel's driver does.
+    fast: bool,
     sub: Listed,
 }
 
@@ -209,7 +222,8 @@ impl Cache {
         }
         let mm = &self.base.mm;
         let via = self.sub.via()?;
-        let pvec = whole(mm, pages, device::pin_user_pages, device::unpin_user_page)?;
+        let pin = if self.fast { device::pin_user_pages_fast } else { device::pin_user_pages };
+        let pvec = whole(mm, pages, pin, device::unpin_user_page)?;
         let in_use = ksync::current(|k| k.mutex("&node->in_use", ()));
         let node = Arc::new(Node { pages, pvec, in_use });
         let mut guard = self.handler.table.cache.lock();

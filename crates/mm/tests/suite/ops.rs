@@ -167,6 +167,34 @@ fn reclaim_sends_a_page_out_and_a_fault_brings_it_back() {
 }
 
 #[test]
+fn a_pin_without_locks_takes_what_entries_allow_and_the_rest_under_mmap_lock() {
+    /// How often `mmap_lock` is taken where two pages are pinned of which the first `touched` are there.
+    fn locked(touched: u64, expected: bool) -> usize {
+        let world = World::new(MachineConfig { reclaim_by_choice: false, ..MachineConfig::default() });
+        let mm = mapped(&world, 2);
+        world.run(Context::Task, move || {
+            if expected {
+                device::expect_gup_fast(mm.machine());
+            }
+            mm.touch(pages(0, touched), true).expect("touched");
+            let pinned = device::pin_user_pages_fast(&mm, pages(0, 2), true).expect("pinned");
+            let mapped = [0, 1].map(|page| mm.pte(ARENA + page).pfn().expect("mapped"));
+            assert_eq!(pinned, mapped);
+            assert_eq!(mm.reclaim_pages(pages(0, 2)), 0, "pinned");
+            pinned.into_iter().for_each(|pfn| device::unpin_user_page(mm.machine(), pfn));
+            assert_eq!(mm.reclaim_pages(pages(0, 2)), 2, "and not any more");
+        });
+        world.count(|e| match e {
+            EventKind::LockAcquired { lock, .. } => lock.class.as_str() == "&mm->mmap_lock",
+            _ => false,
+        })
+    }
+    // Without walkers each page is looked up under the lock, which the touches take alike.
+    assert_eq!(locked(2, false), locked(2, true) + 2);
+    assert!(locked(1, false) > locked(1, true));
+}
+
+#[test]
 fn a_pinned_page_stays_and_a_referenced_one_stays_in_the_swap_cache() {
     both(|world, context| {
         let mm = mapped(world, 2);

@@ -8,8 +8,9 @@
 
 use crate::book::{Book, Bracket, BracketState, Frame, Line, Sub, SubState};
 use crate::finding::Sink;
+use crate::table::Map;
 use crate::{Code, Finding, Variant, Variants};
-use mm_types::{MmId, PageRange};
+use mm_types::{MmId, PageRange, TaskId};
 use std::collections::BTreeSet;
 use trace::{BracketId, Event, EventKind, Hook, SubId, SubKind};
 
@@ -21,6 +22,8 @@ pub(crate) struct OrdCallback {
     emptied: BTreeSet<MmId>,
     /// Subscriptions whose removal began after that.
     late: BTreeSet<SubId>,
+    /// The pages whose entry each task last looked at, to see whether they were accessed.
+    looked: Map<TaskId, (MmId, PageRange)>,
 }
 
 impl OrdCallback {
@@ -29,6 +32,7 @@ impl OrdCallback {
         Variant::CallbackExit,
         Variant::ListReleased,
         Variant::UnsubscribeStart,
+        Variant::YoungCheck,
     ])
     .and(crate::book::READS);
 
@@ -36,6 +40,7 @@ impl OrdCallback {
         self.released.clear();
         self.emptied.clear();
         self.late.clear();
+        self.looked.clear();
     }
 
     pub(crate) fn event(&mut self, book: &Book, e: &Event, sink: &mut Sink) {
@@ -43,7 +48,12 @@ impl OrdCallback {
             EventKind::CallbackEnter { sub, hook, pages, bracket, .. } => {
                 let again = hook == Hook::Release && !self.released.insert(sub) && self.late.contains(&sub);
                 let twice = again.then(|| "was called a second time, by a removal after the exit".to_owned());
-                life(book, sub).or(twice).or_else(|| place(book, e, sub, hook, pages, bracket))
+                let other = || self.other_page(book, e.task, sub, hook, pages);
+                life(book, sub).or(twice).or_else(|| place(book, e, sub, hook, pages, bracket)).or_else(other)
+            }
+            EventKind::YoungCheck { mm, pages } => {
+                self.looked.insert(e.task, (mm, pages));
+                None
             }
             EventKind::CallbackExit { sub, ok: false, .. } => refusal(book, e, sub),
             EventKind::ListReleased { mm } => {
@@ -81,6 +91,18 @@ impl OrdCallback {
         details.push(book.line(now, e.kind));
         let finding = Finding::new(Code::OrdCallback, e.step, Some(e.task), title, details);
         sink.push(finding.with_columns(book.columns(lines, now)));
+    }
+}
+
+impl OrdCallback {
+    /// A subscriber is asked whether a page was accessed that the memory manager does not look at.
+    fn other_page(&self, book: &Book, task: TaskId, sub: SubId, hook: Hook, pages: PageRange) -> Option<String> {
+        if !matches!(hook, Hook::ClearFlushYoung | Hook::ClearYoung | Hook::TestYoung) {
+            return None;
+        }
+        let (mm, looked) = *self.looked.get(&task)?;
+        let same = book.subs.get(sub).is_some_and(|row| row.mm == mm) && looked.covers(pages);
+        (!same).then(|| format!("was called with {pages}, while the entry of {looked} is looked at"))
     }
 }
 

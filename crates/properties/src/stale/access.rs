@@ -56,10 +56,11 @@ impl Stale {
         write: bool,
         sink: &mut Sink,
     ) {
+        self.late_cpu_access(book, e, (mm, vpn), pfn, write, sink);
         let Some(&frame) = self.frames.get(&pfn) else { return };
         let reused = || {
-            let mapped = self.pages.get((mm, vpn)).and_then(|p| p.mapped.iter().flatten().find(|m| m.0 == pfn));
-            mapped.is_some_and(|m| m.1 != frame.generation)
+            let mapped = self.pages.get((mm, vpn)).and_then(|p| p.mapped.iter().flatten().find(|m| m.pfn == pfn));
+            mapped.is_some_and(|m| m.generation != frame.generation)
         };
         if frame.free.is_some() || reused() {
             self.cpu_harm(book, e, (mm, vpn), frame, write, sink);

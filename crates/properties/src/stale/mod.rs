@@ -21,6 +21,9 @@
 //! is one whose own doing it was (`range->owner`). *SecondaryTlb*: an entry that changed is revoked by the return of a
 //! secondary-TLB hook over it that was entered after the change. *LongTermPin*: never.
 //!
+//! Of CPUs, which revoke nothing by themselves, STALE judges two things (`cpu.rs`): the use of a page that a call has taken
+//! away and returned, and a store to one that counts as clean.
+//!
 //! STALE-HARM, for everybody: the frame is free, or was freed since the translation was made.
 //!
 //! A stale translation is a finding when it is used, not while it is merely there: [`Counts::latent`] counts those.
@@ -28,6 +31,7 @@
 //! Sources: Documentation/mm/mmu_notifier.rst, Documentation/mm/hmm.rst, include/linux/mmu_notifier.h (6.12).
 
 mod access;
+mod cpu;
 mod pages;
 mod report;
 
@@ -62,6 +66,7 @@ pub(crate) struct Stale {
     causes: Vec<Cause>,
     /// By row of the subscription: secondary-TLB translations whose entry changed and whose hook is still to come.
     unflushed: Vec<Vec<u32>>,
+    calls: cpu::Calls,
     counts: Counts,
 }
 
@@ -69,10 +74,22 @@ pub(crate) struct Stale {
 #[derive(Debug, Default)]
 struct Page {
     pte: Option<Pte>,
-    /// The last two frames it mapped, newest first, with the generation each had.
-    mapped: [Option<(Pfn, u32)>; 2],
+    /// The last two frames it mapped, newest first.
+    mapped: [Option<Mapped>; 2],
+    /// By the last call that left no entry here.
+    taken: Option<cpu::Taken>,
     last: Option<LastChange>,
     sptes: SmallVec<[u32; 2]>,
+}
+
+/// A frame that an entry mapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Mapped {
+    pfn: Pfn,
+    /// The frame's generation then.
+    generation: u32,
+    /// When the entry last came to allow what it had not allowed before: the ordinal of the event.
+    at: u64,
 }
 
 /// The last change that revoked translations of a page and was announced.
@@ -129,6 +146,10 @@ struct Frame {
     freed: Option<Stamp>,
     /// How often it was freed.
     generation: u32,
+    /// When writeback began to take write access from all who map it, as the page of a file.
+    cleaning: Option<Stamp>,
+    /// The same, once it counts as clean; and when that was.
+    cleaned: Option<(Stamp, Stamp)>,
 }
 
 /// Why translations were revoked; shared by all of one bracket or one call of a hook.
@@ -146,6 +167,9 @@ impl Stale {
         Variant::CpuAccess,
         Variant::FrameAlloc,
         Variant::FrameFree,
+        Variant::FolioClean,
+        Variant::CallEnter,
+        Variant::CallExit,
         Variant::CallbackExit,
         Variant::SpteSet,
         Variant::SpteClear,
@@ -159,6 +183,7 @@ impl Stale {
         Variant::CpuAccess,
         Variant::FrameAlloc,
         Variant::FrameFree,
+        Variant::PagePin,
         Variant::SpteSet,
         Variant::DeviceAccess,
     ]);
@@ -174,6 +199,7 @@ impl Stale {
         self.frames.clear();
         self.causes.clear();
         self.unflushed.iter_mut().for_each(Vec::clear);
+        self.calls.clear();
         self.counts = Counts::default();
     }
 
@@ -181,7 +207,14 @@ impl Stale {
         match e.kind {
             EventKind::PteSet { mm, vpn, old, new } => self.pte_set(book, e, (mm, vpn), old, new, sink),
             EventKind::PudSet { mm, base, old, new } => self.pud_set(book, e, (mm, base), old, new, sink),
-            EventKind::FrameAlloc { pfn } => self.frames.entry(pfn).or_default().free = None,
+            EventKind::FrameAlloc { pfn } => {
+                let frame = self.frames.entry(pfn).or_default();
+                (frame.free, frame.cleaned) = (None, None);
+            }
+            EventKind::PagePin { pfn } => self.pin_harm(book, e, pfn, sink),
+            EventKind::FolioClean { pfn, done } => self.clean(book, e, pfn, done),
+            EventKind::CallEnter { call, .. } => self.call_enter(book, e, call),
+            EventKind::CallExit { error } => self.call_exit(book, e, error.is_none()),
             EventKind::FrameFree { pfn } => {
                 let now = book.stamp(e);
                 let frame = self.frames.entry(pfn).or_default();
@@ -243,6 +276,10 @@ impl Stale {
     }
 }
 
+fn rw(write: bool) -> &'static str {
+    if write { "writes" } else { "reads" }
+}
+
 fn born(puds: &Map<(MmId, Vpn), Page>, (mm, vpn): (MmId, Vpn)) -> Page {
     let base = pud::base(vpn);
     let Some(gib) = puds.get(&(mm, base)) else { return Page::default() };
@@ -250,7 +287,8 @@ fn born(puds: &Map<(MmId, Vpn), Page>, (mm, vpn): (MmId, Vpn)) -> Page {
     let there = |pfn: Pfn| Pfn(pfn.0 + index);
     Page {
         pte: gib.pte.map(|pte| pud::subpage(pte, index)),
-        mapped: gib.mapped.map(|mapped| mapped.map(|(pfn, generation)| (there(pfn), generation))),
+        mapped: gib.mapped.map(|mapped| mapped.map(|m| Mapped { pfn: there(m.pfn), ..m })),
+        taken: None,
         last: gib.last.map(|last| LastChange { old: there(last.old), ..last }),
         sptes: SmallVec::new(),
     }

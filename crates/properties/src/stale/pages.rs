@@ -1,6 +1,6 @@
 //! Changes of entries and of translations: when does which one become stale.
 
-use super::{Cause, LastChange, Page, Revoked, Spte, Stale};
+use super::{Cause, LastChange, Mapped, Page, Revoked, Spte, Stale};
 use crate::book::{Book, Bracket, BracketState, Stamp, Sub};
 use crate::change::Change;
 use crate::finding::Sink;
@@ -9,12 +9,18 @@ use mm_types::{MmId, Pfn, Pte, Vpn};
 use trace::{AccessModel, DevId, Event, SubId};
 
 impl Page {
-    fn maps(&mut self, new: Pte, generation: u32) {
-        self.pte = Some(new);
-        if let Some(pfn) = new.pfn()
-            && self.mapped[0] != Some((pfn, generation))
-        {
-            self.mapped = [Some((pfn, generation)), self.mapped[0]];
+    fn maps(&mut self, new: Pte, generation: u32, at: u64) {
+        let old = self.pte.replace(new);
+        let Some(pfn) = new.pfn() else { return };
+        let more = old.is_none_or(|old| old.pfn() != Some(pfn) || (new.is_writable() && !old.is_writable()));
+        match &mut self.mapped[0] {
+            Some(last) if (last.pfn, last.generation) == (pfn, generation) => {
+                last.at = if more { at } else { last.at };
+            }
+            last => {
+                let last = *last;
+                self.mapped = [Some(Mapped { pfn, generation, at }), last];
+            }
         }
     }
 }
@@ -22,8 +28,11 @@ impl Page {
 impl Stale {
     pub(super) fn pte_set(&mut self, book: &Book, e: &Event, key: (MmId, Vpn), old: Pte, new: Pte, sink: &mut Sink) {
         let generation = new.pfn().map_or(0, |pfn| self.generation(pfn));
+        if new.is_none() && !old.is_none() {
+            self.takes(e.task, key);
+        }
         let page = self.page(key);
-        page.maps(new, generation);
+        page.maps(new, generation, book.stamp(e).at);
         let (Some(change), Some(old)) = (Change::of(old, new), old.pfn()) else { return };
         let sptes = page.sptes.len();
         let started = || book.covering(e.task, key.0, key.1).filter(|b| b.state == BracketState::Started);
@@ -57,7 +66,7 @@ impl Stale {
             self.pte_set(book, e, key, pud::subpage(old, index), pud::subpage(new, index), sink);
         }
         let mut page = self.puds.remove(&gib).unwrap_or_default();
-        page.maps(new, new.pfn().map_or(0, |pfn| self.generation(pfn)));
+        page.maps(new, new.pfn().map_or(0, |pfn| self.generation(pfn)), book.stamp(e).at);
         let mut covering = book.covering_all(e.task, mm, pud::pages(base));
         if let (Some(change), Some(old)) = (Change::of(old, new), old.pfn())
             && let Some(b) = covering.find(|b| b.state == BracketState::Started)

@@ -1,10 +1,10 @@
 //! The text of STALE and STALE-HARM findings: the events that matter, in their order.
 
-use super::{Cause, Frame, Spte, Stale};
+use super::{Cause, Frame, Spte, Stale, rw};
 use crate::book::{Book, Line, Stamp};
 use crate::finding::Sink;
 use crate::{Code, Finding};
-use mm_types::{MmId, Vpn};
+use mm_types::{MmId, Pfn, Vpn};
 use trace::{Event, EventKind};
 
 impl Stale {
@@ -84,6 +84,22 @@ impl Stale {
         sink.push(Finding::new(Code::StaleHarm, e.step, Some(e.task), title, details).with_columns(columns));
     }
 
+    /// A page is pinned, or referenced, that is free already: whoever looked it up had no lock that kept it.
+    pub(super) fn pin_harm(&self, book: &Book, e: &Event, pfn: Pfn, sink: &mut Sink) {
+        let Some(freed) = self.frames.get(&pfn).and_then(|frame| frame.free) else { return };
+        if !sink.first_of(Code::StaleHarm, (e.task, "pin", book.call_serial(e.task))) {
+            return;
+        }
+        let title = format!("task {} takes a reference to a free frame", book.task_name(e.task));
+        let now = book.stamp(e);
+        let lines = vec![
+            Line::mm(freed, format!("frame {pfn} freed")),
+            Line::device(now, format!("frame {pfn} looked up for a device")),
+        ];
+        let (details, columns) = book.lay_out(lines, now);
+        sink.push(Finding::new(Code::StaleHarm, e.step, Some(e.task), title, details).with_columns(columns));
+    }
+
     pub(super) fn cpu_harm(
         &self,
         book: &Book,
@@ -107,10 +123,6 @@ impl Stale {
         let (details, columns) = book.lay_out(lines, now);
         sink.push(Finding::new(Code::StaleHarm, e.step, Some(e.task), title, details).with_columns(columns));
     }
-}
-
-fn rw(write: bool) -> &'static str {
-    if write { "writes" } else { "reads" }
 }
 
 fn how(frame: Frame) -> &'static str {

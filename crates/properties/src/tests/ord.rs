@@ -436,3 +436,42 @@ fn what_an_entry_will_be_is_told_inside_of_a_bracket() {
         w.expect(codes);
     }
 }
+
+#[test]
+fn what_speaks_for_the_mapping_is_announced_under_mmap_lock() {
+    let lock = || EventKind::LockAcquired {
+        lock: lock(1, "&mm->mmap_lock", LockKind::RwSem),
+        mode: trace::LockMode::Shared,
+        trylock: false,
+    };
+    let range = pages(0x11, 0x12);
+    for (event, first, codes) in [
+        (NotifyEvent::ProtectionVma, true, &[][..]),
+        (NotifyEvent::ProtectionVma, false, &[Code::OrdClear]),
+        // Speaks for the entries.
+        (NotifyEvent::Clear, false, &[]),
+    ] {
+        let mut w = World::new();
+        w.toy().pte(GPU_TASK, 0x11, Pte::NONE, rw(7));
+        if first {
+            w.ev(UNMAP, lock());
+        }
+        let b = w.start(UNMAP, range, event);
+        if !first {
+            w.ev(UNMAP, lock());
+        }
+        // Somebody else's lock says nothing of this task.
+        w.ev(OTHER, lock()).pte(UNMAP, 0x11, rw(7), ro(7)).end(UNMAP, b).expect(codes);
+    }
+}
+
+#[test]
+fn subscribers_are_asked_about_the_page_that_is_looked_at() {
+    for (asked, codes) in [(0x11, &[][..]), (0x10, &[Code::OrdCallback])] {
+        let mut w = World::new();
+        w.list(AccessModel::Mirror).ev(UNMAP, EventKind::YoungCheck { mm: A, pages: pages(0x11, 0x12) });
+        let asked = pages(asked, asked + 1);
+        w.enter_callback(UNMAP, None, LIST, Hook::TestYoung, asked, false);
+        w.exit_callback(UNMAP, LIST, Hook::TestYoung, true).expect(codes);
+    }
+}

@@ -301,6 +301,64 @@ fn a_cpu_in_a_free_or_reused_frame_is_harm() {
     w.expect(&[]);
 }
 
+fn cpu(write: bool) -> EventKind {
+    EventKind::CpuAccess { mm: A, vpn: Vpn(0x11), pfn: Pfn(7), write, value: 0 }
+}
+
+#[test]
+fn a_cpu_that_sees_a_page_after_the_call_that_took_it_has_returned_is_stale() {
+    // Another task has cleared the entry and will flush; the call finds what that left, and returns.
+    let taken = || {
+        let mut w = World::new();
+        w.pte(OTHER, 0x11, Pte::NONE, rw(7)).ev(OTHER, cpu(true));
+        w.enter(UNMAP, "madvise", pages(0x10, 0x12)).pte(GPU_TASK, 0x11, rw(7), rw(7).to_migration());
+        w.pte(UNMAP, 0x11, rw(7).to_migration(), Pte::NONE);
+        w
+    };
+    let mut w = taken();
+    w.ev(OTHER, cpu(true)).expect(&[]);
+    w.leave(UNMAP).ev(OTHER, cpu(false));
+    w.expect_one(Code::Stale, "reads page 0x11000 of A as it was before madvise by task unmap, which has returned");
+
+    // It failed, or the page was mapped again, to the same frame, since the call began.
+    let mut w = taken();
+    w.ev(UNMAP, EventKind::CallExit { error: Some(mm_types::Errno::EINVAL) }).ev(OTHER, cpu(true)).expect(&[]);
+    let mut w = taken();
+    w.leave(UNMAP).pte(OTHER, 0x11, Pte::NONE, rw(7)).ev(OTHER, cpu(true)).expect(&[]);
+    let mut w = taken();
+    w.pte(OTHER, 0x11, Pte::NONE, rw(7)).leave(UNMAP).pte(GPU_TASK, 0x11, rw(7), Pte::NONE).ev(OTHER, cpu(true));
+    w.expect(&[]);
+
+    // A call that left something else there promises nothing.
+    let mut w = World::new();
+    w.pte(OTHER, 0x11, Pte::NONE, rw(7)).ev(OTHER, cpu(true)).enter(UNMAP, "madvise", pages(0x10, 0x12));
+    w.pte(UNMAP, 0x11, rw(7), rw(7).to_migration()).leave(UNMAP).ev(OTHER, cpu(true)).expect(&[]);
+}
+
+#[test]
+fn a_cpu_that_writes_what_counts_as_clean_is_stale() {
+    let clean = |done| EventKind::FolioClean { pfn: Pfn(7), done };
+    let mut w = World::new();
+    w.pte(OTHER, 0x11, Pte::NONE, rw(7)).ev(OTHER, cpu(true)).pte(UNMAP, 0x11, rw(7), Pte::NONE);
+    w.ev(GPU_TASK, clean(false)).ev(OTHER, cpu(true)).expect(&[]);
+    w.ev(GPU_TASK, clean(true)).ev(OTHER, cpu(false)).expect(&[]);
+    w.ev(OTHER, cpu(true)).expect_one(Code::Stale, "writes page 0x11000 of A which counts as clean");
+
+    // Made writable again while the page was cleaned: it is the next round's.
+    let mut w = World::new();
+    w.pte(OTHER, 0x11, Pte::NONE, rw(7)).ev(GPU_TASK, clean(false)).pte(GPU_TASK, 0x11, rw(7), ro(7));
+    w.pte(OTHER, 0x11, ro(7), rw(7)).ev(GPU_TASK, clean(true)).pte(UNMAP, 0x11, rw(7), Pte::NONE).ev(OTHER, cpu(true));
+    w.expect(&[]);
+}
+
+#[test]
+fn a_reference_to_a_free_frame_is_harm() {
+    let mut w = World::new();
+    w.ev(OTHER, EventKind::FrameAlloc { pfn: Pfn(7) }).ev(OTHER, EventKind::PagePin { pfn: Pfn(7) }).expect(&[]);
+    w.ev(UNMAP, EventKind::FrameFree { pfn: Pfn(7) }).ev(OTHER, EventKind::PagePin { pfn: Pfn(7) });
+    w.expect_one(Code::StaleHarm, "task other takes a reference to a free frame");
+}
+
 #[test]
 fn one_bracket_and_many_stale_pages_are_one_finding() {
     let mut w = World::new();
