@@ -1,7 +1,7 @@
 //! The TLBs of the CPUs: each operation that takes a page away from its place flushes before somebody else may have the page.
 //! With flushes that do not reach the other CPU each is found out; as it is, nothing is.
 
-use harness::ExplorePlan;
+use harness::{ExhaustPlan, ExplorePlan};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use system_tests::parse;
@@ -62,4 +62,29 @@ fn a_page_that_is_written_out_before_its_flush_loses_what_is_written_until_then(
     assert_eq!(found(operation, &[], 400), BTreeSet::new());
     let early = found(operation, &["quirks=flush-before-writepage"], 400);
     assert!(early.contains("COH"), "{early:?}");
+}
+
+/// A page of a file is reclaimed while one task forbids access to it and another reads it, before and after it knows of that.
+const FORBIDDEN_WHILE_RECLAIMED: &str = "scenario \"tlb\"
+     machine { cpus 4  memory 16M }
+     globals { word done }
+     mm A { vma 0x11000..0x12000 r file \"f\" shared  touch 0x11000..0x12000 }
+     task reclaim { reclaim A 0x11000..0x12000 }
+     task forbid { mprotect A 0x11000..0x12000 none  store done 1 }
+     task user {
+         read A 0x11000
+         load seen done
+         if seen is 1 { check_word A 0x11000 not 0x2c7a83318eb8fff9 }
+     }";
+
+#[test]
+fn in_no_schedule_is_a_page_read_that_was_forbidden_while_its_flush_was_put_off() {
+    let found = |quirks: &str| {
+        let experiment = parse("tlb.mms", FORBIDDEN_WHILE_RECLAIMED).with_setting(quirks).expect("a setting");
+        let report = experiment.exhaust(&ExhaustPlan::default(), &|_| ControlFlow::Continue(()));
+        assert!(report.complete, "{:?}", report.left_out());
+        report.findings.iter().map(|f| f.found.code.as_str().to_owned()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(found("quirks=none"), BTreeSet::new());
+    assert_eq!(found("quirks=flush-batched-pending"), BTreeSet::from(["CHECK".to_owned()]));
 }
