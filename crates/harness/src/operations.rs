@@ -99,6 +99,8 @@ pub(crate) fn execute(live: &Live, frame: Name, op: MmOp, operands: &[OpOperand]
             machine.drop_slab();
             Ok(())
         }
+        (MmOp::CompactMemory, []) => request::compact_memory(live),
+        (MmOp::CompactUntil, [Mm(mm), Number(addr)]) => request::compact_until(live, *mm, VirtAddr(*addr).vpn()),
         (MmOp::MemoryFailure, [Mm(mm), Number(addr)]) => {
             live.mm(*mm)?.memory_failure(VirtAddr(*addr).vpn()).map_err(failed)
         }

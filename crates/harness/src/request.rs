@@ -1,4 +1,4 @@
-//! `reclaim` and `compact`: what a scenario asks of reclaim and compaction, and why it was not done.
+//! `reclaim`, `compact` and others: what a scenario asks of reclaim and compaction, and why it was not done.
 //!
 //! | done | what is said |
 //! |---|---|
@@ -81,6 +81,31 @@ pub(crate) fn compact(live: &Live, mm: usize, pages: PageRange) -> Result<(), St
     }
     unmet(live, done.moved, &format!("compact {name} {}: no page could be moved", text(pages)), why)
         .map_err(|why| format!("compact: {} pages moved, {} busy; {why}", done.moved, done.busy))
+}
+
+/// `compact_memory`. That nothing moves is no failure: nothing may be in the way of a large block. What could not is a note.
+pub(crate) fn compact_memory(live: &Live) -> Result<(), String> {
+    let done = live.machine().compact_memory();
+    if done.busy == 0 { Ok(()) } else { Err(format!("compact_memory: {} pages moved, {} busy", done.moved, done.busy)) }
+}
+
+/// `compact_until MM ADDR`.
+pub(crate) fn compact_until(live: &Live, mm: usize, vpn: Vpn) -> Result<(), String> {
+    let (name, mm) = (live.code.mms[mm].name, live.mm(mm)?);
+    let (moved, done) = mm.compact_until_moved(vpn).unwrap_or_default();
+    if moved {
+        return Ok(());
+    }
+    let mut why = obstacles(live, &mm, PageRange::page(vpn), Pressure::Compact);
+    if why.is_empty() {
+        let folio = mm.pte(vpn).mapped_pfn().map(|pfn| live.machine().folio_of(pfn));
+        why.push(match folio.is_some_and(|frames| frames.start() != frames.end()) {
+            true => "it is a part of a huge page, which is in no block's way".to_owned(),
+            false => "no block above the one that it is in has a free frame".to_owned(),
+        });
+    }
+    let title = format!("compact_until {name} {}: the page did not move", vpn.addr());
+    unmet(live, 0, &title, why).map_err(|why| format!("compact_until: {} other pages moved; {why}", done.moved))
 }
 
 /// A finding if nothing was done; the reasons are the note in any case.

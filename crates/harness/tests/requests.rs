@@ -104,6 +104,29 @@ order { probe@user.told < mem@user.start  mem@user.done < probe@user.go }",
 }
 
 #[test]
+fn a_page_that_compaction_of_all_memory_does_not_move_is_said_with_the_reason() {
+    // The setup's pages are in the lowest block, those of the task in one above.
+    let other = "mm B { vma 0x80000..0x90000 rw anon }\n";
+    noted(&format!("{MM}{other}task t {{ touch B 0x80000..0x81000  compact_until A 0x10000 }}"), &[]);
+    noted(&format!("{MM}{other}task t {{ touch B 0x80000..0x81000  compact_memory }}"), &[]);
+    refused(
+        &format!("{MM}{other}task t {{ compact_until A 0x10000 }}"),
+        "compact_until A 0x10000: the page did not move: no block above the one that it is in has a free frame",
+    );
+    refused(
+        &format!(
+            "{MM}{RDMA}{other}task t {{ touch B 0x80000..0x81000  rdma.pin 0x10000..0x11000  compact_until A 0x10000 }}"
+        ),
+        "the page did not move: page 0x10000 is pinned by rdma",
+    );
+    refused(&format!("{MM}task t {{ compact_until A 0x20000 }}"), "page 0x20000 is not mapped");
+    refused(
+        "mm A { vma 0x200000..0x400000 rw anon }\ntask t { madvise A 0x200000..0x400000 MADV_HUGEPAGE  write A 0x200000 1  compact_until A 0x200000 }",
+        "it is a part of a huge page",
+    );
+}
+
+#[test]
 fn a_kill_that_nobody_can_be_chosen_for_is_said() {
     let spared = format!("{MM}task t {{ oom_score_adj A 1000 minus  oom_kill }}");
     refused(&spared, "oom_kill: no killable process: every process is gone, reaped already, or may not be killed");

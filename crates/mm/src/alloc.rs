@@ -117,6 +117,12 @@ impl Machine {
         self.nr_free.load(Ordering::Relaxed) > mark
     }
 
+    /// Direct reclaim of a cluster of pages. Gives how many were freed.
+    #[track_caller]
+    pub(crate) fn direct_reclaim_cluster(&self, k: &Kernel, gfp: Gfp) -> u64 {
+        self.direct_reclaim(k, gfp, Target::Pressure)
+    }
+
     /// `__perform_reclaim()`: reclaim in the caller's stack, with whatever the caller holds.
     #[track_caller]
     fn direct_reclaim(&self, k: &Kernel, gfp: Gfp, target: Target) -> u64 {

@@ -8,6 +8,7 @@
 //! | the pages are looked at again; if one is held now, the table comes back | the same | none |
 //! | they are copied, the huge page is mapped, they are freed | `mmap_lock` W | none |
 
+use crate::alloc_huge::HugeFor;
 use crate::frames::FrameFlags;
 use crate::huge::{is_pmd_range, pmd_range};
 use crate::huge_fault::own_entry;
@@ -102,7 +103,7 @@ impl Mm {
             };
             self.check_collapsible(k, &leaf, pages, who)?;
         }
-        let page = self.alloc_huge_page(k).ok_or(Failed::All(Errno::ENOMEM))?;
+        let page = self.machine.alloc_huge_page(k, HugeFor::Other).ok_or(Failed::All(Errno::ENOMEM))?;
         let _write = self.mmap_lock.write();
         let collapsed = self.collapse_locked(k, pages, page, who);
         if collapsed.is_err() {

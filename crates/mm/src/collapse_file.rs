@@ -11,6 +11,7 @@
 //! Deviation: the kernel holds the locks of all 512 pages until the last is replaced, and puts all back if one cannot be; here
 //! each is replaced as soon as it is unmapped. What was replaced when one cannot be is split again.
 
+use crate::alloc_huge::HugeFor;
 use crate::behaviour::Behaviour;
 use crate::collapse::{Collapser, Failed};
 use crate::content::Content;
@@ -55,7 +56,7 @@ impl Mm {
             let _read = self.mmap_lock.read();
             return self.collapse_pte_mapped_thp(k, file, pages, who);
         }
-        let page = self.alloc_huge_page(k).ok_or(Failed::All(Errno::ENOMEM))?;
+        let page = self.machine.alloc_huge_page(k, HugeFor::Other).ok_or(Failed::All(Errno::ENOMEM))?;
         let collapsed = self.machine.collapse_file(k, file, start, page);
         self.machine.put_page(k, page);
         collapsed.map_err(Failed::Here)?;

@@ -5,7 +5,8 @@
 //!
 //! A huge page is a *block* of 512 frames with consecutive numbers, in a space of numbers of its own ([`Frames`]). While
 //! it is one folio, references and pins are counted in its first frame; each frame counts the entries of leaf tables that
-//! map it, and the block those of PMD tables, which map all. After a split each of its frames is a page like any other.
+//! map it, and the block those of PMD tables, which map all. After a split each of its frames is a page like any other. Where
+//! frames are is in [`crate::blocks`].
 
 use crate::content::{Content, Words};
 use crate::file::Inode;
@@ -105,7 +106,7 @@ impl Frame {
 /// Frames of a block: what one entry of a PMD table maps.
 pub(crate) const BLOCK_FRAMES: u64 = 512;
 /// The frame numbers of blocks begin here: a multiple of [`BLOCK_FRAMES`] far above what single frames reach.
-const FIRST_BLOCK: u64 = 1 << 39;
+pub(crate) const FIRST_BLOCK: u64 = 1 << 39;
 /// The huge zero page: mapped by reads of untouched memory that wants huge pages; never counted, never freed.
 pub const HUGE_ZERO_PAGE: Pfn = Pfn(FIRST_BLOCK);
 
@@ -152,6 +153,16 @@ impl Block {
         self.by_mm.iter().all(|(id, n)| *id == mm || *n == 0)
     }
 
+    /// It is in use, and no folio any more.
+    pub(crate) fn is_split(&self) -> bool {
+        self.split > 0
+    }
+
+    /// So many of its frames that were freed after a split are in use again.
+    pub(crate) fn use_again(&mut self, nr_frames: u32) {
+        self.split += nr_frames;
+    }
+
     fn count_mapping(&mut self, mm: MmId, more: bool) {
         match self.by_mm.iter_mut().find(|(id, _)| *id == mm) {
             Some((_, n)) if more => *n += 1,
@@ -166,8 +177,10 @@ impl Block {
 /// The frames of a machine: single ones, and blocks.
 #[derive(Debug)]
 pub(crate) struct Frames {
-    single: PerTask<Frame>,
-    blocks: PerTask<Block>,
+    pub(crate) single: PerTask<Frame>,
+    pub(crate) blocks: PerTask<Block>,
+    /// How many of those are in use.
+    pub(crate) nr_blocks: u64,
     /// Of devices' memory, those that differ from [`UNTOUCHED`].
     dax: BTreeMap<Pfn, Frame>,
     /// Of those that hold more than one value.
@@ -176,12 +189,19 @@ pub(crate) struct Frames {
 
 impl Frames {
     pub(crate) const fn new() -> Frames {
-        Frames { single: PerTask::new(), blocks: PerTask::new(), dax: BTreeMap::new(), words: Words::new() }
+        Frames {
+            single: PerTask::new(),
+            blocks: PerTask::new(),
+            nr_blocks: 0,
+            dax: BTreeMap::new(),
+            words: Words::new(),
+        }
     }
 
     pub(crate) fn clear(&mut self) {
         self.single.clear();
         self.blocks.clear();
+        self.nr_blocks = 0;
         self.dax.clear();
         self.words.clear();
     }
@@ -202,7 +222,7 @@ impl Frames {
     }
 
     /// A frame that is given out holds zeros, whatever was written to it while it was free.
-    fn forget_words(&mut self, pfn: Pfn, nr_frames: u64) {
+    pub(crate) fn forget_words(&mut self, pfn: Pfn, nr_frames: u64) {
         if self.words.len() > 0 {
             (pfn.0..pfn.0 + nr_frames).for_each(|pfn| self.words.forget(pfn));
         }
@@ -214,7 +234,7 @@ impl Frames {
         there.then(|| Pfn(FIRST_DAX + u64::from(inode) * DAX_PAGES + at.0))
     }
 
-    fn get(&self, pfn: Pfn) -> Option<&Frame> {
+    pub(crate) fn get(&self, pfn: Pfn) -> Option<&Frame> {
         if pfn.0 >= FIRST_DAX {
             return Some(self.dax.get(&pfn).unwrap_or(&UNTOUCHED));
         }
@@ -224,7 +244,7 @@ impl Frames {
         }
     }
 
-    fn get_mut(&mut self, pfn: Pfn) -> Option<&mut Frame> {
+    pub(crate) fn get_mut(&mut self, pfn: Pfn) -> Option<&mut Frame> {
         if pfn.0 >= FIRST_DAX {
             return Some(self.dax.entry(pfn).or_insert(UNTOUCHED));
         }
@@ -279,8 +299,19 @@ impl Frames {
         Pfn(key)
     }
 
-    fn take_block(&mut self, task: TaskId) -> Pfn {
+    /// The frame that [`Frames::take`] would give.
+    fn next(&self, task: TaskId) -> Pfn {
+        Pfn(self.single.next(task))
+    }
+
+    /// The first frame of what [`Frames::take_block`] would give.
+    pub(crate) fn next_block(&self, task: TaskId) -> Pfn {
+        Pfn(FIRST_BLOCK + self.blocks.next(task) * BLOCK_FRAMES)
+    }
+
+    pub(crate) fn take_block(&mut self, task: TaskId) -> Pfn {
         let key = self.blocks.take(task);
+        self.nr_blocks += 1;
         if let Some(block) = self.blocks.get_mut(key) {
             block.pages.resize(BLOCK_FRAMES as usize, Frame::default());
             block.pages[0].refcount = 1;
@@ -291,7 +322,7 @@ impl Frames {
     }
 
     /// Puts a frame, or a huge page named by its first, back. Gives how many frames that are.
-    fn give(&mut self, task: TaskId, pfn: Pfn) -> u64 {
+    pub(crate) fn give(&mut self, task: TaskId, pfn: Pfn) -> u64 {
         if pfn.0 >= FIRST_DAX {
             return 0;
         }
@@ -316,6 +347,7 @@ impl Frames {
             (block.split, block.entire) = (0, 0);
             block.by_mm.clear();
             self.blocks.give(task, key);
+            self.nr_blocks -= 1;
         }
         freed
     }
@@ -341,21 +373,18 @@ impl Machine {
     /// ([`crate::alloc`] sees to the watermarks).
     pub(crate) fn take_frame(&self, k: &Kernel) -> Pfn {
         self.nr_free.fetch_sub(1, Ordering::Relaxed);
-        let pfn = self.frames.lock().take(k.current_task());
-        k.visible_write(frame_obj(pfn));
+        let task = k.current_task();
+        let pfn = loop {
+            let next = self.frames.lock().next(task);
+            k.visible_all(&[Op::write(frame_obj(next)), Op::read(machine_obj(MachineObj::Blocks))]);
+            let mut frames = self.frames.lock();
+            // Compaction may have taken it meanwhile.
+            if frames.next(task) == next {
+                break frames.take(task);
+            }
+        };
         k.emit(EventKind::FrameAlloc { pfn });
         pfn
-    }
-
-    /// Takes a free block: a huge page with one reference, contents 0. As [`Machine::take_frame`].
-    pub(crate) fn take_huge_frame(&self, k: &Kernel) -> Pfn {
-        self.nr_free.fetch_sub(BLOCK_FRAMES.cast_signed(), Ordering::Relaxed);
-        let head = self.frames.lock().take_block(k.current_task());
-        k.visible_write(frame_obj(head));
-        if k.observing() {
-            (0..BLOCK_FRAMES).for_each(|i| k.emit(EventKind::FrameAlloc { pfn: Pfn(head.0 + i) }));
-        }
-        head
     }
 
     /// `get_page()`: one reference more. The caller knows that the frame is in use.
@@ -391,7 +420,8 @@ impl Machine {
             return;
         }
         let pfn = self.head(pfn);
-        k.visible_write(frame_obj(pfn));
+        // Whether a block is free depends on it.
+        k.visible_all(&[Op::write(frame_obj(pfn)), Op::read(machine_obj(MachineObj::Blocks))]);
         let left = self.with_frame(pfn, |f| {
             // A driver that puts a page twice is a finding from the events; the count must not wrap.
             let had = f.refcount;

@@ -9,16 +9,16 @@
 //! | none, in a mapping of a file that has a huge page there | read, shared write | that (`collapse_file.rs`) |
 //! | huge page, read-only | write | exclusive: made writable; else split, and the page goes on as one of a leaf table |
 
+use crate::alloc_huge::HugeFor;
 use crate::behaviour::Behaviour;
 use crate::fault::{Access, FaultError, oom};
-use crate::frames::{BLOCK_FRAMES, FrameFlags, HUGE_ZERO_PAGE};
+use crate::frames::{FrameFlags, HUGE_ZERO_PAGE};
 use crate::huge::{pmd_base, pmd_range};
 use crate::mm::Mm;
 use crate::page_table::Pmd;
 use crate::vma::{AnonVmaId, Vma, VmaKind};
 use ksync::Kernel;
 use mm_types::{Gfp, Pfn, Pgoff, Pte, PteKind, VmFlags, Vpn};
-use std::sync::atomic::Ordering;
 use trace::{NotifyEvent, NotifyRange};
 
 /// What an entry of a PMD table could do for a fault.
@@ -69,7 +69,7 @@ impl Mm {
             });
             return Ok(HugeFault::Done);
         }
-        let Some(page) = self.alloc_huge_page(k) else { return Ok(HugeFault::Fallback) };
+        let Some(page) = self.machine.alloc_huge_page(k, HugeFor::Fault) else { return Ok(HugeFault::Fallback) };
         let index = vma.pgoff_at(pmd_base(vpn));
         let mapped = self.with_pmd(vpn, |pmd| {
             let free = matches!(pmd.get(), Pmd::None);
@@ -91,13 +91,6 @@ impl Mm {
         if vma.flags().contains(VmFlags::DROPPABLE) {
             self.machine.with_subpages(head, |_, f| f.flags |= FrameFlags::LAZYFREE);
         }
-    }
-
-    /// A huge page, if memory is not short of it: a fault does not reclaim for one here.
-    pub(crate) fn alloc_huge_page(&self, k: &Kernel) -> Option<Pfn> {
-        k.might_alloc(k.gfp_context(Gfp::USER));
-        let free = self.machine.nr_free.load(Ordering::Relaxed);
-        (free - BLOCK_FRAMES.cast_signed() > self.machine.watermarks.near).then(|| self.machine.take_huge_frame(k))
     }
 
     /// `do_huge_pmd_wp_page()`: for a write, or only so that the page is not shared.
@@ -141,7 +134,7 @@ impl Mm {
     /// `do_huge_zero_wp_pmd()`, since 6.13. Without memory the entry is split, as always before.
     fn huge_zero_wp_page(&self, k: &Kernel, vma: &Vma, vpn: Vpn, seen: Pte) -> Result<HugeFault, FaultError> {
         let (anon_vma, _) = self.anon_vma_prepare(k, vpn).map_err(oom)?;
-        let Some(page) = self.alloc_huge_page(k) else {
+        let Some(page) = self.machine.alloc_huge_page(k, HugeFor::Fault) else {
             self.split_huge_pmd(k, vpn);
             return Ok(HugeFault::Fallback);
         };

@@ -18,6 +18,7 @@
 //!
 //! Sources: mm/hugetlb.c, fs/hugetlbfs/inode.c, 6.12. Not modelled: reservations, the pool's size, pages of a GiB.
 
+use crate::alloc_huge::HugeFor;
 use crate::behaviour::Behaviour;
 use crate::content::Content;
 use crate::fault::{Access, FaultError, Handled, oom};
@@ -98,7 +99,7 @@ impl Mm {
         let cached = machine.hugetlb_page(file, index).filter(|page| machine.try_get_page(k, *page));
         let page = match cached {
             Some(page) => page,
-            None => self.alloc_huge_page(k).ok_or(FaultError::OutOfMemory)?,
+            None => self.machine.alloc_huge_page(k, HugeFor::Other).ok_or(FaultError::OutOfMemory)?,
         };
         if cached.is_none() && shared {
             machine.add_hugetlb_page(k, file, index, page);
@@ -167,7 +168,7 @@ impl Mm {
     ) -> Result<(), FaultError> {
         let machine = &self.machine;
         let (anon_vma, index) = self.hugetlb_anon_prepare(k, base, how)?;
-        let new = self.alloc_huge_page(k).ok_or(FaultError::OutOfMemory)?;
+        let new = self.machine.alloc_huge_page(k, HugeFor::Other).ok_or(FaultError::OutOfMemory)?;
         machine.copy_huge(old, new);
         let bracket = self.subs.invalidate_range_start(self.clear_of(pmd_range(base)));
         let same = self.with_pmd(base, |pmd| {
@@ -322,7 +323,7 @@ impl Mm {
         let frame = machine.frame(page);
         let pinned = frame.flags.contains(FrameFlags::ANON | FrameFlags::EXCLUSIVE) && frame.pins > 0;
         let spare = match pinned {
-            true => Some(self.alloc_huge_page(k).ok_or(Errno::ENOMEM)?),
+            true => Some(self.machine.alloc_huge_page(k, HugeFor::Other).ok_or(Errno::ENOMEM)?),
             false => None,
         };
         child.with_pmd(base, |theirs| {

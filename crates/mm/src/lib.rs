@@ -21,7 +21,7 @@
 //! | `fault.rs` | page faults | copy on write: CLEAR of one page; `mmap_lock` R |
 //! | `reclaim.rs`, `unmap_batch.rs`, `lru.rs`, `swap.rs`, `kswapd.rs` | reclaim, its flushes, its lists, swap | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
 //! | `shrinker.rs` | what others give back | none of its own; `fs_reclaim`, and what the allocating task holds |
-//! | `compaction.rs`, `migrate.rs` | compaction | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
+//! | `compaction.rs`, `compact_zone.rs`, `alloc_huge.rs`, `migrate.rs` | compaction, direct compaction for a huge page | CLEAR of one page per entry; folio lock, `anon_vma` or `i_mmap` R, no `mmap_lock` |
 //! | `clear_refs.rs` | soft-dirty tracking, page-map scan | SOFT_DIRTY of everything; PROTECTION_VMA; `mmap_lock` W, R |
 //! | `uffd.rs` | userfaultfd | PROTECTION_VMA; CLEAR of a page that moves; `mmap_lock` R, or VMA locks |
 //! | `file_hole.rs`, `writeback.rs` | truncation, holes, direct writes, writeback | CLEAR, PROTECTION_PAGE; inode locks, `i_mmap` R, no `mmap_lock` |
@@ -48,12 +48,15 @@
 
 mod access;
 mod alloc;
+mod alloc_huge;
 mod behaviour;
+mod blocks;
 mod brk;
 mod change_pte;
 mod clear_refs;
 mod collapse;
 mod collapse_file;
+mod compact_zone;
 mod compaction;
 mod content;
 mod cpu_tlb;

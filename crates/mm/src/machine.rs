@@ -1,6 +1,7 @@
 //! [`Machine`]: the memory of one world, and everything its address spaces share.
 
 use crate::alloc::{MachineAlloc, Watermarks};
+use crate::alloc_huge::Deferred;
 use crate::behaviour::Behaviour;
 use crate::file::{FileTable, Inode};
 use crate::file_locks::FileLocks;
@@ -129,6 +130,7 @@ pub struct Machine {
     locks: Mutex<Arc<MachineLocks>>,
     /// Where reclaim under pressure goes on, the kernel's list rotation.
     pub(crate) lru_hands: Mutex<Hands>,
+    pub(crate) compaction_deferred: Mutex<Deferred>,
     pub(crate) swap: Mutex<SwapDevice>,
     /// Locks of the table under which pages of hugetlb files are made.
     pub(crate) hugetlb_mutexes: Mutex<FaultMutexes>,
@@ -199,6 +201,7 @@ impl Machine {
             nr_free: AtomicI64::new(nr_frames.cast_signed()),
             locks: Mutex::new(MachineLocks::new(k)),
             lru_hands: Mutex::new([Pfn(0); 4]),
+            compaction_deferred: Mutex::default(),
             swap: Mutex::new(SwapDevice::new(config.swap_bytes / PAGE_SIZE)),
             hugetlb_mutexes: Mutex::default(),
             ksm_stable: Mutex::default(),
@@ -232,6 +235,7 @@ impl Machine {
         self.frames.lock().clear();
         self.nr_free.store((self.config.memory_bytes / PAGE_SIZE).cast_signed(), Ordering::Relaxed);
         *self.lru_hands.lock() = [Pfn(0); 4];
+        *self.compaction_deferred.lock() = Deferred::default();
         self.swap.lock().clear();
         self.hugetlb_mutexes.lock().clear();
         self.ksm_stable.lock().clear();

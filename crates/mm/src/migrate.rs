@@ -78,27 +78,26 @@ impl Machine {
         if !self.watermark_ok(k, self.watermarks.min) || huge && self.nr_free.load(Ordering::Relaxed) <= room {
             return Err(Errno::ENOMEM);
         }
-        let pfn = if huge { self.take_huge_frame(k) } else { self.take_frame(k) };
+        let pfn = if huge { self.take_free_block(k).ok_or(Errno::ENOMEM)? } else { self.take_frame(k) };
         self.with_frame(pfn, |f| f.flags.set(FrameFlags::NODE1, node == Node::One));
         Ok(pfn)
     }
 
     /// Moves an isolated page to `new`, whose reference is given up in any case.
     fn migrate_to(&self, k: &Kernel, pfn: Pfn, new: Pfn) -> Result<Pfn, Errno> {
-        let moved = {
-            let (old_lock, new_lock) = (self.folio_lock(pfn), self.folio_lock(new));
-            match old_lock.try_lock() {
-                Some(_old) => {
-                    // Nobody knows the new frame yet.
-                    let _new = new_lock.try_lock();
-                    self.migrate_locked(k, pfn, new)
-                }
-                None => false,
-            }
-        };
+        let moved = self.migrate_between(k, pfn, new, false);
         self.settle_swap_cache(k, new, self.frame(new).slot());
         self.put_page(k, new);
         if moved { Ok(new) } else { Err(Errno::EAGAIN) }
+    }
+
+    /// The same, both references stay with the caller. With `wait`, for the lock of the page. Says whether it moved.
+    pub(crate) fn migrate_between(&self, k: &Kernel, pfn: Pfn, new: Pfn, wait: bool) -> bool {
+        let (old_lock, new_lock) = (self.folio_lock(pfn), self.folio_lock(new));
+        let old = if wait { Some(old_lock.lock()) } else { old_lock.try_lock() };
+        // Nobody knows the new frame yet.
+        let _new = old.is_some().then(|| new_lock.try_lock());
+        old.is_some() && self.migrate_locked(k, pfn, new)
     }
 
     fn migrate_locked(&self, k: &Kernel, pfn: Pfn, new: Pfn) -> bool {
@@ -191,7 +190,7 @@ impl Machine {
     /// it is in, would make it fail after everybody was notified: such a page is passed over.
     ///
     /// Source: `isolate_migratepages_block()`, mm/compaction.c, 6.12.
-    fn is_movable(&self, pfn: Pfn) -> bool {
+    pub(crate) fn is_movable(&self, pfn: Pfn) -> bool {
         let frame = self.frame(pfn);
         let reachable = frame.flags.contains(FrameFlags::ANON) || frame.mapping.is_some();
         let known = 1 + self.cache_refs(pfn) + self.folio_mapcount(pfn);

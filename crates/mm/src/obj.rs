@@ -139,6 +139,8 @@ pub(crate) enum MachineObj {
     ShrinkerLock = 16,
     /// Which shrinkers there are.
     Shrinkers = 17,
+    /// Which page blocks are free, or have room: taking or freeing a frame commutes with another, not with who looks at blocks.
+    Blocks = 18,
 }
 
 pub(crate) const fn machine_obj(what: MachineObj) -> ObjId {

@@ -25,6 +25,7 @@
 use crate::behaviour::Behaviour;
 use crate::machine::Machine;
 use crate::mm::Mm;
+use crate::obj::{MachineObj, machine_obj};
 use crate::page_table::PteGuard;
 use crate::quirks::Quirks;
 use ksync::Kernel;
@@ -109,6 +110,7 @@ impl UnmapBatch<'_> {
     /// Frees a page that nobody references, or a huge page by its first frame, with others and after a flush.
     pub(crate) fn free(&mut self, k: &Kernel, pfn: Pfn) {
         if self.machine.config.quirks.contains(Quirks::FLUSH_BEFORE_FREEING_LARGE_FOLIOS) && self.machine.is_huge(pfn) {
+            k.visible_read(machine_obj(MachineObj::Blocks));
             self.machine.free_frame(k, pfn);
             return;
         }
@@ -120,6 +122,10 @@ impl UnmapBatch<'_> {
 
     fn flush_and_free(&mut self, k: &Kernel) {
         self.flush(k);
+        if !self.folios.is_empty() {
+            // Compaction looks for blocks that are free.
+            k.visible_read(machine_obj(MachineObj::Blocks));
+        }
         self.folios.drain(..).for_each(|pfn| self.machine.free_frame(k, pfn));
     }
 }

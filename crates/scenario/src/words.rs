@@ -77,7 +77,7 @@ impl MmOp {
             MmOp::SplitHugePages | MmOp::Khugepaged => (2, &[Mm, Range]),
             MmOp::Damon => (4, &[Mm, Number, Word(&["vaddr", "paddr"]), Word(&["mkold", "check"])]),
             MmOp::KsmScan => (0, &[Word(&["zero"])]),
-            MmOp::KsmUnmerge | MmOp::DropSlab | MmOp::OomKill => (0, &[]),
+            MmOp::KsmUnmerge | MmOp::DropSlab | MmOp::OomKill | MmOp::CompactMemory => (0, &[]),
             MmOp::OomScoreAdj => (2, &[Mm, Number, Word(&["minus"])]),
             MmOp::Fork => (2, &[Mm, Mm]),
             MmOp::Exec | MmOp::OomReap | MmOp::ProcessMrelease => (1, &[Mm]),
@@ -86,7 +86,9 @@ impl MmOp {
             MmOp::Truncate | MmOp::UprobeInsert | MmOp::UprobeRemove => (2, &[Text, Number]),
             MmOp::PunchHole | MmOp::DirectWrite | MmOp::WpShared => (3, &[Text, Number, Number]),
             MmOp::Fsync | MmOp::Writeback => (1, &[Text]),
-            MmOp::ClearRefs | MmOp::MemoryFailure | MmOp::SoftOffline | MmOp::PageIdle => (2, &[Mm, Number]),
+            MmOp::ClearRefs | MmOp::MemoryFailure | MmOp::SoftOffline | MmOp::PageIdle | MmOp::CompactUntil => {
+                (2, &[Mm, Number])
+            }
             MmOp::UffdRegister => (3, &[Mm, Range, Word(&["missing", "wp"])]),
             MmOp::UffdWriteprotect => (3, &[Mm, Range, Word(&["set", "clear"])]),
         }
@@ -347,6 +349,10 @@ words! {
         OomScoreAdj = "oom_score_adj",
         /// A write of 2 to `drop_caches`: every shrinker is called, as often as that is worth it.
         DropSlab = "drop_slab",
+        /// A write of 1 to `compact_memory`: pages move together, from the lowest blocks of memory to the highest.
+        CompactMemory = "compact_memory",
+        /// The same, until the page at an address has moved.
+        CompactUntil = "compact_until",
         /// `madvise(MADV_HWPOISON)` of one page: memory failure.
         MemoryFailure = "memory_failure",
         /// `madvise(MADV_SOFT_OFFLINE)` of one page.

@@ -32,6 +32,7 @@ task process { fork A B  write A 0x15000  madvise A 0x16000..0x18000 MADV_FREE  
 task dirty { clear_refs A 4  write A 0x11000 }
 task hog { touch H 0x10000..0x60000 }
 task move { priv.migrate_to_dev 0x18000..0x1a000  write A 0x19000  priv.exclusive 0x1a000..0x1c000  write A 0x1b000 }
+task all { sleep 40  compact_memory }
 task worker { sleep 60  gpu0.worker }
 task turn { sleep 50  gpu0.write 0x12000 3  gpu0.write 0x13000 3  munmap A 0x12000..0x14000  mmap A 0x12000..0x14000 rw anon  touch A 0x12000..0x14000  gpu0.read 0x12000  gpu0.read 0x13000 }
 task late { sleep 100  gpu0.read 0x12000  gpu0.read 0x13000 }

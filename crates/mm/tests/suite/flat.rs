@@ -49,6 +49,8 @@ enum Op {
     Advise(Range<u64>, Advice),
     Reclaim(Range<u64>),
     Compact(Range<u64>),
+    /// Of all memory.
+    CompactMemory,
     /// To this page.
     Move(Range<u64>, u64),
     Fork,
@@ -95,6 +97,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (span(), advice()).prop_map(|(at, advice)| Op::Advise(at, advice)),
         1 => span().prop_map(Op::Reclaim),
         1 => span().prop_map(Op::Compact),
+        1 => Just(Op::CompactMemory),
         2 => (span(), 0..PAGES / 64).prop_map(|(at, to)| Op::Move(at, to * 64)),
         2 => Just(Op::Fork),
         1 => Just(Op::Exit),
@@ -172,6 +175,9 @@ impl Process {
             }
             Op::Compact(at) => {
                 mm.compact(range(at));
+            }
+            Op::CompactMemory => {
+                mm.machine().compact_memory();
             }
             Op::Move(at, to) => self.relocate(at, *to),
             Op::Fork | Op::Exit | Op::Switch(_) | Op::Look => unreachable!("not of one process"),

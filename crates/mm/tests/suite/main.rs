@@ -2,6 +2,7 @@
 
 mod accounting;
 mod common;
+mod compaction;
 mod contents;
 mod dax;
 mod files;
