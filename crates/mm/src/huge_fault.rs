@@ -7,6 +7,7 @@
 //! | the same | write | a new huge page of zeros |
 //! | huge zero page | write | split, and the page goes on as one of a leaf table; since 6.13 a new huge page inside a CLEAR bracket of the 512 |
 //! | none, in a mapping of a file that has a huge page there | read, shared write | that (`collapse_file.rs`) |
+//! | not accessible, in a mapping that is | any | as for NUMA hinting (`numa.rs`) |
 //! | huge page, read-only | write | exclusive: made writable; else split, and the page goes on as one of a leaf table |
 
 use crate::alloc_huge::HugeFor;
@@ -46,6 +47,10 @@ impl Mm {
             Pmd::Huge(_) => match self.peek_huge(k, vpn).map(|pmd| (pmd, pmd.kind())) {
                 // `pmd_migration_entry_wait()`
                 Some((_, PteKind::Migration { pfn })) => Ok(HugeFault::Wait(pfn)),
+                Some((pmd, PteKind::ProtNone { .. })) if vma.is_accessible() => {
+                    self.do_huge_pmd_numa_page(k, vma, vpn, pmd);
+                    Ok(HugeFault::Done)
+                }
                 Some((pmd, _)) if (write || how.unshare) && !pmd.is_writable() => {
                     self.huge_wp_page(k, vma, vpn, pmd, write)
                 }

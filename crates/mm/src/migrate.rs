@@ -13,7 +13,7 @@
 //! Sources: `migrate_folio_unmap()`, `migrate_folio_move()`, `remove_migration_pte()`, mm/migrate.c;
 //! `try_to_migrate_one()`, mm/rmap.c, 6.12.
 
-use crate::frames::{BLOCK_FRAMES, FrameFlags};
+use crate::frames::{BLOCK_FRAMES, Frame, FrameFlags};
 use crate::huge::PmdGuard;
 use crate::machine::Machine;
 use crate::mm::Mm;
@@ -79,7 +79,12 @@ impl Machine {
             return Err(Errno::ENOMEM);
         }
         let pfn = if huge { self.take_free_block(k).ok_or(Errno::ENOMEM)? } else { self.take_frame(k) };
-        self.with_frame(pfn, |f| f.flags.set(FrameFlags::NODE1, node == Node::One));
+        let set_node = |f: &mut Frame| f.flags.set(FrameFlags::NODE1, node == Node::One);
+        if huge {
+            self.with_subpages(pfn, |_, f| set_node(f))
+        } else {
+            self.with_frame(pfn, set_node)
+        }
         Ok(pfn)
     }
 

@@ -150,8 +150,6 @@ impl Mm {
         while let Some((pmd, part)) = rest.and_then(|range| self.tables.next_pmd(range)) {
             match pmd {
                 Pmd::Table(leaf) => self.change_pte_range(k, tlb, vma, &leaf, part, change),
-                // A huge page is not looked at by the NUMA scanner here.
-                Pmd::Huge(_) if change == Change::Numa => {}
                 // Of a file's page userfaultfd's mark needs entries that stay (`pgtable_split_needed()`).
                 Pmd::Huge(_) if is_pmd_range(part) && (change != Change::UffdWp || vma.is_anonymous()) => {
                     self.change_huge_pmd(k, tlb, vma, part, change);
@@ -168,13 +166,18 @@ impl Mm {
 
     /// `change_huge_pmd()`.
     fn change_huge_pmd(&self, k: &Kernel, tlb: &mut MmuGather<'_>, vma: &Vma, part: PageRange, change: Change) {
+        // Where a huge page is the NUMA scanner does not ask.
+        let changed = |pmd: Pte| match change {
+            Change::Numa if !pmd.is_special() => pmd.with_protnone(true),
+            _ => self.changed(vma, pmd, change),
+        };
         self.with_pmd(part.start(), |pmd| {
             let old = pmd.huge().unwrap_or(Pte::NONE);
             if matches!(old.kind(), PteKind::Migration { .. }) {
                 pmd.update(k, |pmd| changed_absent(pmd, change));
-            } else if !old.is_none() && self.changed(vma, old, change) != old {
-                let before = pmd.update(k, |now| self.changed(vma, now, change));
-                if pte_needs_flush(before, self.changed(vma, before, change)) {
+            } else if !old.is_none() && changed(old) != old {
+                let before = pmd.update(k, changed);
+                if pte_needs_flush(before, changed(before)) {
                     tlb.note_range(part);
                 }
             }

@@ -6,13 +6,14 @@
 //! | step | held | bracket |
 //! |---|---|---|
 //! | scan | `mmap_lock` R by trylock | PROTECTION_VMA, as `mprotect`; one flush after it |
-//! | fault | the lock of the VMA, or `mmap_lock` R | one CLEAR for each entry that maps the page, no flush: nobody could use it |
+//! | fault | the lock of the VMA, or `mmap_lock` R | one CLEAR for each entry that maps the page, no flush: nobody could use it. Of a huge page, which moves as one: its 512 pages, flushed |
 //! | `move_pages` | nothing; the folio lock | one CLEAR for each entry |
 //!
 //! Sources: `task_numa_work()`, kernel/sched/fair.c; `change_prot_numa()`, mm/mempolicy.c; `do_numa_page()`, mm/memory.c;
-//! `do_pages_move()`, mm/migrate.c, 6.12.
+//! `do_huge_pmd_numa_page()`, mm/huge_memory.c; `do_pages_move()`, mm/migrate.c, 6.12.
 
 use crate::frames::FrameFlags;
+use crate::huge::PmdGuard;
 use crate::migrate::Node;
 use crate::mm::Mm;
 use crate::mprotect::Change;
@@ -21,7 +22,7 @@ use crate::page_table::Leaf;
 use crate::tlb::MmuGather;
 use crate::vma::Vma;
 use ksync::{Kernel, current};
-use mm_types::{Errno, PageRange, Pfn, PteKind, VmFlags, Vpn};
+use mm_types::{Errno, PageRange, Pfn, Pte, PteKind, VmFlags, Vpn};
 
 impl Mm {
     /// One round of the NUMA scanner over `pages`. Nothing if `mmap_lock` is taken.
@@ -54,6 +55,24 @@ impl Mm {
         if seen.kind() == (PteKind::ProtNone { pfn }) {
             ptes.set(k, vpn, self.pte_modify(vma, seen).with_young(true));
         }
+    }
+
+    /// `do_huge_pmd_numa_page()`: the same of a huge page, whose entry was `seen`.
+    pub(crate) fn do_huge_pmd_numa_page(&self, k: &Kernel, vma: &Vma, vpn: Vpn, seen: Pte) {
+        let Some(head) = seen.mapped_pfn() else { return };
+        let not_accessible = |pmd: &PmdGuard<'_>| pmd.huge().is_some_and(|now| now.kind() == seen.kind());
+        if !self.with_pmd(vpn, |pmd| not_accessible(pmd)) {
+            return;
+        }
+        let misplaced = !seen.is_special() && self.machine.node_of(head) == Node::One;
+        if misplaced && self.machine.migrate_folio(k, head, Some(Node::Zero)).is_ok() {
+            return;
+        }
+        self.with_pmd(vpn, |pmd| {
+            if not_accessible(pmd) {
+                pmd.update(k, |now| self.pte_modify(vma, now).with_young(true));
+            }
+        });
     }
 
     /// `move_pages()`: each page that is mapped in `pages` goes to `node` (0 or 1), unless it is there. Gives how many did.

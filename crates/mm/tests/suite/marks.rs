@@ -306,6 +306,20 @@ fn a_huge_page_is_protected_as_one_and_split_by_who_writes_a_part() {
 }
 
 #[test]
+fn a_scan_that_covers_a_part_of_a_huge_page_splits_its_entry_unless_it_is_protected_already() {
+    in_a_world(|mm| {
+        mm.mmap_anon(pages(0, 1024), RW).expect("mapped");
+        mm.madvise(addr(0), bytes(1024), Advice::HugePage).expect("advised");
+        [page(7), page(600)].into_iter().for_each(|vpn| mm.write_page(vpn, 1).expect("written"));
+        mm.uffd_register(pages(0, 1024), UffdMode::WriteProtect).expect("registered");
+        assert_eq!(mm.pagemap_scan(pages(0, 900)), 900);
+        assert_eq!((protected(mm).len(), which(mm, PageCategories::HUGE).len()), (900, 512), "the first is whole");
+        assert_eq!(mm.pagemap_scan(pages(100, 20)), 0);
+        assert_eq!(which(mm, PageCategories::HUGE).len(), 512);
+    });
+}
+
+#[test]
 fn a_scan_that_protects_passes_over_what_nobody_registered() {
     in_a_world(|mm| {
         mm.mmap_anon(pages(0, 8), RW).expect("mapped");
