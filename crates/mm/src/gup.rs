@@ -107,10 +107,8 @@ impl Mm {
             loop {
                 let read = self.mmap_lock.read();
                 let vma = self.find_vma(vpn).ok_or(Errno::EFAULT)?;
-                if let Some(pfn) = self.tables.walk(vpn).and_then(|leaf| {
-                    let pte = leaf.lock().get(vpn);
-                    pte.pfn().filter(|_| fit(pte))
-                }) {
+                let pte = self.locked_entry(vpn);
+                if let Some(pfn) = pte.pfn().filter(|_| fit(pte)) {
                     k.visible_write(frame_obj(pfn));
                     self.machine.set_content(pfn, Content::Same(tag));
                     k.emit(EventKind::CpuAccess { mm: self.id, vpn, pfn, write: true, value: tag });
@@ -123,6 +121,16 @@ impl Mm {
                 }
             }
         })
+    }
+
+    /// What maps a page, looked at under the lock of its table.
+    fn locked_entry(&self, vpn: Vpn) -> Pte {
+        match self.tables.pmd(vpn) {
+            Pmd::None => Pte::NONE,
+            Pmd::Table(leaf) => leaf.lock().get(vpn),
+            Pmd::Huge(_) => self
+                .with_pmd(vpn, |pmd| pmd.huge().map_or(Pte::NONE, |pmd| huge::subpage(pmd, vpn - huge::pmd_base(vpn)))),
+        }
     }
 
     /// An anonymous page that only this address space has.

@@ -124,7 +124,9 @@ impl Mm {
                     f.anon_vma = anon_vma.or(f.anon_vma);
                 });
                 if write {
-                    pmd.set(k, seen.with_write(true).with_dirty(true).with_young(true));
+                    // A forced write needs no write access (`maybe_pmd_mkwrite()`).
+                    let writable = vma.flags().contains(VmFlags::WRITE);
+                    pmd.set(k, seen.with_write(writable).with_dirty(true).with_young(true));
                 }
             }
             ours

@@ -4,7 +4,7 @@ use crate::common::{ARENA, Context, World, addr, bytes, pages, register};
 use crate::recorded::RW;
 use mm::vma::{MapFlags, MmapArgs, MmapBacking};
 use mm::{Advice, Compacted, MachineConfig, Mm, PageState, device};
-use mm_types::{Errno, Name, PageRange, VirtAddr};
+use mm_types::{Errno, Name, PageRange, Prot, VirtAddr};
 use std::sync::Arc;
 use trace::{EventKind, NotifyEvent};
 
@@ -350,6 +350,27 @@ fn an_address_that_no_huge_page_covers_is_no_place_to_collapse() {
         write(&other, 1, 1);
         assert_eq!(advise(&other, 1, HUGE - 1, Advice::Collapse), Err(Errno::EINVAL));
         assert_eq!(other.madvise(VirtAddr(addr(1).0 + 1), bytes(1), Advice::Collapse), Err(Errno::EINVAL));
+    });
+    leaves_nothing(&world, vec![mm]);
+}
+
+#[test]
+fn another_process_writes_into_a_huge_page_and_with_force_where_nobody_may() {
+    let world = world();
+    let mm = with_huge_pages(&world, 1);
+    let other = Arc::clone(&mm);
+    world.run(Context::Task, move || {
+        assert_eq!(other.access_remote_write(ARENA + 9, 90, false), Ok(()));
+        other.mprotect(addr(0), bytes(HUGE), Prot::READ).expect("changed");
+        assert_eq!(other.access_remote_write(ARENA + 10, 100, true), Ok(()));
+        assert!(is_huge(&other, 10) && !other.pte(ARENA + 10).is_writable());
+        assert_eq!([7, 9, 10].map(|page| read(&other, page)), [8, 90, 100]);
+        // One that a child had too is not its own until it was asked for.
+        let child = ksync::current(|k| other.fork(k, Name::new("child"))).expect("forked");
+        child.exit();
+        assert_eq!(other.access_remote_write(ARENA + 11, 110, true), Ok(()));
+        assert!(!other.pte(ARENA + 11).is_writable());
+        assert_eq!([10, 11].map(|page| read(&other, page)), [100, 110]);
     });
     leaves_nothing(&world, vec![mm]);
 }
