@@ -250,6 +250,8 @@ impl Svms {
         device::with_mmap_read(&self.base.mm, || {
             let _migrating = self.migrate_mutex.lock();
             self.base.mm.migrate_vma_held(pages, Direction::ToDevice)?;
+            // What comes after the subscription ended is not given back by `detach`.
+            self.sub.still(&sub)?;
             *self.prange.bo.lock() = Some(Arc::new(current(|k| Kref::new(k, &self.base.device, "svm_bo"))));
             Ok::<(), Errno>(())
         })?;
