@@ -88,3 +88,21 @@ fn in_no_schedule_is_a_page_read_that_was_forbidden_while_its_flush_was_put_off(
     assert_eq!(found("quirks=none"), BTreeSet::new());
     assert_eq!(found("quirks=flush-batched-pending"), BTreeSet::from(["CHECK".to_owned()]));
 }
+
+/// A file of huge pages is cut and punched while others fault its pages in again.
+const CUT_WHILE_MAPPED: &str = "scenario \"hugetlb\"
+     machine { cpus 4  memory 64M }
+     mm A { vma 0x200000..0x600000 rw hugetlb \"h\" shared }
+     mm B { vma 0x800000..0xc00000 rw hugetlb \"h\" shared }
+     task cut { write A 0x200000 1  truncate \"h\" 0x0 }
+     task user { write A 0x200000 2  write A 0x400000 3 }
+     task other { write B 0x800000 4  munmap B 0x800000..0xa00000 }
+     task again { punch_hole \"h\" 0x0 0x200000  write B 0xa00000 5 }";
+
+#[test]
+fn a_huge_page_that_is_faulted_in_again_while_its_file_is_cut_is_unmapped_once_more() {
+    let experiment = parse("hugetlb.mms", CUT_WHILE_MAPPED);
+    let plan = ExplorePlan { seed: 1, runs: 100, jobs: 1, stop_at_first: false };
+    let report = experiment.explore(&plan, &|_| ControlFlow::Continue(()));
+    assert!(report.findings.is_empty(), "{}", report.to_text());
+}

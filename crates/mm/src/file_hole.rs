@@ -60,7 +60,7 @@ impl Machine {
                 // `hugetlb_vmtruncate()`
                 let first = Pgoff(bytes / PAGE_SIZE);
                 self.hugetlb_vmdelete_list(k, inode, first, END);
-                self.truncate_pages(k, inode, first, END);
+                self.remove_inode_hugepages(k, inode, first, END);
             }
             return;
         }
@@ -125,7 +125,7 @@ impl Machine {
                 let last = Pgoff(last.0 / PMD_PAGES * PMD_PAGES);
                 if first < last {
                     self.hugetlb_vmdelete_list(k, inode, first, last);
-                    self.truncate_pages(k, inode, first, last);
+                    self.remove_inode_hugepages(k, inode, first, last);
                 }
                 return;
             }

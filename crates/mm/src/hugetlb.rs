@@ -203,6 +203,16 @@ impl Mm {
         own.into_iter().for_each(Bracket::end);
     }
 
+    /// `unmap_hugepage_range()`: the same by whoever takes pages of a file away, inside a CLEAR bracket.
+    fn unmap_file_hugepages(&self, k: &Kernel, vma: &Vma, part: PageRange) {
+        let mut tlb = MmuGather::new(self);
+        let outer = !self.is(Behaviour::HUGETLB_UNMAP_HAS_A_BRACKET);
+        let bracket = outer.then(|| self.subs.invalidate_range_start(self.clear_of(self.widened(vma, part))));
+        self.unmap_hugepage_range(k, &mut tlb, vma, part);
+        bracket.into_iter().for_each(Bracket::end);
+        tlb.finish(k);
+    }
+
     /// The same of a mapping that `munmap` has taken out of the tree, and not yet out of the reverse map: what it maps goes before
     /// the file's pages do. `i_mmap` W held.
     fn unmap_detached_hugepages(&self, k: &Kernel, part: PageRange) {
@@ -458,13 +468,93 @@ impl Machine {
             if matches!(held, Some(None)) {
                 continue;
             }
-            let mut tlb = MmuGather::new(&mm);
-            let outer = !mm.is(Behaviour::HUGETLB_UNMAP_HAS_A_BRACKET);
-            let bracket = outer.then(|| mm.subs.invalidate_range_start(mm.clear_of(mm.widened(&vma, part))));
-            mm.unmap_hugepage_range(k, &mut tlb, &vma, part);
-            bracket.into_iter().for_each(Bracket::end);
-            tlb.finish(k);
+            mm.unmap_file_hugepages(k, &vma, part);
         }
+    }
+
+    /// `remove_inode_hugepages()`: the huge pages `[first, end)` of a file go, both multiples of 512. A page that is mapped was
+    /// faulted in since the mappings lost theirs, or passed over then: it is unmapped under its fault mutex.
+    pub(crate) fn remove_inode_hugepages(&self, k: &Kernel, inode: Inode, first: Pgoff, end: Pgoff) {
+        for (at, head) in self.cached_in(inode, first, end).into_iter().filter(|(at, _)| at.0 % PMD_PAGES == 0) {
+            let mutex = self.hugetlb_fault_mutex(inode, at);
+            let _fault = mutex.lock();
+            let references = self.remove_inode_single_folio(k, inode, at, head);
+            if references > 0 {
+                // All but the one that may be the last.
+                self.with_frame(head, |f| f.refcount -= references - 1);
+                self.put_page(k, head);
+            }
+        }
+        self.files.lock().zero_stored(inode, first, end);
+    }
+
+    /// One of them. Gives how many references of the page cache the caller is to give up.
+    fn remove_inode_single_folio(&self, k: &Kernel, inode: Inode, at: Pgoff, head: Pfn) -> u32 {
+        let lock = self.folio_lock(head);
+        let _folio = lock.lock();
+        if self.folio_mapcount(head) > 0 {
+            self.hugetlb_unmap_file_folio(k, inode, at, head);
+        }
+        k.visible_write(cached_page_obj(inode, at));
+        let mut removed = 0;
+        for i in 0..PMD_PAGES {
+            if self.files.lock().forget_page(inode, at + i, Pfn(head.0 + i)) {
+                removed += 1;
+                self.with_frame(Pfn(head.0 + i), |f| {
+                    f.flags -= FrameFlags::FILE | FrameFlags::DIRTY;
+                    f.mapping = None;
+                });
+            }
+        }
+        removed
+    }
+
+    /// `hugetlb_unmap_file_folio()`: nobody maps the page any more. A hugetlb lock that is taken is waited for without `i_mmap`.
+    fn hugetlb_unmap_file_folio(&self, k: &Kernel, inode: Inode, at: Pgoff, head: Pfn) {
+        let i_mmap = self.files.lock().i_mmap(inode);
+        let maps = |mm: &Mm, part: PageRange| mm.peek_huge(k, part.start()).and_then(Pte::mapped_pfn) == Some(head);
+        while let Some((mm, lock)) = self.unmap_file_folio_unless_locked(k, &i_mmap, at, head) {
+            let _vma = lock.write();
+            let mappings = i_mmap.write();
+            for (of, part) in mappings.walk_range(at, at + PMD_PAGES) {
+                if of == mm.id()
+                    && let Some(vma) = mm.find_vma(part.start())
+                    && mm.hugetlb_lock(&vma).is_some_and(|of| Arc::ptr_eq(&of, &lock))
+                    && maps(&mm, part)
+                {
+                    mm.unmap_file_hugepages(k, &vma, part);
+                }
+            }
+        }
+    }
+
+    /// Unmaps it from each mapping, up to the first whose hugetlb lock is taken, which it gives.
+    fn unmap_file_folio_unless_locked(
+        &self,
+        k: &Kernel,
+        i_mmap: &IMmap,
+        at: Pgoff,
+        head: Pfn,
+    ) -> Option<(Arc<Mm>, HugetlbLock)> {
+        let mappings = i_mmap.write();
+        for (mm, part) in mappings.walk_range(at, at + PMD_PAGES) {
+            let Some(mm) = self.mm(mm) else { continue };
+            let Some(vma) = mm.find_vma(part.start()) else {
+                mm.unmap_detached_hugepages(k, part);
+                continue;
+            };
+            if mm.peek_huge(k, part.start()).and_then(Pte::mapped_pfn) != Some(head) {
+                continue;
+            }
+            let lock = mm.hugetlb_lock(&vma);
+            let held = lock.as_ref().map(|lock| lock.try_write());
+            if matches!(held, Some(None)) {
+                drop(held);
+                return Some((mm, lock?));
+            }
+            mm.unmap_file_hugepages(k, &vma, part);
+        }
+        None
     }
 }
 

@@ -124,16 +124,19 @@ fn the_corrected_driver_is_silent_under_every_schedule_and_gives_every_page_back
 #[test]
 fn the_driver_of_2019_revokes_in_time_under_most_schedules_though_its_locks_are_inverted() {
     let mut happened = Happened::default();
-    // Of these schedules. A rare other one is STALE, which is the price of hearing of starts only: `get_pages` begins when
-    // the callback has returned and the entry still stands, so that nothing cancels it, and the page it pins is mapped for
-    // the device after its revocation.
+    // A rare one is STALE, which is the price of hearing of starts only: `get_pages` begins when the callback has returned and
+    // the entry still stands, so that nothing cancels it, and the page it pins is mapped for the device after its revocation.
+    let mut late = 0;
     for seed in 0..150 {
         let w = gpu(Some("2019"), Setting::default());
         contend(&w);
         assert_eq!(w.run(&mut RandomScheduler::new(seed, 0)), RunEnd::Finished, "seed {seed}");
-        assert!(w.codes().is_empty(), "seed {seed}");
+        let codes = w.codes();
+        assert!(codes.iter().all(|code| matches!(code, Code::Stale | Code::StaleHarm)), "seed {seed}: {codes:?}");
+        late += usize::from(!codes.is_empty());
         happened.add(&w);
     }
+    assert!(late <= 3, "{late} of 150 schedules");
     let Happened { published, taken_away, accesses, in_reclaim, .. } = happened;
     assert!(published > 400 && taken_away > 400 && accesses > 100 && in_reclaim > 500, "{happened:?}");
 }
