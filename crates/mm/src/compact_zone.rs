@@ -355,3 +355,51 @@ impl Control<'_> {
         self.machine.drain_local_pages(task);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::MachineConfig;
+    use ksync::KernelConfig;
+    use mm_types::{Name, PageRange, Prot, Vpn};
+    use mmu_notifier::{Annotations, Framework};
+    use sched::FirstScheduler;
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use trace::RunEnd;
+
+    /// Whether a page moves whose folio lock a task has, which lets it go when everybody else waits.
+    fn locked_page_moves(mode: MigrateMode) -> bool {
+        let kernel = Kernel::new(KernelConfig::default());
+        let moved = Rc::new(Cell::new(false));
+        let out = Rc::clone(&moved);
+        kernel.enter(|k| {
+            let machine = Machine::new(k, MachineConfig::default(), Framework::new(k, Annotations::default()));
+            let mm = machine.new_mm(k, Name::new("A"));
+            // A block, and a part of another one: there is where to move.
+            let pages = PageRange::with_len(Vpn(0x1000), BLOCK_FRAMES + 8).expect("not empty");
+            mm.mmap_anon(pages, Prot::READ | Prot::WRITE).expect("mapped");
+            mm.touch(pages, true).expect("touched");
+            let first = mm.pte(pages.start()).mapped_pfn().expect("there");
+            let lock = machine.folio_lock(first);
+            k.spawn(Name::new("holder"), move || {
+                let _folio = lock.lock();
+                ksync::current(|k| k.sleep_ns(1));
+            });
+            let machine = Arc::clone(&machine);
+            k.spawn(Name::new("compact"), move || {
+                ksync::current(|k| machine.compact_zone(k, Gfp::KERNEL, mode, Until::ScannersMeet));
+                out.set(mm.pte(pages.start()).mapped_pfn() != Some(first));
+            });
+        });
+        assert_eq!(kernel.run(&mut FirstScheduler), RunEnd::Finished);
+        moved.get()
+    }
+
+    #[test]
+    fn synchronous_compaction_waits_for_a_folio_lock_and_asynchronous_does_not() {
+        assert!(locked_page_moves(MigrateMode::Sync));
+        assert!(!locked_page_moves(MigrateMode::Async));
+    }
+}
