@@ -129,9 +129,14 @@ struct Table {
 impl Table {
     /// Unpins a buffer that left the cache, when no send uses it any more. May sleep.
     fn remove(&self, node: &Arc<Node>) {
+        self.remove_by(node, |vpn| self.clear(&mut self.cache.lock(), vpn, node));
+    }
+
+    /// The same, where `clear` takes the translation of a page away.
+    fn remove_by(&self, node: &Node, mut clear: impl FnMut(Vpn)) {
         let _unused = node.in_use.lock();
         for (vpn, pfn) in node.pages.iter().zip(&node.pvec) {
-            self.clear(&mut self.cache.lock(), vpn, node);
+            clear(vpn);
             device::unpin_user_page(&self.machine, *pfn);
         }
     }
@@ -254,13 +259,7 @@ impl Cache {
         let mut cached = table.cache.lock();
         let nodes = cached.nodes.take().unwrap_or_default();
         if self.handler.mutant == Some(Mutant::RemoveUnderSpinlock) {
-            nodes.iter().for_each(|node| {
-                let _unused = node.in_use.lock();
-                for (vpn, pfn) in node.pages.iter().zip(&node.pvec) {
-                    table.clear(&mut cached, vpn, node);
-                    device::unpin_user_page(&table.machine, *pfn);
-                }
-            });
+            nodes.iter().for_each(|node| table.remove_by(node, |vpn| table.clear(&mut cached, vpn, node)));
             return;
         }
         drop(cached);

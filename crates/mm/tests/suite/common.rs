@@ -7,7 +7,7 @@ use mm_types::{MmId, Name, PAGE_SIZE, PageRange, Pte, PteKind, VirtAddr, Vpn};
 use mmu_notifier::{
     Annotations, Framework, Hooks, IntervalNotifier, IntervalSub, MmHost, Notifier, Subscriptions, WouldBlock,
 };
-use sched::FirstScheduler;
+use sched::{FirstScheduler, RandomScheduler};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -66,6 +66,25 @@ impl World {
 
     pub(crate) fn new_mm(&self, name: &str) -> Arc<Mm> {
         self.kernel.enter(|k| self.machine.new_mm(k, Name::new(name)))
+    }
+
+    /// Runs the tasks there are in a random schedule, to their end and without any report of the validator; then `mm` exits, and
+    /// nothing but the page cache is left.
+    #[track_caller]
+    pub(crate) fn run_random_and_exit(&self, seed: u64, mm: &Mm) {
+        let end = self.kernel.run(&mut RandomScheduler::new(seed, 0));
+        assert_eq!(end, RunEnd::Finished, "seed {seed}");
+        assert!(self.kernel.lock_reports().is_empty(), "seed {seed}: {:?}", self.kernel.lock_reports());
+        self.kernel.enter(|_| mm.exit());
+        self.assert_empty();
+    }
+
+    /// Nobody has memory, swap or a reverse map any more.
+    #[track_caller]
+    pub(crate) fn assert_empty(&self) {
+        let counts = self.machine.frame_counts();
+        assert_eq!((counts.allocated - counts.page_cache, counts.mapped, counts.pinned), (0, 0, 0));
+        assert_eq!((self.machine.swap_used(), self.machine.nr_anon_vmas()), (0, 0));
     }
 
     /// Runs `body` to its end, without any report of the validator.

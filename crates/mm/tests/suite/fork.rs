@@ -5,9 +5,8 @@ use crate::common::{Context, World, addr, bytes, pages, register};
 use mm::vma::{MapFlags, MmapArgs, MmapBacking, MremapFlags};
 use mm::{Advice, MachineConfig, Mm, device};
 use mm_types::{Errno, Name, Prot, VirtAddr, Vpn};
-use sched::RandomScheduler;
 use std::sync::Arc;
-use trace::{EventKind, RunEnd};
+use trace::EventKind;
 
 const RW: Prot = Prot::READ.union(Prot::WRITE);
 const FIXED: MremapFlags = MremapFlags::MAYMOVE.union(MremapFlags::FIXED);
@@ -36,16 +35,10 @@ fn check(body: impl FnOnce(&Arc<Mm>) + 'static) {
         }
         body(&mm);
     });
-    assert_empty(&world);
+    world.assert_empty();
 }
 
 #[track_caller]
-fn assert_empty(world: &World) {
-    let counts = world.machine.frame_counts();
-    assert_eq!((counts.allocated - counts.page_cache, counts.mapped, counts.pinned), (0, 0, 0));
-    assert_eq!((world.machine.swap_used(), world.machine.nr_anon_vmas()), (0, 0));
-}
-
 #[test]
 fn parent_and_child_see_their_own_writes_whoever_exits_first() {
     for child_first in [true, false] {
@@ -286,10 +279,6 @@ fn random_schedules_of_forks_moves_and_reclaim_end_without_a_report_and_leak_not
             register(&mm, 1);
         });
         spawn_all(&world, &mm);
-        let end = world.kernel.run(&mut RandomScheduler::new(seed, 0));
-        assert_eq!(end, RunEnd::Finished, "seed {seed}");
-        assert!(world.kernel.lock_reports().is_empty(), "seed {seed}: {:?}", world.kernel.lock_reports());
-        world.kernel.enter(|_| mm.exit());
-        assert_empty(&world);
+        world.run_random_and_exit(seed, &mm);
     }
 }

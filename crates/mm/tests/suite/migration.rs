@@ -5,9 +5,8 @@ use crate::recorded::RW;
 use mm::vma::{MapFlags, MmapArgs, MmapBacking};
 use mm::{Compacted, MachineConfig, Mm, device};
 use mm_types::{Name, Pfn, Prot};
-use sched::RandomScheduler;
 use std::sync::Arc;
-use trace::{EventKind, NotifyEvent, RunEnd};
+use trace::{EventKind, NotifyEvent};
 
 fn config() -> MachineConfig {
     MachineConfig { reclaim_by_choice: false, ..MachineConfig::default() }
@@ -160,13 +159,8 @@ fn whatever_meets_a_migration_what_was_written_is_read_and_nothing_is_left() {
             register(&mm, 1);
         });
         spawn_all(&world, &mm);
-        let end = world.kernel.run(&mut RandomScheduler::new(seed, 0));
-        assert_eq!(end, RunEnd::Finished, "seed {seed}");
-        assert!(world.kernel.lock_reports().is_empty(), "seed {seed}: {:?}", world.kernel.lock_reports());
-        world.kernel.enter(|_| mm.exit());
-        let counts = world.machine.frame_counts();
-        assert_eq!((counts.allocated, counts.mapped, counts.pinned), (0, 0, 0), "seed {seed}");
-        assert_eq!((world.machine.swap_used(), world.machine.nr_anon_vmas()), (0, 0), "seed {seed}");
+        world.run_random_and_exit(seed, &mm);
+        assert_eq!(world.machine.frame_counts().page_cache, 0, "seed {seed}");
         migrated += world.count(
             |kind| matches!(kind, EventKind::PteSet { old, .. } if matches!(old.kind(), mm_types::PteKind::Migration { .. })),
         );
